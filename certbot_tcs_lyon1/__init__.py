@@ -1,0 +1,121 @@
+"""
+Certificates of RENATER's TCS for the departments of Université Claude Bernard Lyon 1
+=====================================================================================
+
+The `tcs-lyon1` plugin for certbot reads **one** file, the department config, and from then on
+ordinary certbot commands are enough. It fills in the ACME server and the external account binding
+(EAB) of the department, and it answers the CA's DNS-01 challenges in the university's internal DNS
+by RFC 2136 dynamic updates.
+
+Three commands
+--------------
+
+Get a certificate::
+
+    certbot certonly --authenticator tcs-lyon1 -d www.labo.univ-lyon1.fr
+
+Renew all that are due (the timer or cron job that came with certbot does it)::
+
+    certbot renew
+
+See what there is::
+
+    certbot certificates
+
+The department config
+---------------------
+
+It is ``/etc/letsencrypt/tcs-lyon1.ini`` (``tcs-lyon1.ini`` in certbot's ``--config-dir``), and
+belongs to root alone (``chmod 600``)::
+
+    [tcs]
+    email = prenom.nom@univ-lyon1.fr
+    agree_tos = yes
+
+    [department labo]
+    eab_kid = KEY_ID
+    eab_hmac_key = HMAC_KEY
+    domains = labo.univ-lyon1.fr
+
+    [dns]
+    server = ns-maj.univ-lyon1.fr
+    key_file = /etc/letsencrypt/tcs-lyon1.key
+
+ACME URL, Key ID and HMAC Key are those of the CA's portal (Settings, Enrollment Endpoints,
+Accounts, Details). A faulty file is told with all its faults at once, by line.
+
+``[tcs]`` holds what all departments of the file share; each key may stand in a ``[department …]``
+as well, and counts there:
+
+================  ==================================================================
+server            ACME URL; the default is ``https://acme.sectigo.com/v2/OV``
+email             address for the ACME account
+agree_tos         ``yes`` agrees to the CA's terms of service
+issuance_timeout  how long certbot waits for the certificate (seconds; certbot: 90)
+dry_run_server    where ``--dry-run`` and ``--staging`` go, instead of Let's Encrypt
+================  ==================================================================
+
+``[department NAME]``:
+
+=================  =================================================================
+eab_kid            Key ID
+eab_hmac_key       HMAC Key
+eab_hmac_key_file  or the file, of root alone, that holds it
+domains            the domains validated for the department (each with all below it)
+=================  =================================================================
+
+``[dns]`` says who takes dynamic updates, for all zones without a ``[dns ZONE]`` of their own. It is
+needed only for names that the CA does not hold as validated already:
+
+===================  ===============================================================
+server               name or address, with ``:port`` if not 53; several are tried in
+                     order
+key_file             the TSIG key as ``tsig-keygen NAME`` prints it
+key_name             or the key itself: its name,
+key_algorithm        its algorithm (``hmac-sha256``),
+key_secret           its secret
+zone                 the zone, instead of finding it out
+ttl                  of the records (seconds; 60)
+check_servers        whom to poll, instead of the zone's name servers
+propagation_seconds  how long to wait for them at most (120)
+===================  ===============================================================
+
+Named arguments
+---------------
+
+=================================  =================================================
+--tcs-lyon1-config                 the department config, if it is elsewhere
+--tcs-lyon1-department             the department, if there are several
+--tcs-lyon1-propagation-seconds    how long to wait for the name servers at most
+=================================  =================================================
+
+Whatever is given to certbot by option (``--server``, ``--email``, ``--eab-kid``, …) wins over the
+department config. No secret is ever an option: certbot stores and logs its options.
+
+What it does in the DNS
+-----------------------
+
+It asks the update server for the zone of each name, sends one signed UPDATE per zone that adds a
+TXT record at ``_acme-challenge.NAME``, reads it back, and polls every address of every name server
+of the zone until each one that answers has it. When the CA has looked, it deletes exactly the
+records that it added. The least rights that suffice, for BIND::
+
+    update-policy { grant tcs-lyon1. name _acme-challenge.www.labo.univ-lyon1.fr. TXT; };
+
+Dry runs
+--------
+
+The CA has no test environment. ``--dry-run`` goes to ``dry_run_server``, or else to Let's Encrypt's
+staging server, as always with certbot: the DNS part is tested, the CA and the EAB are not.
+"""
+
+__version__ = "0.1.0"
+
+#: The text of `certbot --help tcs-lyon1`. A constant of its own: certbot folds it into a paragraph.
+HELP = (
+    "Certificates of RENATER's TCS for the departments of Université Claude Bernard Lyon 1. "
+    "ACME server and external account binding come from the department config, by default "
+    "/etc/letsencrypt/tcs-lyon1.ini; DNS-01 challenges are answered in the DNS by signed RFC 2136 "
+    "updates. With that file in place, `certbot certonly --authenticator tcs-lyon1 -d NAME` gets a "
+    "certificate, and `certbot renew` renews it."
+)

@@ -1,0 +1,230 @@
+"""TSIG keys (RFC 8945), which sign the updates: written in the department config or in a key file.
+
+A key file is what BIND's ``tsig-keygen NAME`` prints, and what ``nsupdate -k`` takes::
+
+    key "labo" {
+            algorithm hmac-sha256;
+            secret "…";
+    };
+
+This module is a leaf: it imports nothing of the package. `department` imports it, so that the
+faults of a key file are told together with those of the department config. dnspython is imported
+when a key is turned into dnspython's, not before.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    import dns.tsig
+
+#: Every HMAC algorithm of dnspython, lower case, and the name of its constant in `dns.tsig`.
+ALGORITHMS = {
+    "hmac-md5": "HMAC_MD5",
+    "hmac-md5.sig-alg.reg.int": "HMAC_MD5",
+    "hmac-sha1": "HMAC_SHA1",
+    "hmac-sha224": "HMAC_SHA224",
+    "hmac-sha256": "HMAC_SHA256",
+    "hmac-sha256-128": "HMAC_SHA256_128",
+    "hmac-sha384": "HMAC_SHA384",
+    "hmac-sha384-192": "HMAC_SHA384_192",
+    "hmac-sha512": "HMAC_SHA512",
+    "hmac-sha512-256": "HMAC_SHA512_256",
+}
+DEFAULT_ALGORITHM = "hmac-sha256"
+#: Used only when written out, and then with a warning (RFC 8945, section 6).
+WEAK = frozenset({"hmac-md5", "hmac-sha1"})
+
+_MAKE_ONE = "make one with: tsig-keygen NAME"
+_STATEMENTS = ("algorithm", "secret")
+_DNSSEC_KEYGEN = re.compile(r"^Private-key-format:|^\S+\s+(\d+\s+)?(IN\s+)?(DNS)?KEY\s+\d+\s", re.M)
+# A comment starts only where a word could: an unquoted secret may hold "//".
+_TOKEN = re.compile(
+    r"(?P<skip>\s+|//[^\n]*|\#[^\n]*|/\*.*?\*/)"
+    r'|"(?P<quoted>[^"\n]*)"|(?P<mark>[{};])|(?P<word>(?:(?!/\*)[^\s{};"])+)',
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class TsigKey:
+    """A TSIG key: its name without the last dot, a name of `ALGORITHMS`, the secret in base64."""
+
+    name: str
+    algorithm: str
+    secret: str = field(repr=False)
+
+
+class KeyFault(Exception):
+    """What is wrong with a key and what to do; never holds the secret.
+
+    `line` is the line of the key file, counted from 1; None where no line is at fault.
+    """
+
+    def __init__(self, message: str, line: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class _Token(NamedTuple):
+    line: int
+    kind: str  # "quoted", "word" or "mark"
+    text: str
+
+
+def check_name(text: str) -> str:
+    """Return the key's name without the last dot; raise `KeyFault` if it is no domain name."""
+    name = text[:-1] if text.endswith(".") else text
+    if not re.fullmatch(r"[!-~]+", name) or re.search(r"[\"'\\;{}()]", name):
+        raise KeyFault("the key's name is empty, or has blanks, quotes or other odd characters")
+    if len(name) > 253 or not all(0 < len(label) <= 63 for label in name.split(".")):
+        raise KeyFault("the key's name is not a domain name; copy it from the name server")
+    return name
+
+
+def check_algorithm(text: str) -> str:
+    """Return the algorithm as `ALGORITHMS` spells it; raise `KeyFault` if it is unknown."""
+    name = text.lower().rstrip(".")
+    if name == "hmac-md5.sig-alg.reg.int":
+        return "hmac-md5"
+    if name in ALGORITHMS:
+        return name
+    near = difflib.get_close_matches(name, ALGORITHMS, n=1)
+    if near:
+        raise KeyFault(f"unknown algorithm; did you mean {near[0]}?")
+    raise KeyFault(f"unknown algorithm; known are {', '.join(ALGORITHMS)}")
+
+
+def check_secret(text: str) -> str:
+    """Return the secret, base64 with its padding; raise `KeyFault` if it is empty or no base64.
+
+    A short secret passes: that is for the name server to judge.
+    """
+    if not text:
+        raise KeyFault("the secret is empty; copy it from the name server, or " + _MAKE_ONE)
+    try:
+        whole = len(text) % 4 == 0 and bool(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        whole = False
+    if not whole:
+        raise KeyFault("the secret is not base64 (cut short, or quotes?); copy it again, whole")
+    return text
+
+
+def read_key_file(path: str) -> TsigKey:
+    """Return the only key of the key file at `path`; raise `KeyFault` for whatever is wrong."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise KeyFault(f"{reason}; write the path of a key file, or {_MAKE_ONE}") from None
+    # Bytes that are not UTF-8 become surrogates: an exception about them would hold the file.
+    return parse_key(data.decode("utf-8-sig", errors="surrogateescape"))
+
+
+def parse_key(text: str) -> TsigKey:
+    """Return the only key in `text`, a key file's content; raise `KeyFault` with the line."""
+    if _DNSSEC_KEYGEN.search(text):
+        raise KeyFault(f"a file of dnssec-keygen, not a TSIG key file; {_MAKE_ONE}", 1)
+    tokens = _tokens(text)
+    if not tokens:
+        raise KeyFault(f"the file is empty; {_MAKE_ONE}")
+    first = tokens[0]
+    if first.kind != "word" or first.text.lower() != "key":
+        raise KeyFault(f"not a TSIG key file; {_MAKE_ONE}", first.line)
+    if [token.kind == "mark" for token in tokens[:3]] != [False, False, True]:
+        raise KeyFault('write: key "NAME" { algorithm …; secret "…"; };', first.line)
+    name = tokens[1]
+    end = next((index for index, token in enumerate(tokens) if _is_mark(token, "}")), None)
+    if end is None or not _is_mark(tokens[2], "{"):
+        raise KeyFault("the key needs an opening and a closing brace", tokens[2].line)
+    _check_end(tokens[end + 1 :])
+    values = _statements(tokens[3:end])
+    for statement in _STATEMENTS:
+        if statement not in values:
+            raise KeyFault(f"the key has no {statement}; {_MAKE_ONE}", name.line)
+    algorithm, secret = values["algorithm"], values["secret"]
+    return TsigKey(
+        _at(name.line, check_name, name.text),
+        _at(algorithm.line, check_algorithm, algorithm.text),
+        _at(secret.line, check_secret, secret.text),
+    )
+
+
+def to_dnspython(key: TsigKey) -> dns.tsig.Key:
+    """Return `key` as dnspython's; raise `KeyFault` if its algorithm is newer than dnspython."""
+    import dns.tsig
+    import dns.version
+
+    algorithm = getattr(dns.tsig, ALGORITHMS[key.algorithm], None)
+    if algorithm is None:  # dnspython 2.0 has none of the truncated ones
+        raise KeyFault(
+            f"the installed dnspython {dns.version.version} does not know {key.algorithm};"
+            f" install dnspython 2.1 or later, or use a key with {DEFAULT_ALGORITHM}"
+        )
+    return dns.tsig.Key(key.name, key.secret, algorithm)
+
+
+def _tokens(text: str) -> list[_Token]:
+    """Return the words, quoted texts and marks of a key file, without blanks and comments."""
+    tokens = []
+    position = 0
+    while position < len(text):
+        line = text.count("\n", 0, position) + 1
+        match = _TOKEN.match(text, position)
+        if match is None:
+            what = "quote" if text[position] == '"' else "comment"
+            raise KeyFault(f"the {what} opened here is not closed", line)
+        kind = match.lastgroup or ""
+        if kind != "skip":
+            tokens.append(_Token(line, kind, match[kind]))
+        position = match.end()
+    return tokens
+
+
+def _is_mark(token: _Token, mark: str) -> bool:
+    return token.kind == "mark" and token.text == mark
+
+
+def _check_end(rest: list[_Token]) -> None:
+    """Raise `KeyFault` if more than a semicolon comes after the key's closing brace."""
+    if rest and _is_mark(rest[0], ";"):
+        rest = rest[1:]
+    if rest and rest[0].text.lower() == "key":
+        raise KeyFault("a second key; leave one key in the file", rest[0].line)
+    if rest:
+        raise KeyFault("something follows the key; leave one key alone in the file", rest[0].line)
+
+
+def _statements(tokens: list[_Token]) -> dict[str, _Token]:
+    """Return the value of each statement between the braces, by the statement's name."""
+    values: dict[str, _Token] = {}
+    for start in range(0, len(tokens), 3):
+        option, *rest = tokens[start : start + 3]
+        name = option.text.lower()
+        if name not in _STATEMENTS:  # never told: it could be the secret
+            near = difflib.get_close_matches(name, _STATEMENTS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "a key has algorithm and secret"
+            raise KeyFault(f"unknown statement; {hint}", option.line)
+        if len(rest) < 2 or rest[0].kind == "mark" or not _is_mark(rest[1], ";"):
+            raise KeyFault(f"{name} needs one value, and a semicolon after it", option.line)
+        if name in values:
+            raise KeyFault(f"a second {name}; leave one", option.line)
+        values[name] = rest[0]
+    return values
+
+
+def _at(line: int, check: Callable[[str], str], text: str) -> str:
+    """Return `check(text)`; its `KeyFault` gets the line."""
+    try:
+        return check(text)
+    except KeyFault as fault:
+        fault.line = line
+        raise
