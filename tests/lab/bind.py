@@ -1,0 +1,317 @@
+"""BIND: primaries that take updates, and secondaries that follow them."""
+
+import contextlib
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.tsig
+import dns.update
+
+from tests.lab import ports, process
+from tests.lab.errors import LabError, PortTaken
+from tests.lab.ports import Endpoint
+from tests.lab.zones import Key, Zone, new_key
+
+PACKAGE = "bind9"
+NEVER = None
+
+# The three rates: at BIND's default of 20 a second it works in ticks of half a second, so that the
+# second of two changes reached the secondary 0.5 s late, and so did the second zone at the start.
+_OPTIONS = """\
+options {{
+    directory "{folder}";
+    server-id "{identity}";
+    {listen}
+    recursion no;
+    serial-query-rate 1000;
+    notify-rate 1000;
+    startup-notify-rate 1000;
+    empty-zones-enable no;
+    dnssec-validation no;
+    pid-file none;
+    lock-file none;
+    session-keyfile "{folder}/session.key";
+    statistics-file "named.stats";
+    minimal-responses no;
+    {options}
+}};
+controls {{ inet 127.0.0.1 port {control} allow {{ 127.0.0.1; }} keys {{ "rndc-key"; }}; }};
+logging {{
+    channel everything {{ file "named.log"; severity info; print-time yes; print-category yes; }};
+    channel queries {{ file "queries.log"; severity info; print-time yes; }};
+    channel updates {{ file "updates.log"; severity info; print-time yes; }};
+    category default {{ everything; }};
+    category queries {{ queries; }};
+    category update {{ updates; }};
+    category update-security {{ updates; }};
+}};
+"""
+
+Change = tuple[str, int, str, str]
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A BIND that runs: `endpoint` answers, `folder` holds its configuration, zones and logs."""
+
+    name: str
+    folder: Path
+    endpoint: Endpoint
+    process: process.Process
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "named.log"
+
+    def rndc(self, *args: str) -> str:
+        """Run rndc against this server: its output, or LabError."""
+        command = [process.need("rndc", PACKAGE), "-c", str(self.folder / "rndc.conf"), *args]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
+        )
+        output = done.stdout.decode("utf-8", errors="replace")
+        if done.returncode:
+            raise LabError(f"rndc {' '.join(args)} ({self.name}): {output}")
+        return output
+
+    def query(
+        self, name: str, rdtype: str, rdclass: str = "IN", seconds: float = 2
+    ) -> dns.message.Message:
+        """Ask this server, over TCP and without recursion desired."""
+        question = dns.message.make_query(name, rdtype, rdclass)
+        question.flags &= ~dns.flags.RD
+        return dns.query.tcp(
+            question, self.endpoint.address, timeout=seconds, port=self.endpoint.port
+        )
+
+    def txt(self, name: str) -> list[str]:
+        """The TXT values at `name` here, sorted; none if there is no such name."""
+        return sorted(
+            b"".join(record.strings).decode("ascii")
+            for rrset in self.query(name, "TXT").answer
+            for record in rrset
+            if rrset.rdtype == dns.rdatatype.TXT
+        )
+
+    def update(
+        self,
+        zone: str,
+        key: Optional[Key],
+        add: Sequence[Change] = (),
+        delete: Sequence[tuple[str, ...]] = (),
+    ) -> str:
+        """Send one UPDATE, signed with `key` (None: unsigned); the answer's code, e.g. NOERROR.
+
+        `add` holds (name, TTL, type, value), `delete` (name,), (name, type) or (name, type, value);
+        names are relative to the zone, or end with a dot.
+        """
+        message = _update(zone, key)
+        for name, ttl, rdtype, value in add:
+            message.add(name, ttl, rdtype, value)
+        for what in delete:
+            message.delete(*what)
+        answer = dns.query.tcp(message, self.endpoint.address, timeout=5, port=self.endpoint.port)
+        return dns.rcode.to_text(answer.rcode())
+
+    def statistics(self) -> dict[str, int]:
+        """How many requests came in so far, by opcode: {"QUERY": 7, "UPDATE": 1}."""
+        file = self.folder / "named.stats"
+        with contextlib.suppress(FileNotFoundError):
+            file.unlink()
+        self.rndc("stats")
+        section = file.read_text(encoding="utf-8").split("++ Incoming Requests ++")[1]
+        counts = re.findall(r"^ +(\d+) (\S+)$", section.split("\n++")[0], re.MULTILINE)
+        return {opcode: int(count) for count, opcode in counts}
+
+    def query_log(self) -> list[str]:
+        """One line for each query so far, as `name class type flags…`, oldest first."""
+        return re.findall(r"query: (.*)$", self._read("queries.log"), re.MULTILINE)
+
+    def update_log(self) -> list[str]:
+        """What updates changed or were refused so far, one line each, oldest first."""
+        return self._read("updates.log").splitlines()
+
+    def _read(self, file: str) -> str:
+        return (self.folder / file).read_text(encoding="utf-8", errors="replace")
+
+
+@contextlib.contextmanager
+def primary(
+    folder: Path,
+    endpoint: Endpoint,
+    zones: Sequence[Zone],
+    keys: Sequence[Key],
+    notify: Sequence[Endpoint] = (),
+    notify_delay: Optional[int] = 0,
+    transfer_key: Optional[Key] = None,
+    options: str = "",
+) -> Iterator[Bind]:
+    """Run a primary for `zones` in `folder` until the context ends.
+
+    Every endpoint of `notify` hears of a change after `notify_delay` seconds (BIND's own default is
+    5; with NEVER not at all, so that secondaries stay behind until `rndc("refresh", zone)` there).
+    Transfers need `transfer_key` if there is one. `options` is text for BIND's options block.
+    """
+    _make(folder)
+    for zone in zones:
+        (folder / f"{zone.name}.zone").write_text(zone.text, encoding="utf-8")
+    signed = f' key "{transfer_key.name}"' if transfer_key else ""
+    hear = " ".join(f"{e.address} port {e.port}{signed};" for e in notify)
+    if notify_delay is NEVER or not notify:
+        prompt = "notify no;"
+    else:
+        prompt = f"notify explicit; notify-delay {notify_delay}; also-notify {{ {hear} }};"
+    allow = f"allow-transfer {{ {signed or 'any'}; }};"
+    blocks = [
+        f'zone "{zone.name}" {{ type primary; file "{zone.name}.zone"; {_policy(zone)} }};'
+        for zone in zones
+    ]
+    everyone = [*keys, *([transfer_key] if transfer_key else [])]
+    config = "\n".join([*(key.text() for key in everyone), *blocks])
+    with _running("primary", folder, endpoint, f"{options} {prompt} {allow}", config) as server:
+        _wait(server, [zone.name for zone in zones])
+        yield server
+
+
+@contextlib.contextmanager
+def secondary(
+    folder: Path,
+    endpoint: Endpoint,
+    zones: Sequence[str],
+    source: Endpoint,
+    transfer_key: Optional[Key] = None,
+    options: str = "",
+) -> Iterator[Bind]:
+    """Run a secondary of the primary at `source`; it has the zones when the context begins."""
+    _make(folder)
+    signed = f' key "{transfer_key.name}"' if transfer_key else ""
+    primaries = f"primaries {{ {source.address} port {source.port}{signed}; }};"
+    blocks = [f'zone "{z}" {{ type secondary; file "{z}.zone"; {primaries} }};' for z in zones]
+    config = "\n".join([transfer_key.text() if transfer_key else "", *blocks])
+    # A primary on 127.0.0.1 notifies ::1 from ::1, which `primaries` doesn't list.
+    hear = f"notify no; allow-notify {{ {signed or 'any'}; }};"
+    with _running("secondary", folder, endpoint, f"{options} {hear}", config) as server:
+        _wait(server, zones)
+        yield server
+
+
+def _make(folder: Path) -> None:
+    """Make the folder anew: an earlier run's journals don't fit the zones."""
+    if (folder / "named.conf").exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _policy(zone: Zone) -> str:
+    return f"update-policy {{ {' '.join(zone.policy)} }};" if zone.policy else ""
+
+
+@contextlib.contextmanager
+def _running(
+    name: str, folder: Path, endpoint: Endpoint, options: str, more: str
+) -> Iterator[Bind]:
+    """Run named with what all have, plus `options` and `more`; it may not answer yet."""
+    folder = folder.resolve()
+    with ports.claimed() as control:
+        rndc_key = new_key("rndc-key")
+        config = _OPTIONS.format(
+            folder=folder,
+            identity=f"{name}-{secrets.token_hex(8)}",
+            listen=_listen(endpoint),
+            options=options,
+            control=control,
+        )
+        _write_secret(folder / "named.conf", f"{config}{rndc_key.text()}{more}\n")
+        _write_secret(folder / "rndc.conf", _rndc_conf(rndc_key, control))
+        started = process.start(name, _command(folder), folder, folder / "named.log")
+        with process.running(started):
+            yield Bind(name, folder, endpoint, started)
+
+
+def _command(folder: Path) -> list[str]:
+    """How to run named. Until it has read how to log, it logs to the file of -L.
+
+    It is a copy because Debian's AppArmor profile confines /usr/sbin/named, by that path, to
+    /etc/bind and /var/{cache,lib}/bind: it could not read its configuration here.
+    """
+    program = shutil.copy(process.need("named", PACKAGE), folder / "named")
+    return [str(program), "-f", "-n", "1", "-L", "named.log", "-c", "named.conf"]
+
+
+def _listen(endpoint: Endpoint) -> str:
+    here, other = ("-v6", "") if ":" in endpoint.address else ("", "-v6")
+    return (
+        f"listen-on{here} port {endpoint.port} {{ {endpoint.address}; }}; "
+        f"listen-on{other} {{ none; }};"
+    )
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+
+
+def _rndc_conf(key: Key, port: int) -> str:
+    options = f'default-key "{key.name}"; default-server 127.0.0.1; default-port {port};'
+    return f"{key.text()}options {{ {options} }};\n"
+
+
+def _wait(server: Bind, zones: Sequence[str]) -> None:
+    """Wait until this very server answers for every zone; PortTaken if its port is not its own."""
+    waiting = list(zones)
+
+    def answers() -> bool:
+        if _cannot_listen(server):
+            raise PortTaken(f"{server.name}: {process.tail(server.log)}")
+        try:
+            while waiting and server.query(waiting[0], "SOA", seconds=0.5).flags & dns.flags.AA:
+                waiting.pop(0)
+        except (OSError, EOFError, dns.exception.DNSException):
+            return False
+        return not waiting and _is_itself(server)
+
+    try:
+        process.wait_ready(server.process, answers)
+    except LabError as error:
+        if _cannot_listen(server):
+            raise PortTaken(str(error)) from error
+        raise
+
+
+def _cannot_listen(server: Bind) -> bool:
+    """Did named fail to bind its port? Only its log tells: it goes on where just TCP is taken.
+
+    Where UDP is, it gives no reason and ends: "creating IPv4 interface lo failed" (BIND 9.18).
+    """
+    text = server.log.read_text("utf-8", errors="replace") if server.log.exists() else ""
+    return (
+        "address in use" in text
+        or re.search(r"creating IPv[46] interface .*failed", text) is not None
+    )
+
+
+def _is_itself(server: Bind) -> bool:
+    """Does the server at the endpoint have the identity in our configuration?"""
+    answer = server.query("id.server", "TXT", "CH", seconds=0.5).answer
+    expected = re.search(r'server-id (".*?");', (server.folder / "named.conf").read_text("utf-8"))
+    return bool(answer and expected and answer[0][0].to_text() == expected[1])
+
+
+def _update(zone: str, key: Optional[Key]) -> dns.update.UpdateMessage:
+    if key is None:
+        return dns.update.UpdateMessage(zone)
+    # keyname as well: dnspython 2.0.0 fails without it.
+    tsig = dns.tsig.Key(key.name, key.secret, key.algorithm)
+    return dns.update.UpdateMessage(zone, keyring=tsig, keyname=tsig.name)
