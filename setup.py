@@ -1,0 +1,55 @@
+"""Packaging of certbot-tcs-lyon1; the version stands in certbot_tcs_lyon1/__init__.py."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).resolve().parent
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"$',
+    (HERE / "certbot_tcs_lyon1" / "__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+).group(1)
+
+setup(
+    name="certbot-tcs-lyon1",
+    version=VERSION,
+    description="certbot plugin for the TCS certificates of Université Claude Bernard Lyon 1",
+    long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
+    long_description_content_type="text/x-rst",
+    author="Université Claude Bernard Lyon 1",
+    author_email="certificats.tcs@univ-lyon1.fr",
+    license="Apache-2.0",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Plugins",
+        "Intended Audience :: System Administrators",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Topic :: Internet :: Name Service (DNS)",
+        "Topic :: Security :: Cryptography",
+        "Topic :: System :: Installation/Setup",
+        "Typing :: Typed",
+    ],
+    packages=find_packages(include=["certbot_tcs_lyon1", "certbot_tcs_lyon1.*"]),
+    package_data={"certbot_tcs_lyon1": ["py.typed"]},
+    python_requires=">=3.9",
+    # The lowest versions that distributions ship, and no caps: up to 2.7 certbot checks these
+    # when it starts, and one that is not met stops every command (shared facts, "Loading").
+    install_requires=[
+        "acme>=1.12",
+        "certbot>=1.12",
+        "dnspython>=2.0,!=2.6.0",
+        'zope.interface>=5.2; python_version < "3.10"',
+    ],
+    entry_points={"certbot.plugins": ["tcs-lyon1 = certbot_tcs_lyon1.plugin:Plugin"]},
+)

@@ -1,0 +1,41 @@
+"""The lab for the tests: started once, and a certbot of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import lab as lab_module
+from tests.lab.certbot import Certbot
+from tests.lab.lab import Lab
+from tests.lab.require import require_lab
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab for tests that leave it as they found it."""
+    require_lab()
+    with lab_module.start(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(lab: Lab, tmp_path: Path) -> Certbot:
+    """A certbot that knows nothing yet."""
+    return Certbot(tmp_path / "certbot", lab.pebble.ca_bundle, lab.client.executable)
+
+
+@pytest.fixture
+def configure(client: Certbot) -> Callable[[str], Path]:
+    """Write the text as `client`'s department config, where the plugin looks for it."""
+
+    def write(text: str) -> Path:
+        path = client.config_dir / "tcs-lyon1.ini"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
