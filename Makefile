@@ -1,0 +1,48 @@
+# `make demo` and `make test` are the two commands of the README; they install what they need.
+PYTHON ?= python3
+
+.PHONY: demo test test-oldest lint format clean help
+
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo: .venv/made ## one certificate from first to last, on a CA and name servers of its own
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m tests.lab.demo
+
+test: .venv/made ## all tests, on the newest certbot
+	.venv/bin/python -m pytest --cov
+
+test-oldest: .venv-oldest/made ## all tests, on the oldest certbot (Debian 11's, Python 3.9)
+	.venv-oldest/bin/python -m pytest -W default -W 'error:::certbot_tcs_lyon1'
+
+lint: .venv/made .venv-lint/made ## formatting, style, types
+	.venv-lint/bin/ruff format --check .
+	.venv-lint/bin/ruff check .
+	.venv-lint/bin/mypy --python-executable .venv/bin/python
+
+format: .venv-lint/made ## put the sources in order
+	.venv-lint/bin/ruff format .
+	.venv-lint/bin/ruff check --fix .
+
+clean:           ## remove what make made
+	rm -rf .venv .venv-oldest .venv-lint .demo build dist *.egg-info .coverage*
+
+PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
+
+.venv/made: setup.py tests/env/test.txt tests/env/packages
+	@sh tests/env/packages
+	$(PYTHON) -m venv --clear .venv
+	.venv/$(PIP_INSTALL) --requirement tests/env/test.txt --editable .
+	@touch $@
+
+.venv-oldest/made: setup.py tests/env/test.txt tests/env/oldest.txt tests/env/packages
+	@sh tests/env/packages
+	"$$(sh tests/env/python 3.9)" -m venv --clear .venv-oldest
+	.venv-oldest/$(PIP_INSTALL) --requirement tests/env/oldest.txt --requirement tests/env/test.txt
+	.venv-oldest/$(PIP_INSTALL) --no-deps --editable .
+	@touch $@
+
+.venv-lint/made: tests/env/lint.txt
+	$(PYTHON) -m venv --clear .venv-lint
+	.venv-lint/$(PIP_INSTALL) --requirement tests/env/lint.txt
+	@touch $@
