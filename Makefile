@@ -1,19 +1,22 @@
 # `make demo` and `make test` are the two commands of the README; they install what they need.
 PYTHON ?= python3
 
-.PHONY: demo test test-oldest lint format clean help
+.PHONY: help demo test test-oldest lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-demo: .venv/made ## one certificate from first to last, on a CA and name servers of its own
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python -m tests.lab.demo
+demo: packages-demo .venv/made ## one certificate from first to last, on a CA and name servers of its own
+	@.venv/bin/python -m tests.lab.demo
 
-test: .venv/made ## all tests, on the newest certbot
+test: packages-test .venv/made ## all tests, on the newest certbot
 	.venv/bin/python -m pytest --cov
 
-test-oldest: .venv-oldest/made ## all tests, on the oldest certbot (Debian 11's, Python 3.9)
+test-oldest: packages-test .venv-oldest/made ## all tests, on the oldest certbot (Debian 11's, Python 3.9)
 	.venv-oldest/bin/python -m pytest -W default -W 'error:::certbot_tcs_lyon1'
+
+packages-%:
+	@sh tests/env/packages $*
 
 lint: .venv/made .venv-lint/made ## formatting, style, types
 	.venv-lint/bin/ruff format --check .
@@ -29,14 +32,12 @@ clean:           ## remove what make made
 
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 
-.venv/made: setup.py tests/env/test.txt tests/env/packages
-	@sh tests/env/packages
+.venv/made: setup.py tests/env/test.txt
 	$(PYTHON) -m venv --clear .venv
 	.venv/$(PIP_INSTALL) --requirement tests/env/test.txt --editable .
 	@touch $@
 
-.venv-oldest/made: setup.py tests/env/test.txt tests/env/oldest.txt tests/env/packages
-	@sh tests/env/packages
+.venv-oldest/made: setup.py tests/env/test.txt tests/env/oldest.txt
 	"$$(sh tests/env/python 3.9)" -m venv --clear .venv-oldest
 	.venv-oldest/$(PIP_INSTALL) --requirement tests/env/oldest.txt --requirement tests/env/test.txt
 	.venv-oldest/$(PIP_INSTALL) --no-deps --editable .

@@ -22,6 +22,7 @@ import dns.update
 from tests.lab import ports, process
 from tests.lab.errors import LabError, PortTaken
 from tests.lab.ports import Endpoint
+from tests.lab.server import NameServer
 from tests.lab.zones import Key, Zone, new_key
 
 PACKAGE = "bind9"
@@ -59,17 +60,10 @@ logging {{
 }};
 """
 
-Change = tuple[str, int, str, str]
-
 
 @dataclass(frozen=True)
-class Bind:
+class Bind(NameServer):
     """A BIND that runs: `endpoint` answers, `folder` holds its configuration, zones and logs."""
-
-    name: str
-    folder: Path
-    endpoint: Endpoint
-    process: process.Process
 
     @property
     def log(self) -> Path:
@@ -85,45 +79,6 @@ class Bind:
         if done.returncode:
             raise LabError(f"rndc {' '.join(args)} ({self.name}): {output}")
         return output
-
-    def query(
-        self, name: str, rdtype: str, rdclass: str = "IN", seconds: float = 2
-    ) -> dns.message.Message:
-        """Ask this server, over TCP and without recursion desired."""
-        question = dns.message.make_query(name, rdtype, rdclass)
-        question.flags &= ~dns.flags.RD
-        return dns.query.tcp(
-            question, self.endpoint.address, timeout=seconds, port=self.endpoint.port
-        )
-
-    def txt(self, name: str) -> list[str]:
-        """The TXT values at `name` here, sorted; none if there is no such name."""
-        return sorted(
-            b"".join(record.strings).decode("ascii")
-            for rrset in self.query(name, "TXT").answer
-            for record in rrset
-            if rrset.rdtype == dns.rdatatype.TXT
-        )
-
-    def update(
-        self,
-        zone: str,
-        key: Optional[Key],
-        add: Sequence[Change] = (),
-        delete: Sequence[tuple[str, ...]] = (),
-    ) -> str:
-        """Send one UPDATE, signed with `key` (None: unsigned); the answer's code, e.g. NOERROR.
-
-        `add` holds (name, TTL, type, value), `delete` (name,), (name, type) or (name, type, value);
-        names are relative to the zone, or end with a dot.
-        """
-        message = _update(zone, key)
-        for name, ttl, rdtype, value in add:
-            message.add(name, ttl, rdtype, value)
-        for what in delete:
-            message.delete(*what)
-        answer = dns.query.tcp(message, self.endpoint.address, timeout=5, port=self.endpoint.port)
-        return dns.rcode.to_text(answer.rcode())
 
     def statistics(self) -> dict[str, int]:
         """How many requests came in so far, by opcode: {"QUERY": 7, "UPDATE": 1}."""
@@ -307,11 +262,3 @@ def _is_itself(server: Bind) -> bool:
     answer = server.query("id.server", "TXT", "CH", seconds=0.5).answer
     expected = re.search(r'server-id (".*?");', (server.folder / "named.conf").read_text("utf-8"))
     return bool(answer and expected and answer[0][0].to_text() == expected[1])
-
-
-def _update(zone: str, key: Optional[Key]) -> dns.update.UpdateMessage:
-    if key is None:
-        return dns.update.UpdateMessage(zone)
-    # keyname as well: dnspython 2.0.0 fails without it.
-    tsig = dns.tsig.Key(key.name, key.secret, key.algorithm)
-    return dns.update.UpdateMessage(zone, keyring=tsig, keyname=tsig.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Optional
 
-from tests.lab import bind, pebble, ports, process, zones
+from tests.lab import bind, pebble, ports, process, server, zones
 from tests.lab.certbot import Certbot, Result, find_executable
 from tests.lab.errors import LabError
 from tests.lab.ports import Endpoint
@@ -60,7 +60,7 @@ class Lab:
     def edit(
         self,
         zone: str,
-        add: Sequence[bind.Change] = (),
+        add: Sequence[server.Change] = (),
         delete: Sequence[tuple[str, ...]] = (),
     ) -> None:
         """Change a zone with all rights (see Bind.update), and wait for the secondary."""
