@@ -21,12 +21,14 @@ from certbot_tcs_lyon1 import compat
 
 if TYPE_CHECKING:
     from certbot_tcs_lyon1.department import Settings
-    from certbot_tcs_lyon1.dns01.challenge import Batch
 
 logger = logging.getLogger(__name__)
 
 #: The department config's name in certbot's configuration folder.
 DEFAULT_CONFIG_NAME = "tcs-lyon1.ini"
+
+#: What is published and not yet withdrawn, in certbot's work folder.
+JOURNAL_NAME = "tcs-lyon1-journal.json"
 
 #: Said once in a process, though `certbot renew` prepares the plugin for each lineage anew.
 _warned: set[str] = set()
@@ -42,7 +44,6 @@ class Plugin(common.Plugin, compat.authenticator_base()):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings: Optional[Settings] = None
-        self._sent: list[Batch] = []
 
     @classmethod
     def add_parser_arguments(cls, add: Callable[..., None]) -> None:
@@ -110,6 +111,7 @@ class Plugin(common.Plugin, compat.authenticator_base()):  # type: ignore[misc]
             )
         if line is not None:
             display_util.notify(line)
+        self._withdraw()
 
     def _was_asked_for(self) -> bool:
         config = self.config
@@ -164,27 +166,34 @@ class Plugin(common.Plugin, compat.authenticator_base()):  # type: ignore[misc]
 
         :raises certbot.errors.PluginError: a record could not be published or did not arrive
         """
-        from certbot_tcs_lyon1.dns01 import challenge
-
-        assert self._settings is not None  # prepare() comes first
+        challenge = _dns_wing()
         records = [_record(challenge, achall) for achall in achalls]
         try:
             batches = challenge.plan(records, self._settings, self.conf("propagation-seconds"))
-            challenge.publish(batches, self._sent)
-            challenge.confirm(batches)
+            challenge.confirm(challenge.publish(batches, self._journal_path()))
         except challenge.DnsError as error:
             raise errors.PluginError(str(error)) from None
         return [achall.response(achall.account_key) for achall in achalls]
 
     def cleanup(self, achalls: list[Any]) -> None:
         """Withdraw exactly the records that `perform` sent. Never raises."""
-        if not self._sent:
-            return
-        from certbot_tcs_lyon1.dns01 import challenge
+        self._withdraw()
 
-        for warning in challenge.withdraw(self._sent):
+    def _withdraw(self) -> None:
+        """Withdraw what the journal holds: of this run, or of an earlier one that was killed."""
+        path = self._journal_path()
+        if not os.path.lexists(path):
+            return
+        try:
+            warnings = _dns_wing().withdraw(self._settings, path)
+        except Exception as error:  # a certificate is worth more than a TXT record left behind
+            logger.debug("Withdrawing the records failed", exc_info=True)
+            warnings = [f"The TXT records in {path} could not be withdrawn: {error}"]
+        for warning in warnings:
             logger.warning(warning)
-        self._sent = []
+
+    def _journal_path(self) -> str:
+        return os.path.join(self.config.work_dir, JOURNAL_NAME)
 
     def auth_hint(self, failed_achalls: list[Any]) -> str:
         """What to look at when the CA did not accept the records (certbot 1.16 and later)."""
@@ -195,6 +204,21 @@ class Plugin(common.Plugin, compat.authenticator_base()):  # type: ignore[misc]
             "that it sees from outside are others (views, a hidden primary: see check_servers), "
             "or the zone's delegation or its DNSSEC is faulty."
         )
+
+
+def _dns_wing() -> Any:
+    """The front door of the DNS wing, with which dnspython comes in.
+
+    :raises certbot.errors.PluginError: it can't be imported
+    """
+    try:
+        from certbot_tcs_lyon1.dns01 import challenge
+    except ImportError as error:
+        raise errors.PluginError(
+            f"Answering a challenge in the DNS needs dnspython 2.0 or later ({error}). Install it: "
+            "apt install python3-dnspython, dnf install python3-dns, or pip install dnspython."
+        ) from None
+    return challenge
 
 
 def _record(challenge: Any, achall: Any) -> Any:

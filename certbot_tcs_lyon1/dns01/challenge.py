@@ -1,26 +1,31 @@
 """One batch of DNS-01 challenges: plan where the records go, publish, confirm, withdraw.
 
 The wing's front door. It knows nothing of certbot: records come in by name and value (RFC 8555
-§8.4), the servers and keys as `department.Settings`.
+§8.4), servers and keys as `department.Settings`, and the journal as a path.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
 import dns.name
 
 from certbot_tcs_lyon1.department import DnsServer, Settings
-from certbot_tcs_lyon1.dns01 import propagation, update
+from certbot_tcs_lyon1.dns01 import aliases, journal, propagation, update
+from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.propagation import State
-from certbot_tcs_lyon1.dns01.update import DnsError, Refused, Txt, Zone
+from certbot_tcs_lyon1.dns01.update import Address, Alias, DnsError, Refused, Txt, Zone
 
 __all__ = ["Batch", "DnsError", "Record", "confirm", "plan", "publish", "withdraw"]
 
 logger = logging.getLogger(__name__)
+
+#: Seconds to wait at most when no name server at all can be asked from here.
+BLIND_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -39,124 +44,290 @@ class Batch:
     config: DnsServer
     records: tuple[Txt, ...]
 
+    @property
+    def names(self) -> list[dns.name.Name]:
+        """The names of the records, each once."""
+        return list(dict.fromkeys(record.name for record in self.records))
+
+
+# Plan
+
 
 def plan(
     records: Sequence[Record], settings: Settings, propagation_seconds: Optional[int] = None
 ) -> list[Batch]:
-    """Find the zone of each record; nothing is written yet.
+    """Find out where each record goes; nothing is written yet.
 
     :param propagation_seconds: in place of what the sections say
+    :returns: a batch for each zone and section
     :raises DnsError: a name has no [dns] section, or no zone that may be written to
     """
-    zones: dict[str, tuple[Zone, DnsServer]] = {}
-    batches: dict[tuple[dns.name.Name, DnsServer], list[Txt]] = {}
-    servers: dict[tuple[dns.name.Name, DnsServer], Zone] = {}
+    places = {name: aliases.find_place(name, settings) for name in _names(records)}
+    zones: dict[tuple[dns.name.Name, str], aliases.Place] = {}
+    texts: dict[tuple[dns.name.Name, str], list[Txt]] = {}
     for record in records:
-        name = dns.name.from_text(record.name)
-        if record.name not in zones:
-            config = _section_for(record.name, settings, propagation_seconds)
-            zones[record.name] = (update.find_zone(config, name), config)
-        zone, config = zones[record.name]
-        key = (zone.name, config)
-        servers.setdefault(key, zone)
-        batches.setdefault(key, []).append(Txt(name, record.value))
+        place = places[record.name]
+        key = (place.zone.name, place.config.section)
+        zones.setdefault(key, place)
+        texts.setdefault(key, []).append(Txt(place.name, record.value))
     return [
-        Batch(servers[key], key[1], tuple(dict.fromkeys(texts))) for key, texts in batches.items()
+        Batch(
+            place.zone,
+            _with_deadline(place.config, propagation_seconds),
+            tuple(dict.fromkeys(texts[key])),
+        )
+        for key, place in zones.items()
     ]
 
 
-def _section_for(name: str, settings: Settings, propagation_seconds: Optional[int]) -> DnsServer:
-    config = settings.dns_server_for(name)
-    if config is None:
-        raise DnsError(
-            f"The CA asks for a DNS record at {name}, and {settings.path} has no [dns] section "
-            "that says which name server to send it to. Add one, or have the domain validated in "
-            "the CA's portal (Settings, Domains), so that no record is asked for."
-        )
-    if propagation_seconds is not None:
-        config = replace(config, propagation_seconds=propagation_seconds)
-    return config
+def _names(records: Iterable[Record]) -> list[str]:
+    return list(dict.fromkeys(record.name for record in records))
 
 
-def publish(batches: Sequence[Batch], sent: list[Batch]) -> None:
-    """Send one UPDATE per zone.
+def _with_deadline(config: DnsServer, seconds: Optional[int]) -> DnsServer:
+    return config if seconds is None else replace(config, propagation_seconds=seconds)
 
-    :param sent: gets each batch before it is sent, and loses it again if the server refused it;
-        so it holds what `withdraw` has to delete, whatever happens here
-    :raises DnsError: an UPDATE was refused, or was not answered
+
+# Publish
+
+
+def publish(batches: Sequence[Batch], journal_path: str) -> list[Batch]:
+    """Send one UPDATE per zone, each written down in the journal before.
+
+    :returns: the batches, each with the server that took it
+    :raises DnsError: an UPDATE was refused, and nothing of it is published; or was not answered,
+        and the journal still holds it
     """
-    for batch in batches:
-        sent.append(batch)
+    return [_publish(batch, journal_path) for batch in batches]
+
+
+def _publish(batch: Batch, journal_path: str) -> Batch:
+    entry = _entry(batch)
+    _write_down(journal_path, entry)
+    try:
+        zone = update.add_records(batch.zone, batch.config, batch.records)
+    except Refused as error:
+        if error.of_a_name and len(batch.names) > 1:
+            error = _find_culprits(batch, error)
+        _strike(journal_path, entry)
+        raise error from None
+    taken = replace(batch, zone=zone)
+    if zone != batch.zone:  # so that the withdrawal goes to the server that took it
+        _write_down(journal_path, _entry(taken))
+        _strike(journal_path, entry)
+    return taken
+
+
+def _write_down(journal_path: str, entry: journal.Entry) -> None:
+    try:
+        journal.add(journal_path, entry)
+    except journal.JournalError as error:
+        raise DnsError(
+            f"{error}, so no record is published for {entry.zone}: after a crash nobody would know "
+            "what to withdraw. Make room there, or remove the file if it is damaged."
+        ) from None
+
+
+def _find_culprits(batch: Batch, refusal: Refused) -> Refused:
+    """Publish name by name, to learn whom a refused UPDATE is due to, and withdraw that again."""
+    taken: list[Txt] = []
+    blamed: dict[str, list[str]] = {}
+    for name in batch.names:
+        records = [record for record in batch.records if record.name == name]
         try:
-            update.add_records(batch.zone, batch.config, batch.records)
-        except Refused:
-            sent.remove(batch)
-            raise
+            update.add_records(batch.zone, batch.config, records)
+            taken += records
+        except Refused as error:
+            blamed.setdefault(str(error), []).append(text(name))
+    if taken:
+        update.delete_records(batch.zone, batch.config, taken)
+    if not blamed or (not taken and len(blamed) == 1):
+        return refusal
+    lines = [f"  {', '.join(names)}: {message}" for message, names in blamed.items()]
+    return Refused(
+        f"{len(taken)} of {len(batch.records)} records of the zone {text(batch.zone.name)} can be "
+        "published, and nothing was. Refused:\n" + "\n".join(lines)
+    )
 
 
-def confirm(batches: Sequence[Batch]) -> None:
+# Confirm
+
+
+def confirm(batches: Sequence[Batch], port: int = 53) -> None:
     """Read the records back at the update server, then wait for every name server of the zones.
 
+    :param port: of the zone's name servers; other than 53 only in tests
     :raises DnsError: NOERROR was not "published", or a name server lags beyond the deadline
     """
     for batch in batches:
-        own = propagation.poll(batch.zone.server, batch.records)
-        if own.state is not State.HAS_IT:
-            raise DnsError(
-                f"{batch.zone.server} accepted the UPDATE of the zone {_text(batch.zone.name)}, "
-                f"but does not show the records: {own.answer}. The name may lie below a delegation "
-                "or an alias, or in another view of the server."
+        plainly = _read_back(batch)
+        addresses = _addresses_to_check(batch, port)
+        if plainly:  # polled already
+            server = batch.zone.server.socket_address
+            rest = [address for address in addresses if address.socket_address != server]
+            seen = len(rest) < len(addresses)
+        else:
+            rest, seen = addresses, False
+        _await_everywhere(batch, rest, seen)
+
+
+def _read_back(batch: Batch) -> bool:
+    """Whether everybody sees the records at the update server, and not only who has the key.
+
+    :raises DnsError: nobody does
+    """
+    server = batch.zone.server
+    found = propagation.poll(server, batch.records, batch.zone.view_key)
+    if found.state is State.HAS_IT:
+        return batch.zone.view_key is None
+    if propagation.poll(server, batch.records, batch.config.key).state is State.HAS_IT:
+        return False
+    raise DnsError(
+        f"{server} accepted the UPDATE of the zone {text(batch.zone.name)}, but does not show the "
+        f"records ({found.answer}): {_why_hidden(batch)}"
+    )
+
+
+def _why_hidden(batch: Batch) -> str:
+    """Why a record that was accepted is not there, by looking once more where its name belongs."""
+    for name in batch.names:
+        try:
+            found = update.locate_at(batch.zone.server, replace(batch.config, zone=None), name)
+        except DnsError as error:
+            return str(error)
+        if isinstance(found, Alias):
+            return f"{text(name)} is an alias ({found.kind}) for {text(found.target)}."
+        if found.name != batch.zone.name:
+            return (
+                f"{text(name)} lies in the zone {text(found.name)} (a zone cut), not in "
+                f"{text(batch.zone.name)}. Check `zone` in [{batch.config.section}]."
             )
-        _confirm_everywhere(batch)
+    return (
+        "They are in another view of the server, or a policy of it has dropped them (PowerDNS: "
+        "lua-dnsupdate-policy-script). Ask its administrator."
+    )
 
 
-def _confirm_everywhere(batch: Batch) -> None:
-    addresses = [address for address in _addresses_to_check(batch) if address != batch.zone.server]
-    if not addresses:
-        return
-    wait = propagation.Wait(batch.config.propagation_seconds, logger.warning)
-    reports = propagation.wait_until_everywhere(addresses, batch.records, wait)
-    if propagation.first(reports, State.STALE):
-        raise DnsError(
-            f"Zone {_text(batch.zone.name)}: after {batch.config.propagation_seconds} s not every "
-            f"name server has the records:\n{propagation.table(reports)}\n"
-            "Ask the administrator of the name servers that are stale about their zone transfer, "
-            "or raise propagation_seconds."
-        )
-    for report in reports:
-        if report.state is not State.HAS_IT:
-            logger.warning(
-                "Name server %s of the zone %s is %s (%s); not waiting for it.",
-                report.address,
-                _text(batch.zone.name),
-                report.state.value,
-                report.answer,
-            )
-
-
-def _addresses_to_check(batch: Batch) -> list[update.Address]:
+def _addresses_to_check(batch: Batch, port: int) -> list[Address]:
     if not batch.config.check_servers:
-        return update.name_server_addresses(batch.zone)
-    found: list[update.Address] = []
+        return update.name_server_addresses(batch.zone, port)
+    found: list[Address] = []
     for endpoint in batch.config.check_servers:
         found += update.addresses_of(endpoint)
     return found
 
 
-def withdraw(batches: Sequence[Batch]) -> list[str]:
-    """Delete exactly the records of these batches; goes on after a failure.
+def _await_everywhere(batch: Batch, addresses: Sequence[Address], seen: bool) -> None:
+    """Wait for these addresses. `seen`: another name server of the zone has the records already."""
+    zone, seconds = text(batch.zone.name), batch.config.propagation_seconds
+    reports = propagation.wait_until_everywhere(addresses, batch.records, seconds, logger.warning)
+    if any(report.state is State.STALE for report in reports):
+        raise DnsError(
+            f"Zone {zone}: after {seconds} s not every name server has the records:\n"
+            f"{propagation.table(reports)}\n"
+            "Ask the administrator of those that are stale about their zone transfers, or raise "
+            f"propagation_seconds in [{batch.config.section}]."
+        )
+    for report in reports:
+        if report.state is not State.HAS_IT:
+            logger.warning(
+                "Zone %s: not waiting for the name server %s, which is %s: %s",
+                zone,
+                report.address,
+                report.state.value,
+                report.answer,
+            )
+    if not seen and not any(report.state is State.HAS_IT for report in reports):
+        blind = min(BLIND_SECONDS, seconds)
+        logger.warning(
+            "Zone %s: no name server can be asked from here; waiting %s s instead.", zone, blind
+        )
+        threading.Event().wait(blind)
 
-    :returns: a warning for each batch that could not be withdrawn
+
+# Withdraw
+
+
+def withdraw(settings: Settings, journal_path: str) -> list[str]:
+    """Delete exactly the records that the journal holds: of this run, and of one that was killed.
+
+    Goes on after a failure.
+
+    What can't be deleted stays in the journal for the next run, unless it is gone already.
+
+    :returns: a warning for each batch that is still there
     """
-    warnings = []
-    for batch in batches:
+    try:
+        entries = journal.read(journal_path)
+    except journal.JournalError as error:
+        return [_damaged(journal_path, error)]
+    warnings = [_withdraw(entry, settings, journal_path) for entry in entries]
+    return [warning for warning in warnings if warning]
+
+
+def _withdraw(entry: journal.Entry, settings: Settings, journal_path: str) -> str:
+    names = ", ".join(dict.fromkeys(name for name, _ in entry.records))
+    try:
+        batch = _batch(entry, settings)
         try:
             update.delete_records(batch.zone, batch.config, batch.records)
-        except DnsError as error:
-            names = ", ".join(dict.fromkeys(_text(record.name) for record in batch.records))
-            warnings.append(f"The challenge's records could not be withdrawn ({names}): {error}")
-    return warnings
+        except Refused:
+            if not _is_gone(batch):
+                raise
+    except DnsError as error:
+        return f"The TXT records of the challenges could not be withdrawn ({names}): {error}"
+    return _strike(journal_path, entry)
 
 
-def _text(name: dns.name.Name) -> str:
-    return name.to_text(omit_final_dot=True)
+def _is_gone(batch: Batch) -> bool:
+    """Whether none of the records is there, as the key sees it: then a refusal doesn't matter."""
+    return all(
+        propagation.poll(batch.zone.server, [record], batch.config.key).state is State.STALE
+        for record in batch.records
+    )
+
+
+def _strike(journal_path: str, entry: journal.Entry) -> str:
+    """Take an entry out of the journal; a warning if that fails, else the empty string."""
+    try:
+        journal.strike(journal_path, entry)
+    except journal.JournalError as error:
+        return f"{error}: the next run will withdraw what is withdrawn already."
+    return ""
+
+
+def _damaged(journal_path: str, error: journal.JournalError) -> str:
+    try:
+        aside = journal.set_aside(journal_path)
+    except journal.JournalError as second:
+        return f"{second}."
+    return (
+        f"{error}: it is now {aside}. Records of an earlier run may be left in the DNS, at "
+        "_acme-challenge names."
+    )
+
+
+def _entry(batch: Batch) -> journal.Entry:
+    server = batch.zone.server
+    return journal.Entry(
+        section=batch.config.section,
+        zone=text(batch.zone.name),
+        ip=server.ip,
+        port=server.port,
+        label=server.label,
+        records=tuple((text(record.name), record.value) for record in batch.records),
+    )
+
+
+def _batch(entry: journal.Entry, settings: Settings) -> Batch:
+    """The entry with the key that its section has now.
+
+    :raises DnsError: there is no section for it any more
+    """
+    config = next((dns for dns in settings.dns if dns.section == entry.section), None)
+    config = config or settings.dns_server_for(entry.zone)
+    if config is None:
+        raise DnsError(f"{settings.path} has no section [{entry.section}] any more.")
+    zone = Zone(dns.name.from_text(entry.zone), Address(entry.ip, entry.port, entry.label))
+    records = tuple(Txt(dns.name.from_text(name), value) for name, value in entry.records)
+    return Batch(zone, config, records)

@@ -20,7 +20,8 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-from certbot_tcs_lyon1.dns01 import update
+from certbot_tcs_lyon1.dns01 import tsig, update
+from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.update import Address, NoAnswer, Txt
 
 #: Seconds between two polls of an address: a quarter of the time waited so far, within bounds.
@@ -30,9 +31,6 @@ _LAST_INTERVAL = 3.0
 #: Seconds of waiting after which the user is told whom for, and then how often.
 _FIRST_NOTICE = 3.0
 _NEXT_NOTICE = 10.0
-
-#: Seconds to wait at most when no name server at all can be reached from here.
-BLIND_SECONDS = 60.0
 
 
 class State(enum.Enum):
@@ -53,22 +51,17 @@ class Report:
     answer: str
 
 
-@dataclass(frozen=True)
-class Wait:
-    """How to wait: `seconds` at most, `say` for progress, `pause` to let time pass (tests)."""
+def poll(address: Address, records: Sequence[Txt], key: Optional[tsig.TsigKey] = None) -> Report:
+    """Ask one address once for each of the names, up to the first that it hasn't completely.
 
-    seconds: float
-    say: Callable[[str], None]
-
-
-def poll(address: Address, records: Sequence[Txt]) -> Report:
-    """Ask one address once for each of the names, up to the first that it hasn't completely."""
+    :param key: sign the queries, for a view that is chosen by key
+    """
     wanted: dict[dns.name.Name, set[str]] = {}
     for record in records:
         wanted.setdefault(record.name, set()).add(record.value)
     for name, values in wanted.items():
         try:
-            reply = update.ask(address, name, "TXT")
+            reply = update.ask(address, name, "TXT", key)
         except NoAnswer as error:
             return Report(address, State.UNREACHABLE, str(error).rpartition(": ")[2])
         if not update.is_authoritative(reply):
@@ -93,22 +86,28 @@ def _lameness(reply: dns.message.Message) -> str:
 
 
 def _staleness(reply: dns.message.Message, name: dns.name.Name) -> str:
-    text = name.to_text(omit_final_dot=True)
     if reply.rcode() == dns.rcode.NXDOMAIN:
-        return f"no such name: {text}"
-    return f"other records at {text}" if _values(reply, name) else f"no TXT record at {text}"
+        return f"no such name: {text(name)}"
+    return f"other records at {text(name)}" if _values(reply, name) else f"no TXT at {text(name)}"
 
 
 def wait_until_everywhere(
-    addresses: Sequence[Address], records: Sequence[Txt], wait: Wait
+    addresses: Sequence[Address],
+    records: Sequence[Txt],
+    seconds: float,
+    say: Callable[[str], object],
 ) -> list[Report]:
     """Poll all addresses in parallel until each one that answers for the zone has all records.
 
     The records of one zone reach a server together, so each address is polled for the first one
     until it is there, and then once for all of them.
 
+    :param seconds: the deadline
+    :param say: gets a line about who is awaited, after 3 s and then every 10 s
     :returns: the last report of each address; whoever calls decides what STALE means
     """
+    if not addresses:
+        return []
     started = time.monotonic()
     stop = threading.Event()
     latest: dict[Address, Report] = {}
@@ -120,9 +119,9 @@ def wait_until_everywhere(
                 report = poll(address, records)
             latest[address] = report
             waited = time.monotonic() - started
-            if report.state is not State.STALE or waited >= wait.seconds:
+            if report.state is not State.STALE or waited >= seconds:
                 return report
-            pause = min(max(waited / 4, _FIRST_INTERVAL), _LAST_INTERVAL, wait.seconds - waited)
+            pause = min(max(waited / 4, _FIRST_INTERVAL), _LAST_INTERVAL, seconds - waited)
             if stop.wait(pause):
                 return report
 
@@ -134,7 +133,7 @@ def wait_until_everywhere(
             remaining = started + notice - time.monotonic()
             _, pending = futures.wait(pending, timeout=max(remaining, 0))
             if pending and time.monotonic() - started >= notice:
-                wait.say(_notice(latest, addresses, notice))
+                say(_notice(latest, addresses, notice))
                 notice += _NEXT_NOTICE
     finally:  # also on Ctrl-C: let the threads end instead of waiting for the deadline
         stop.set()
@@ -156,8 +155,3 @@ def table(reports: Sequence[Report]) -> str:
     return "\n".join(
         f"  {report.address}: {report.state.value} ({report.answer})" for report in reports
     )
-
-
-def first(reports: Sequence[Report], state: State) -> Optional[Report]:
-    """The first report with that state, or None."""
-    return next((report for report in reports if report.state is state), None)

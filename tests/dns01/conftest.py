@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from certbot_tcs_lyon1 import department
 from certbot_tcs_lyon1.department import DnsServer, Endpoint, Settings
-from certbot_tcs_lyon1.dns01 import challenge, tsig
+from certbot_tcs_lyon1.dns01 import challenge, journal, tsig, update
+from certbot_tcs_lyon1.dns01.challenge import Batch, Record
 from tests.lab import ports
 from tests.lab.lab import Lab
 
@@ -37,29 +37,56 @@ def dns_section(lab: Lab, **changes: Any) -> DnsServer:
     return replace(section, **changes)
 
 
-def settings_with(*sections: DnsServer) -> Settings:
-    """A department config with these sections."""
-    return Settings("/etc/letsencrypt/tcs-lyon1.ini", (), sections, (), ())
+@dataclass(frozen=True)
+class Desk:
+    """One run of the DNS wing: a department config and a journal."""
+
+    settings: Settings
+    journal_path: str
+
+    def plan(self, *records: Record) -> list[Batch]:
+        return challenge.plan(records, self.settings)
+
+    def publish(self, *records: Record) -> list[Batch]:
+        return challenge.publish(self.plan(*records), self.journal_path)
+
+    def withdraw(self) -> list[str]:
+        return challenge.withdraw(self.settings, self.journal_path)
+
+    def journal(self) -> list[journal.Entry]:
+        return journal.read(self.journal_path)
+
+    def refused(self, *records: Record) -> str:
+        """What the user is told; nothing may be left to withdraw."""
+        with pytest.raises(challenge.DnsError) as caught:
+            self.publish(*records)
+        assert self.journal() == []
+        return str(caught.value)
 
 
 @pytest.fixture
-def settings(lab: Lab, tmp_path: Path) -> Settings:
-    """The lab's department config, read from a file."""
-    path = tmp_path / "tcs-lyon1.ini"
-    path.touch(mode=0o600)
-    path.write_text(lab.department_config(), encoding="utf-8")
-    return department.read(str(path))
+def desk_with(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    """Make a desk from sections; what it published is withdrawn when the test ends."""
+    desks: list[Desk] = []
+
+    def make(*sections: DnsServer) -> Desk:
+        settings = Settings("/etc/letsencrypt/tcs-lyon1.ini", (), sections, (), ())
+        desks.append(Desk(settings, str(tmp_path / f"journal-{len(desks)}.json")))
+        return desks[-1]
+
+    yield make
+    for desk in desks:
+        desk.withdraw()
 
 
 @pytest.fixture
-def publish() -> Iterator[Callable[..., list[challenge.Batch]]]:
-    """Plan and publish records; whatever was sent is withdrawn when the test ends."""
-    sent: list[challenge.Batch] = []
+def desk(lab: Lab, desk_with: Callable[..., Desk]) -> Desk:
+    """A desk with the lab's `[dns]` section."""
+    return desk_with(dns_section(lab))
 
-    def run(config: Settings, *records: challenge.Record) -> list[challenge.Batch]:
-        batches = challenge.plan(records, config)
-        challenge.publish(batches, sent)
-        return batches
 
-    yield run
-    challenge.withdraw(sent)
+@pytest.fixture(autouse=True)
+def _forget_silent_servers() -> Iterator[None]:
+    """Each test is a run of its own; ports may be used again by other servers."""
+    yield
+    update._silent.clear()

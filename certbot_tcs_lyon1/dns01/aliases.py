@@ -1,0 +1,99 @@
+"""A CNAME at the challenge's name: where the record goes instead.
+
+The CA follows aliases when it looks for the record, so it has to be at the end of the chain. A
+CNAME that a wildcard makes up is no alias: a record at the name itself takes its place.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import dns.name
+import dns.rdatatype
+
+from certbot_tcs_lyon1.department import DnsServer, Settings
+from certbot_tcs_lyon1.dns01 import update
+from certbot_tcs_lyon1.dns01.meaning import text
+from certbot_tcs_lyon1.dns01.update import Alias, DnsError, Zone
+
+#: Resolvers give up on a chain of about this length, and so does the CA.
+_MOST_HOPS = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a challenge's record goes: name, zone, and the section that says how to write there."""
+
+    name: dns.name.Name
+    zone: Zone
+    config: DnsServer
+
+
+def find_place(challenge: str, settings: Settings) -> Place:
+    """Follow the aliases from a challenge's name to the name and zone that take its record.
+
+    :param challenge: `_acme-challenge.…`
+    :raises DnsError: no section for a name, no server that may write there, or a loop; the text
+        shows the chain
+    """
+    chain = [dns.name.from_text(challenge)]
+    while True:
+        try:
+            config = _section_for(chain[-1], settings)
+            found = update.locate(config, chain[-1])
+            if isinstance(found, Alias) and _is_made_up(found, chain[-1]):
+                found = _zone_above(chain[-1], config, found)
+        except DnsError as error:
+            raise type(error)(f"{_told(chain)}{error}") from None
+        if isinstance(found, Zone):
+            return Place(chain[-1], found, config)
+        chain.append(found.target)
+        if found.target in chain[:-1] or len(chain) > _MOST_HOPS:
+            raise DnsError(
+                f"{_told(chain)}the aliases never end. Correct them, or remove the CNAME at "
+                f"{challenge}."
+            )
+
+
+def _told(chain: Sequence[dns.name.Name]) -> str:
+    if len(chain) == 1:
+        return ""
+    return f"{text(chain[0])} is an alias: {' -> '.join(map(text, chain))}: "
+
+
+def _section_for(name: dns.name.Name, settings: Settings) -> DnsServer:
+    config: Optional[DnsServer] = settings.dns_server_for(text(name))
+    if config is None:
+        raise DnsError(
+            f"The CA asks for a DNS record at {text(name)}, and {settings.path} has no [dns] "
+            "section that says which name server to send it to. Add one, or have the domain "
+            "validated in the CA's portal (Settings, Domains), so that no record is asked for."
+        )
+    return config
+
+
+def _is_made_up(alias: Alias, name: dns.name.Name) -> bool:
+    """Whether the CNAME comes from a wildcard: then a name that nobody can have made has it too.
+
+    Under a DNAME each name has a target of its own.
+    """
+    nobody = dns.name.from_text(secrets.token_hex(8), name.parent())
+    reply = update.ask(alias.server, nobody, "CNAME")
+    return any(
+        rrset.rdtype == dns.rdatatype.CNAME and rrset[0].target == alias.target
+        for rrset in reply.answer
+    )
+
+
+def _zone_above(name: dns.name.Name, config: DnsServer, alias: Alias) -> Zone:
+    """The zone of the wildcard that made up `alias`: of the nearest name above that is none."""
+    above = name
+    while len(above) > 2:
+        above = above.parent()
+        found = update.locate_at(alias.server, config, above)
+        if isinstance(found, Zone):
+            return found
+    raise DnsError(f"No zone of {text(name)} can be found at {alias.server}.")

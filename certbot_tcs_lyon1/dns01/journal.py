@@ -1,0 +1,116 @@
+"""What was published and is not yet withdrawn, on disk, so that a run that is killed loses nothing.
+
+Each batch is written down before its UPDATE is sent, and struck off when its records are gone.
+The file holds names, values and servers: public DNS data, and no key. Only one certbot at a time
+works with one set of folders (certbot locks them), so nobody else writes the file meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+class JournalError(Exception):
+    """The journal cannot be read or written; the text says why."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Records of one zone that were sent to one address of an update server.
+
+    `section` is the header of the department config's section whose key was used; `records` are
+    pairs of name and value.
+    """
+
+    section: str
+    zone: str
+    ip: str
+    port: int
+    label: str
+    records: tuple[tuple[str, str], ...]
+
+
+def read(path: str) -> list[Entry]:
+    """The entries; none if there is no file.
+
+    :raises JournalError: the file cannot be read, or is damaged
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return [_entry(item) for item in json.load(file)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise JournalError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise JournalError(f"{path} is damaged") from None
+
+
+def _entry(item: Any) -> Entry:
+    records = tuple((str(name), str(value)) for name, value in item["records"])
+    texts = {key: str(item[key]) for key in ("section", "zone", "ip", "label")}
+    return Entry(port=int(item["port"]), records=records, **texts)
+
+
+def add(path: str, entry: Entry) -> None:
+    """Write an entry down; when this returns it is on disk.
+
+    :raises JournalError: it is not
+    """
+    _write(path, [*read(path), entry])
+
+
+def strike(path: str, entry: Entry) -> None:
+    """Take an entry out, if it is there; without entries the file goes, too.
+
+    :raises JournalError: it could not be taken out
+    """
+    _write(path, [other for other in read(path) if other != entry])
+
+
+def set_aside(path: str) -> str:
+    """Put a damaged journal out of the way, for somebody to look at; its new path.
+
+    :raises JournalError: it could not be moved
+    """
+    aside = f"{path}.damaged"
+    try:
+        os.replace(path, aside)
+    except OSError as error:
+        raise JournalError(f"{path} cannot be renamed: {error.strerror}") from None
+    return aside
+
+
+def _write(path: str, entries: Sequence[Entry]) -> None:
+    """Replace the file in one step: after a crash it is the old one or the new one, whole."""
+    temporary = f"{path}.new"
+    try:
+        if not entries:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)  # left by a run that was killed
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump([asdict(entry) for entry in entries], file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path)
+    except OSError as error:
+        raise JournalError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _sync_folder(path: str) -> None:
+    """Make the renaming last: it is the folder that changed."""
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

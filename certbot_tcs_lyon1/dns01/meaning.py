@@ -1,0 +1,178 @@
+"""What the answers of name servers mean, in words: the likely causes, and what to do.
+
+Measured on BIND 9.18, Knot 3.2 and PowerDNS 4.7, which answer the same fault in different ways;
+the tests ask each of them again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dns.exception
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.tsig
+
+from certbot_tcs_lyon1.department import DnsServer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An UPDATE that was sent: to which server, for which zone and names."""
+
+    server: str
+    zone: dns.name.Name
+    config: DnsServer
+    names: Sequence[dns.name.Name]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.server}, UPDATE of the zone {text(self.zone)} "
+            f"with the TSIG key {self.config.key.name}"
+        )
+
+
+def text(name: dns.name.Name) -> str:
+    """A name as users write it, without the final dot."""
+    written: str = name.to_text(omit_final_dot=True)
+    return written
+
+
+def reason(error: BaseException) -> str:
+    """A failure of the network in a few words."""
+    if isinstance(error, (dns.exception.Timeout, TimeoutError)):
+        return "no answer in time"
+    if isinstance(error, EOFError):
+        return "the connection was closed before the reply was complete"
+    if isinstance(error, OSError):
+        return (error.strerror or str(error) or type(error).__name__).lower()
+    return f"the reply cannot be used ({type(error).__name__})"
+
+
+def is_silence(error: BaseException) -> bool:
+    """Whether a failure cost its whole time-out, as a dead server does."""
+    return isinstance(error, (dns.exception.Timeout, TimeoutError))
+
+
+def not_served(
+    reply: dns.message.Message, server: str, name: dns.name.Name, config: DnsServer
+) -> str:
+    """Why the answer to a SOA query names no zone to write to."""
+    for rrset in reply.authority:
+        if rrset.rdtype == dns.rdatatype.NS:
+            others = ", ".join(sorted(text(record.target) for record in rrset))
+            zone = text(rrset.name)
+            return (
+                f"{text(name)}: {server} has delegated the zone {zone} to {others}. Write a "
+                f"section [dns {zone}] with the server that takes its updates."
+            )
+    code = dns.rcode.to_text(reply.rcode())
+    return (
+        f"{server} of [{config.section}] does not serve a zone for {text(name)} (it answers {code} "
+        "to a query for its SOA, plain or signed). Check `server`; or another view of it holds the "
+        "zone: ask its administrator."
+    )
+
+
+def of_tsig_error(error: dns.tsig.PeerError, heard: bytes, asked: Asked) -> tuple[str, bool]:
+    """The meaning of a TSIG error (RFC 8945 §5.3), and whether one name may be to blame.
+
+    :param heard: the reply as it came
+    """
+    key = asked.config.key
+    if isinstance(error, dns.tsig.PeerBadKey):
+        return (
+            f"{asked}: BADKEY. The server does not know a key of this name with the algorithm "
+            f"{key.algorithm}: check both with its administrator. Knot answers so, too, where it "
+            f"knows the key, and the key may not write a name. {_rights(asked)}",
+            True,
+        )
+    if isinstance(error, dns.tsig.PeerBadTime):
+        return f"{asked}: BADTIME. {_clocks(heard)}", False
+    if isinstance(error, dns.tsig.PeerBadSignature):
+        return (
+            f"{asked}: BADSIG. The server has another secret for this key: copy the key file again "
+            "from its administrator.",
+            False,
+        )
+    return f"{asked}: the server rejects the signature ({type(error).__name__}).", False
+
+
+def _clocks(heard: bytes) -> str:
+    """The difference between the clocks: the server's own is in the TSIG record's Other Data,
+    48 bits after its length at the end of the reply (RFC 8945 §5.2.3)."""
+    advice = "Set the clock of the one that is wrong (timedatectl)."
+    if heard[-8:-6] != b"\0\6":
+        return f"The clocks of this machine and of the server differ too much. {advice}"
+    ahead = round(time.time()) - int.from_bytes(heard[-6:], "big")
+    side = "ahead of" if ahead > 0 else "behind"
+    return f"The clock of this machine is {abs(ahead)} s {side} the server's. {advice}"
+
+
+def of_update_reply(reply: dns.message.Message, asked: Asked) -> tuple[str, bool]:
+    """The meaning of a reply that is an error or not signed, and whether one name may be to blame.
+
+    A reply without a signature counts for nothing: anybody may have sent it.
+    """
+    code = dns.rcode.to_text(reply.rcode())
+    if not reply.had_tsig:
+        return _unsigned(code, asked)
+    if code == "YXRRSET":
+        return f"{asked}: YXRRSET. A CNAME stands at the name.", True
+    if code == "REFUSED":
+        return (
+            f"{asked}: REFUSED. The key may not write a name, or this server takes no updates for "
+            "the zone from here now (a secondary; a frozen zone; PowerDNS: dnsupdate=no, or "
+            f"ALLOW-DNSUPDATE-FROM). {_rights(asked)}",
+            True,
+        )
+    if code == "NOTAUTH":
+        return (
+            f"{asked}: NOTAUTH. This server does not hold the zone, or is not its primary. Check "
+            f"`server` in [{asked.config.section}].",
+            False,
+        )
+    if code == "NOTZONE":
+        return f"{asked}: NOTZONE. A name is not in this zone. Check `zone`.", True
+    return f"{asked}: {code}. Ask the server's administrator what its log says.", False
+
+
+def _unsigned(code: str, asked: Asked) -> tuple[str, bool]:
+    if code == "REFUSED":
+        return (
+            f"{asked}: REFUSED, unsigned. PowerDNS answers so to every fault of the key: its name, "
+            "algorithm or secret, a clock that is off by more than 300 s, or a zone that this key "
+            "may not update (TSIG-ALLOW-DNSUPDATE). Other servers answer so where they take no "
+            f"updates from this machine. {_rights(asked)}",
+            True,
+        )
+    if code == "NOTAUTH":
+        return (
+            f"{asked}: NOTAUTH, unsigned. This server does not serve the zone, or does not know "
+            f"the key. Check `server` in [{asked.config.section}], and the key.",
+            False,
+        )
+    return (
+        f"{asked}: the reply ({code}) to a signed UPDATE is not signed, so it counts for nothing. "
+        "Something between this machine and the server may have changed it; else ask the server's "
+        "administrator about the key.",
+        False,
+    )
+
+
+def _rights(asked: Asked) -> str:
+    """What to ask the administrator for, if it is the key's rights."""
+    key = asked.config.key.name
+    names = list(dict.fromkeys(map(text, asked.names)))
+    grants = " ".join(f"grant {key} name {name}. TXT;" for name in names[:3])
+    owners = ", ".join(f'"{name}."' for name in names[:3])
+    more = ", and so on" if len(names) > 3 else ""
+    return (
+        f"If it is the key's rights, ask for (BIND) update-policy {{ {grants} }}; or (Knot) an acl "
+        f"with key: {key}, action: update, update-type: TXT, update-owner: name, "
+        f"update-owner-name: [{owners}]{more}."
+    )

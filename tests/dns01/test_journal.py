@@ -1,0 +1,153 @@
+"""The journal: after a crash, the next run withdraws what was left, and exactly that."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from certbot_tcs_lyon1.dns01 import challenge, journal
+from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
+from certbot_tcs_lyon1.dns01.journal import Entry, JournalError
+from tests.dns01.conftest import WWW, ZONE, dns_section
+
+ENTRY = Entry("dns", ZONE, "127.0.0.1", 53, "ns1", ((WWW, "one"), (WWW, "two")))
+OTHER = Entry("dns x", "x.test", "::1", 5353, "::1", (("_acme-challenge.x.test", "three"),))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "journal.json")
+
+
+def test_what_is_added_is_read_again_until_it_is_struck_off(path):
+    assert journal.read(path) == []
+    journal.add(path, ENTRY)
+    journal.add(path, OTHER)
+    assert journal.read(path) == [ENTRY, OTHER]
+    journal.strike(path, ENTRY)
+    assert journal.read(path) == [OTHER]
+
+
+def test_without_entries_there_is_no_file(path):
+    journal.add(path, ENTRY)
+    journal.strike(path, ENTRY)
+    journal.strike(path, ENTRY)
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_only_its_owner_can_read_it_whatever_the_umask(path):
+    before = os.umask(0)
+    try:
+        journal.add(path, ENTRY)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_file_half_written_by_a_run_that_was_killed_does_not_matter(path):
+    journal.add(path, ENTRY)
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write('[{"zone": "x')
+    journal.add(path, OTHER)
+    assert journal.read(path) == [ENTRY, OTHER]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": 1}', '[{"zone": "x"}]', "\x00"])
+def test_a_damaged_journal_is_told(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    with pytest.raises(JournalError, match="damaged"):
+        journal.read(path)
+
+
+def test_a_journal_that_is_a_folder_is_told(path):
+    os.mkdir(path)
+    with pytest.raises(JournalError, match="cannot be read"):
+        journal.read(path)
+    with pytest.raises(JournalError):
+        journal.add(path, ENTRY)
+
+
+def test_a_journal_that_cannot_be_written_keeps_the_records_unpublished(lab, desk_with, path):
+    desk = challenge, desk_with(dns_section(lab))
+    with pytest.raises(DnsError, match="no-such-folder"):
+        challenge.publish(desk[1].plan(Record(WWW, "value")), "/no-such-folder/journal.json")
+    assert lab.primary.txt(WWW) == []
+
+
+def test_a_run_that_was_killed_is_cleaned_up_by_the_next_one(lab, desk):
+    desk.publish(Record(WWW, "left"), Record("_acme-challenge.www.univ-lyon1.test", "behind"))
+    lab.edit(ZONE, add=[(f"{WWW}.", 60, "TXT", "somebody-else")])
+    try:
+        assert desk.withdraw() == []  # as the next process does: it knows the journal only
+        assert lab.primary.txt(WWW) == ["somebody-else"]
+        assert lab.primary.txt("_acme-challenge.www.univ-lyon1.test") == []
+        assert desk.journal() == []
+    finally:
+        lab.edit(ZONE, delete=[(f"{WWW}.", "TXT")])
+
+
+def test_it_holds_no_secret(lab, desk):
+    desk.publish(Record(WWW, "value"))
+    with open(desk.journal_path, encoding="utf-8") as file:
+        text = file.read()
+    assert "value" in text
+    assert lab.key.secret not in text
+
+
+def test_a_damaged_journal_is_set_aside_with_a_warning(desk):
+    with open(desk.journal_path, "w", encoding="utf-8") as file:
+        file.write("{")
+    [warning] = desk.withdraw()
+    assert f"{desk.journal_path}.damaged" in warning
+    assert desk.withdraw() == []
+    assert os.listdir(os.path.dirname(desk.journal_path)) == [
+        f"{os.path.basename(desk.journal_path)}.damaged"
+    ]
+
+
+def test_a_section_that_was_renamed_is_found_by_the_zone(lab, desk, desk_with):
+    desk.publish(Record(WWW, "value"))
+    renamed = dns_section(lab, base=ZONE, section=f"dns {ZONE}")
+    later = desk_with(renamed)
+    assert challenge.withdraw(later.settings, desk.journal_path) == []
+    assert lab.primary.txt(WWW) == []
+
+
+def test_a_section_that_is_gone_keeps_the_entry_and_says_so(desk, desk_with):
+    desk.publish(Record(WWW, "value"))
+    [warning] = challenge.withdraw(desk_with().settings, desk.journal_path)
+    assert "[dns]" in warning
+    assert len(desk.journal()) == 1
+
+
+def test_records_that_may_not_be_withdrawn_but_are_gone_are_struck_off(lab, desk):
+    entry = Entry(
+        "dns",
+        "univ-lyon1.test",
+        lab.primary.endpoint.address,
+        lab.primary.endpoint.port,
+        "ns1",
+        (("_acme-challenge.mail.univ-lyon1.test", "value"),),
+    )
+    journal.add(desk.journal_path, entry)
+    assert desk.withdraw() == []
+    assert desk.journal() == []
+
+
+def test_records_that_may_not_be_withdrawn_and_are_there_stay_in_the_journal(lab, desk):
+    name = "_acme-challenge.mail.univ-lyon1.test"
+    endpoint = lab.primary.endpoint
+    entry = Entry(
+        "dns", "univ-lyon1.test", endpoint.address, endpoint.port, "ns1", ((name, "value"),)
+    )
+    journal.add(desk.journal_path, entry)
+    lab.edit("univ-lyon1.test", add=[(f"{name}.", 60, "TXT", "value")])
+    try:
+        [warning] = desk.withdraw()
+        assert name in warning
+        assert desk.journal() == [entry]
+    finally:
+        lab.edit("univ-lyon1.test", delete=[(f"{name}.", "TXT")])
