@@ -373,7 +373,8 @@ def _send(message: dns.update.UpdateMessage, server: Address, asked: meaning.Ask
     """Send an UPDATE over TCP; only a signed NOERROR is a yes.
 
     :raises NoAnswer: none came, or one after which the next server is tried
-    :raises Refused: any other answer
+    :raises Refused: any other answer, but for
+    :raises DnsError: a NOERROR that is not signed
     """
     tape = _Tape(socket.AF_INET6 if ":" in server.ip else socket.AF_INET, socket.SOCK_STREAM)
     with tape:
@@ -395,6 +396,8 @@ def _send(message: dns.update.UpdateMessage, server: Address, asked: meaning.Ask
         return
     if reply.rcode() in _TRY_NEXT:
         raise NoAnswer(f"{asked}: answers {dns.rcode.to_text(reply.rcode())}.")
+    if reply.rcode() == dns.rcode.NOERROR:  # it may have been applied, so it is to be withdrawn
+        raise DnsError(meaning.of_update_reply(reply, asked)[0])
     raise Refused(*meaning.of_update_reply(reply, asked))
 
 

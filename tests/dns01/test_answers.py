@@ -1,0 +1,269 @@
+"""What the user is told for each answer that BIND, Knot and PowerDNS really give."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dns.name
+import pytest
+
+from certbot_tcs_lyon1.department import DnsServer
+from certbot_tcs_lyon1.dns01 import challenge, tsig, update
+from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
+from certbot_tcs_lyon1.dns01.update import Address, Refused, Txt
+from tests.dns01.conftest import endpoint
+from tests.lab import bind, knot, pdns, ports, process, zones
+from tests.lab.errors import MissingProgram
+from tests.lab.require import cannot_run, require_lab
+from tests.lab.server import NameServer
+
+KEY = zones.new_key("tcs-lyon1")
+STRANGER = zones.new_key("stranger")  # the server knows it, and it may write nothing
+HOSTS = {"ns1": "127.0.0.1"}
+WWW = "_acme-challenge.www.x.test"
+DENIED = "_acme-challenge.denied.x.test"
+ZONES = (
+    zones.Zone(
+        "x.test",
+        zones.zone_text(
+            "x.test",
+            HOSTS,
+            zones.delegation("child", HOSTS)
+            + "_acme-challenge.alias CNAME www\n*.wild CNAME www\nmoved DNAME y.test.\n",
+        ),
+        (
+            f"grant {KEY.name} name {WWW}. TXT;",
+            f"grant {KEY.name} name _acme-challenge.alias.x.test. TXT;",
+            f"grant {KEY.name} name _acme-challenge.host.wild.x.test. TXT;",
+            f"grant {KEY.name} name _acme-challenge.www.child.x.test. TXT;",
+        ),
+    ),
+    zones.Zone(
+        "child.x.test",
+        zones.zone_text("child.x.test", HOSTS),
+        (f"grant {KEY.name} subdomain child.x.test. TXT;",),
+    ),
+    zones.Zone(
+        "y.test",
+        zones.zone_text("y.test", HOSTS),
+        (f"grant {KEY.name} subdomain y.test. TXT;",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of name server, and the words in which it says the same things."""
+
+    name: str
+    bad_key: str
+    bad_secret: str
+    bad_time: str
+    no_right: str
+    not_served: str
+
+
+KINDS = {
+    "bind": Kind("bind", "BADKEY", "BADSIG", "BADTIME", "REFUSED. The key may not", "NOTAUTH."),
+    "knot": Kind("knot", "BADKEY", "BADSIG", "BADTIME", "BADKEY", "NOTAUTH, unsigned"),
+    "pdns": Kind(*["pdns", *["REFUSED, unsigned. PowerDNS"] * 3, "REFUSED. The key", "NOTAUTH."]),
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A name server that runs, and its kind."""
+
+    kind: Kind
+    server: NameServer
+
+    @property
+    def address(self) -> Address:
+        here = self.server.endpoint
+        return Address(here.address, here.port, here.address)
+
+    def section(self, key: zones.Key = KEY, **changes: Any) -> DnsServer:
+        here = endpoint(self.server.endpoint)
+        made = tsig.TsigKey(key.name, key.algorithm, key.secret)
+        return DnsServer("", (here,), made, **{"zone": None, "check_servers": (here,), **changes})
+
+    def add(self, zone: str, name: str) -> str:
+        """What an UPDATE of that zone, sent without looking where the name belongs, is told."""
+        record = Txt(dns.name.from_text(name), "value")
+        where = update.Zone(dns.name.from_text(zone), self.address)
+        with pytest.raises(Refused) as caught:
+            update.add_records(where, self.section(), [record])
+        return str(caught.value)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def served(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Each kind of server in turn, with the same zones and rights as far as it can."""
+    require_lab()
+    folder = tmp_path_factory.mktemp(request.param)
+    with contextlib.ExitStack() as stack:
+        here = ports.Endpoint("127.0.0.1", stack.enter_context(ports.claimed()))
+        started = stack.enter_context(_start(request.param, folder, here))
+        yield Served(KINDS[request.param], started)
+
+
+def _start(kind: str, folder: Path, here: ports.Endpoint) -> Any:
+    keys = [KEY, STRANGER]
+    if kind == "bind":
+        return bind.primary(folder, here, ZONES, keys)
+    try:
+        process.need("knotd", knot.PACKAGE)
+        pdns.check_programs()
+    except MissingProgram as error:
+        cannot_run(str(error))
+    if kind == "knot":
+        names = ("www", "alias", "host.wild", "www.child")
+        rights = [
+            knot.challenges("x.test", KEY.name, *names),
+            knot.Right("child.x.test", KEY.name),
+            knot.Right("y.test", KEY.name),
+        ]
+        return knot.running(folder, here, ZONES, keys, rights)
+    rights_by_zone = {zone.name: [KEY.name] for zone in ZONES}
+    return pdns.running(folder, here, ZONES, keys, rights_by_zone)
+
+
+def test_a_record_is_published_seen_and_withdrawn(served, desk_with):
+    desk = desk_with(served.section())
+    assert served.server.txt(WWW) == []  # so that a cached absence would show
+    challenge.confirm(desk.publish(Record(WWW, "value")))
+    assert served.server.txt(WWW) == ["value"]
+    assert desk.withdraw() == []
+    assert served.server.txt(WWW) == []
+
+
+def test_where_a_cname_stands_nothing_is_dropped_without_a_word(served):
+    assert "CNAME" in served.add("x.test", "_acme-challenge.alias.x.test")
+
+
+def test_an_alias_is_followed(served, desk_with):
+    message = desk_with(served.section(STRANGER)).refused(
+        Record("_acme-challenge.alias.x.test", "value")
+    )
+    assert "grant stranger name www.x.test. TXT;" in message
+
+
+def test_a_cname_from_a_wildcard_is_no_alias(served, desk_with):
+    name = "_acme-challenge.host.wild.x.test"
+    challenge.confirm(desk_with(served.section()).publish(Record(name, "value")))
+    assert served.server.txt(name) == ["value"]
+
+
+def test_under_a_dname_the_record_is_found_where_the_server_says(served, desk_with):
+    name = "_acme-challenge.www.moved.x.test"
+    follows = served.kind.name != "pdns"  # by default PowerDNS takes no notice of a DNAME
+    challenge.confirm(desk_with(served.section()).publish(Record(name, "value")))
+    assert served.server.txt("_acme-challenge.www.y.test" if follows else name) == ["value"]
+
+
+def test_the_record_goes_into_the_deepest_zone(served, desk_with):
+    [batch] = desk_with(served.section()).publish(
+        Record("_acme-challenge.www.child.x.test", "value")
+    )
+    assert batch.zone.name.to_text() == "child.x.test."
+    challenge.confirm([batch])
+
+
+def test_a_record_put_into_the_parent_of_its_zone_is_missed_and_explained(served, desk_with):
+    desk = desk_with(served.section(zone="x.test"))
+    with pytest.raises(DnsError) as caught:
+        challenge.confirm(desk.publish(Record("_acme-challenge.www.child.x.test", "value")))
+    assert "lies in the zone child.x.test (a zone cut)" in str(caught.value)
+
+
+def test_a_zone_that_is_not_served_is_told(served, desk_with):
+    message = desk_with(served.section()).refused(Record("_acme-challenge.z.test", "value"))
+    assert "does not serve a zone for _acme-challenge.z.test" in message
+    assert served.kind.not_served in served.add("z.test", "_acme-challenge.z.test")
+
+
+def test_a_record_outside_the_zone_is_told(served):
+    expected = "BADKEY" if served.kind.name == "knot" else "NOTZONE"  # Knot: the rights come first
+    assert expected in served.add("x.test", "_acme-challenge.y.test")
+
+
+def test_a_key_without_the_right_is_told_what_to_ask_for(served, desk_with):
+    message = desk_with(served.section(STRANGER)).refused(Record(WWW, "value"))
+    assert served.kind.no_right in message
+    assert f"grant stranger name {WWW}. TXT;" in message
+    assert f'update-owner-name: ["{WWW}."]' in message
+
+
+# In PowerDNS a key has rights for whole zones.
+@pytest.mark.parametrize("served", ["bind", "knot"], indirect=True)
+def test_of_a_refused_batch_the_names_without_a_right_are_told(served, desk_with):
+    message = desk_with(served.section()).refused(Record(WWW, "value"), Record(DENIED, "value"))
+    assert "1 of 2 records" in message
+    assert f"  {DENIED}: " in message
+    assert served.server.txt(WWW) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (zones.new_key("nobody"), "bad_key"),
+        (zones.Key(KEY.name, "hmac-sha512", KEY.secret), "bad_key"),
+        (zones.Key(KEY.name, KEY.algorithm, "d3Jvbmc="), "bad_secret"),
+    ],
+    ids=["unknown name", "other algorithm", "wrong secret"],
+)
+def test_a_key_that_is_not_the_servers_is_told(served, desk_with, key, expected):
+    message = desk_with(served.section(key)).refused(Record(WWW, "value"))
+    assert getattr(served.kind, expected) in message
+    assert key.secret not in message
+
+
+@pytest.mark.parametrize("shift", [-1000, 1000])
+def test_a_clock_that_is_wrong_is_told_with_the_difference(served, desk_with, monkeypatch, shift):
+    desk = desk_with(served.section())
+    batches = desk.plan(Record(WWW, "value"))
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + shift)
+    with pytest.raises(DnsError) as caught:
+        challenge.publish(batches, desk.journal_path)
+    message = str(caught.value)
+    assert served.kind.bad_time in message
+    if served.kind.name != "pdns":
+        side = "ahead of" if shift > 0 else "behind"
+        assert any(f"{1000 + off} s {side} the server's" in message for off in (-1, 0, 1))
+
+
+# PowerDNS does not freeze zones.
+@pytest.mark.parametrize("served", ["bind", "knot"], indirect=True)
+def test_a_frozen_zone_is_told(served, desk_with):
+    desk = desk_with(served.section())
+    with frozen(served.server):
+        assert "a frozen zone" in desk.refused(Record(WWW, "value"))
+
+
+@contextlib.contextmanager
+def frozen(server: Any) -> Iterator[None]:
+    """The zone x.test takes no updates meanwhile."""
+    if isinstance(server, bind.Bind):
+        call, freeze, thaw = server.rndc, ["freeze"], ["thaw"]
+    else:
+        call, freeze, thaw = server.control, ["-b", "zone-freeze"], ["-b", "zone-thaw"]
+    call(*freeze, "x.test")
+    try:
+        yield
+    finally:
+        call(*thaw, "x.test")
+
+
+def test_a_secondary_is_no_update_server(lab, desk_with):
+    from tests.dns01.conftest import WWW as challenge_name
+    from tests.dns01.conftest import dns_section
+
+    section = dns_section(lab, servers=(endpoint(lab.secondary.endpoint),))
+    message = desk_with(section).refused(Record(challenge_name, "value"))
+    assert str(lab.secondary.endpoint) in message

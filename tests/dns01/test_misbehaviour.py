@@ -1,0 +1,217 @@
+"""What no name server does by itself: a proxy between the plugin and BIND does it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from certbot_tcs_lyon1.dns01 import challenge, propagation, update
+from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
+from certbot_tcs_lyon1.dns01.propagation import State
+from certbot_tcs_lyon1.dns01.update import Address
+from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
+from tests.lab import proxy
+
+UPDATE = "UPDATE"
+
+
+@pytest.fixture(autouse=True)
+def _short_time_outs(monkeypatch):
+    monkeypatch.setattr(update, "UDP_SECONDS", 0.2)
+    monkeypatch.setattr(update, "TCP_SECONDS", 0.4)
+    monkeypatch.setattr(update, "UPDATE_SECONDS", 0.4)
+
+
+@pytest.fixture
+def between(lab):
+    """A proxy before the lab's primary, which passes everything until it is told otherwise."""
+    with proxy.running(lab.primary.endpoint) as running:
+        yield running
+
+
+@pytest.fixture
+def desk_behind(lab, between, desk_with):
+    """Make a desk whose update server is the proxy, and then others."""
+
+    def make(*others: Any, **changes: Any) -> Any:
+        servers = (endpoint(between.endpoint), *others)
+        return desk_with(dns_section(lab, servers=servers, **changes))
+
+    return make
+
+
+def fails(desk, *records: Record) -> str:
+    with pytest.raises(DnsError) as caught:
+        desk.publish(*records)
+    return str(caught.value)
+
+
+def test_a_noerror_that_is_not_signed_counts_for_nothing_and_is_withdrawn(
+    lab, between, desk_behind
+):
+    desk = desk_behind()
+    between.behave = proxy.only(proxy.unsigned, opcode=UPDATE)
+    assert "not signed" in fails(desk, Record(WWW, "value"))
+    assert lab.primary.txt(WWW) == ["value"]  # the server did it, and only its word was lost
+    between.behave = proxy.passed
+    assert desk.withdraw() == []
+    assert lab.primary.txt(WWW) == []
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [proxy.wrong_id, proxy.garbled, proxy.cut_tcp, proxy.lost],
+    ids=["wrong id", "garbled", "cut in mid-message", "lost"],
+)
+def test_an_update_without_a_usable_reply_fails_and_is_withdrawn(lab, between, desk_behind, behave):
+    desk = desk_behind()
+    between.behave = proxy.only(behave, opcode=UPDATE)
+    assert str(between.endpoint.port) in fails(desk, Record(WWW, "value"))
+    between.behave = proxy.passed
+    assert desk.withdraw() == []
+    assert lab.primary.txt(WWW) == []
+
+
+def test_a_reply_that_comes_too_late_counts_as_none(lab, between, desk_behind):
+    desk, event = desk_behind(), threading.Event()
+    between.behave = proxy.only(proxy.late(event), opcode=UPDATE)
+    assert "no answer in time" in fails(desk, Record(WWW, "value"))
+    event.set()
+    between.behave = proxy.passed
+    assert desk.withdraw() == []
+    assert lab.primary.txt(WWW) == []
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        proxy.silent,
+        proxy.closed,
+        proxy.wrong_id,
+        proxy.garbled,
+        proxy.refuse_with("SERVFAIL"),
+        proxy.refuse_with("NOTIMP"),
+    ],
+    ids=["silent", "closed", "wrong id", "garbled", "SERVFAIL", "NOTIMP"],
+)
+def test_the_next_server_is_asked_after_such_an_answer(lab, between, desk_behind, behave):
+    between.behave = behave
+    desk = desk_behind(endpoint(lab.primary.endpoint))
+    [batch] = desk.publish(Record(WWW, "value"))
+    assert batch.zone.server.port == lab.primary.endpoint.port
+    assert lab.primary.txt(WWW) == ["value"]
+
+
+def test_an_update_that_is_not_answered_goes_to_the_next_server_and_so_does_its_withdrawal(
+    lab, between, desk_behind
+):
+    between.behave = proxy.only(proxy.refuse_with("SERVFAIL"), opcode=UPDATE)
+    desk = desk_behind(endpoint(lab.primary.endpoint))
+    desk.publish(Record(WWW, "value"))
+    [entry] = desk.journal()
+    assert entry.port == lab.primary.endpoint.port
+    assert desk.withdraw() == []
+    assert between.count(UPDATE) == 1
+    assert lab.primary.txt(WWW) == []
+
+
+def test_a_final_answer_is_not_shopped_around(lab, between, desk_behind):
+    between.behave = proxy.only(proxy.refuse_with("REFUSED"), opcode=UPDATE)
+    desk = desk_behind(endpoint(lab.primary.endpoint))
+    assert "unsigned" in fails(desk, Record(WWW, "value"))
+    assert lab.primary.txt(WWW) == []
+
+
+def test_a_dead_server_costs_its_time_out_once_in_a_run(lab, between, desk_behind):
+    between.behave = proxy.silent
+    desk = desk_behind(endpoint(lab.primary.endpoint))
+    names = [f"_acme-challenge.host{number}.{ZONE}" for number in range(5)]
+    desk.publish(*(Record(name, "value") for name in names))
+    assert desk.withdraw() == []
+    desk.publish(Record(WWW, "value"))
+    assert (between.count("QUERY", "udp"), between.count("QUERY", "tcp")) == (1, 1)
+    assert between.count(UPDATE) == 0
+
+
+@pytest.mark.parametrize("behave", [proxy.truncated_udp, proxy.silent_udp])
+def test_tcp_is_tried_where_udp_is_truncated_or_silent(lab, between, desk_behind, behave):
+    between.behave = behave
+    desk = desk_behind(check_servers=(endpoint(between.endpoint),))
+    challenge.confirm(desk.publish(Record(WWW, "value")))
+    assert lab.primary.txt(WWW) == ["value"]
+
+
+@pytest.mark.parametrize(
+    ("behave", "state"),
+    [
+        (proxy.silent, State.UNREACHABLE),
+        (proxy.garbled, State.UNREACHABLE),
+        (proxy.refuse_with("SERVFAIL"), State.LAME),
+        (proxy.refuse_with("REFUSED"), State.LAME),
+    ],
+    ids=["silent", "garbled", "SERVFAIL", "REFUSED"],
+)
+def test_a_name_server_that_misbehaves_is_named_and_holds_nothing_up(
+    lab, between, desk_with, behave, state
+):
+    between.behave = behave
+    [batch] = desk_with(dns_section(lab)).publish(Record(WWW, "value"))
+    here = between.endpoint
+    addresses = [batch.zone.server, Address(here.address, here.port, "ns9")]
+    reports = propagation.wait_until_everywhere(addresses, batch.records, 30, pytest.fail)
+    assert [report.state for report in reports] == [State.HAS_IT, state]
+
+
+def test_without_any_name_server_in_reach_a_bounded_wait_is_announced(
+    lab, between, desk_with, caplog
+):
+    between.behave = proxy.silent
+    config = dns_section(lab, check_servers=(endpoint(between.endpoint),), propagation_seconds=1)
+    challenge.confirm(desk_with(config).publish(Record(WWW, "value")))
+    assert "waiting 1 s instead" in caplog.records[-1].getMessage()
+
+
+def test_the_records_of_a_zone_are_polled_one_by_one_only_when_the_first_is_there(
+    lab, between, desk_with
+):
+    config = dns_section(lab, check_servers=(endpoint(between.endpoint),))
+    records = [Record(f"_acme-challenge.host{number}.{ZONE}", "value") for number in range(10)]
+    challenge.confirm(desk_with(config).publish(*records))
+    assert between.count("QUERY") <= 1 + len(records)
+
+
+def plain_refused(query: proxy.Query, ask: Any) -> Any:
+    """A server that answers only who signs, as one does that chooses its view by the key."""
+    if query.signed:
+        return ask()
+    return proxy.refuse_with("REFUSED")(query, ask)
+
+
+def test_a_view_that_is_chosen_by_the_key_is_asked_with_it(lab, between, desk_behind):
+    between.behave = plain_refused
+    desk = desk_behind()
+    [batch] = desk.publish(Record(WWW, "value"))
+    assert batch.zone.view_key == batch.config.key
+    challenge.confirm([batch])
+    assert lab.primary.txt(WWW) == ["value"]
+    assert desk.withdraw() == []
+
+
+def test_records_that_only_the_keys_view_shows_are_awaited_at_the_name_servers(
+    lab, between, desk_behind
+):
+    desk = desk_behind(check_servers=(endpoint(lab.secondary.endpoint),))
+    batches = desk.publish(Record(WWW, "value"))
+    between.behave = plain_refused
+    challenge.confirm(batches)
+    assert lab.secondary.txt(WWW) == ["value"]
+
+
+def test_records_that_no_view_shows_are_told(lab, between, desk_behind):
+    desk = desk_behind()
+    batches = desk.publish(Record(WWW, "value"))
+    lab.edit(ZONE, delete=[(f"{WWW}.", "TXT")])  # a policy that drops what it answered NOERROR to
+    with pytest.raises(DnsError, match="another view"):
+        challenge.confirm(batches)
