@@ -362,7 +362,9 @@ BAD_FORM = [
     (f"{DNS}email = a@x.fr\n{DEPARTMENT}", "line 5, [dns] email: does not belong here; move it to "
      "[tcs] or [department NAME]"),
     (f"{DEPARTMENT}key_fil = /x\n", f"line 4, {D} key_fil: is unknown; did you mean key_file?"),
-    (f"{DEPARTMENT}quite_different = 1\n", f"line 4, {D} quite_different: is unknown; known are s"),
+    (f"{DEPARTMENT}quite_different = 1\n", f"line 4, {D} (not shown): is unknown; known are s"),
+    (f"{DEPARTMENT}{TSIG[-11:]}\n", f"line 4, {D} (not shown): is unknown"),
+    (f"{DNS}eab_hmac_key_file = /x\n{DEPARTMENT}", "line 5, [dns] eab_hmac_key_file: does not bel"),
 ]  # fmt: skip
 
 BAD_DEPARTMENT = [
@@ -699,6 +701,20 @@ def test_a_missing_config_shows_where_it_was_looked_for_and_the_smallest_that_wo
     assert message.endswith(department.SMALLEST)
 
 
+def test_what_stands_before_the_first_section_is_told_once(config: Path) -> None:
+    (told,) = faults(config, "Jan 1 a line of a log\n" * 4000 + DEPARTMENT)
+    assert told == "line 1: stands before the first [section]; move it into one"
+
+
+@pytest.mark.parametrize("key", ["", "eab_hmac_key_file", "key_file"])
+def test_a_file_too_large_to_be_meant_is_told(config: Path, key: str) -> None:
+    path = with_files(config)[key]
+    with path.open("ab") as file:
+        file.truncate(2**30)
+    with pytest.raises(DepartmentError, match="too large; "):
+        department.read(str(config))
+
+
 def test_a_relative_path_is_told_absolute(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(config.parent)
     with pytest.raises(DepartmentError, match=re.escape(str(config))):
@@ -707,7 +723,7 @@ def test_a_relative_path_is_told_absolute(config: Path, monkeypatch: pytest.Monk
 
 def test_a_config_that_is_no_file_is_told(config: Path) -> None:
     config.mkdir()
-    with pytest.raises(DepartmentError, match="cannot be read: is a directory; run certbot as roo"):
+    with pytest.raises(DepartmentError, match="cannot be read: is a directory; name another file"):
         department.read(str(config))
     config.rmdir()
     os.mkfifo(config)
@@ -718,9 +734,9 @@ def test_a_config_that_is_no_file_is_told(config: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (PermissionError(13, "Permission denied"), "permission denied"),
-        (OSError(5, "Input/output error"), "input/output error"),
-        (OSError("odd"), "unknown reason"),
+        (PermissionError(13, "Permission denied"), "permission denied; run certbot as root, or"),
+        (OSError(5, "Input/output error"), "input/output error;"),
+        (OSError("odd"), "unknown reason;"),
     ],
 )
 def test_an_unreadable_config_is_told_with_the_reason(
@@ -734,6 +750,5 @@ def test_an_unreadable_config_is_told_with_the_reason(
     with pytest.raises(DepartmentError) as caught:
         department.read(str(config))
     assert str(caught.value) == (
-        f"{config}: cannot be read: {reason}; run certbot as root, or name another file"
-        " with --tcs-lyon1-config PATH"
+        f"{config}: cannot be read: {reason} name another file with --tcs-lyon1-config PATH"
     )

@@ -1,0 +1,296 @@
+"""The values of the department config: each check returns its value converted, or raises a fault.
+
+A fault says what is wrong and what to do, without a place, and never quotes what may be a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import encodings.idna
+import ipaddress
+import re
+import shlex
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from certbot_tcs_lyon1 import lyon1
+
+Check = Callable[[str], Any]
+
+#: What to do about a value that the CA's portal gave.
+FROM_PORTAL = f"copy it from the portal ({lyon1.PORTAL_ACCOUNTS})"
+
+#: Stands in a message for what could be a secret in the wrong place.
+NOT_SHOWN = "(not shown)"
+
+#: RFC 8555 leaves the length open; HMAC-SHA256 wants 32 bytes (RFC 7518, section 3.2).
+_HMAC_BYTES = 32
+_LABEL = re.compile(r"_?[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+#: A word that only a shell would understand; `\;` alone is a word of `find`.
+_SHELL = re.compile(r"[|&]+|[0-9&]*>.*|<|\S+;")
+
+
+class Fault(Exception):
+    """What is wrong with one value, and what to do; never holds a value that may be secret."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A name server: DNS name or address (IPv6 without brackets), and port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return the endpoint as the department config writes it, without the usual port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == 53 else f"{host}:{self.port}"
+
+
+def shown(text: str) -> str:
+    """Return `text` if a message may hold it: secrets are long and have no dots."""
+    return text if len(text) < 16 or ("." in text and "=" not in text) else NOT_SHOWN
+
+
+def _each(text: str, check: Callable[[str], Any]) -> tuple[Any, ...]:
+    """Return the checked items of a list parted by commas and blanks, each once."""
+    good, bad = [], []
+    for item in filter(None, re.split(r"[,\s]+", text)):
+        try:
+            good.append(check(item))
+        except Fault as fault:
+            bad.append(f"{shown(item)}: {fault}")
+    if bad:
+        raise Fault("; ".join(bad))
+    return tuple(dict.fromkeys(good))
+
+
+def dns_name(text: str) -> str:
+    """Return a DNS name as A-labels (RFC 5890), in lower case, without its last dot."""
+    if text.startswith("*."):
+        raise Fault("is a wildcard; write it without *., that covers the wildcard")
+    bare = text[:-1] if text.endswith(".") else text
+    try:
+        labels = [
+            encodings.idna.ToASCII(label).decode("ascii").lower()
+            for label in re.split("[.\u3002\uff0e\uff61]", bare)
+        ]
+    except UnicodeError:
+        labels = [""]
+    name = ".".join(labels)
+    if len(name) > 253 or not all(len(label) <= 63 and _LABEL.fullmatch(label) for label in labels):
+        raise Fault("is not a DNS name; correct it")
+    if labels[-1].isdigit():
+        raise Fault("is an address, or no DNS name: it ends in a number; correct it")
+    return name
+
+
+def _domain(text: str) -> str:
+    name = dns_name(text)
+    if "." not in name:
+        raise Fault("has one label only; write the full name")
+    return name
+
+
+def domains(text: str) -> tuple[str, ...]:
+    """Return the domains of a list, each of two labels or more."""
+    return _each(text, _domain)
+
+
+def zone(text: str) -> str:
+    """Return the zone's name; "" stays that, and means to find it out."""
+    return dns_name(text) if text else ""
+
+
+def is_under(name: str, top: str) -> bool:
+    """Return whether `name` is `top` or below it (A-labels both)."""
+    return ("." + name).endswith("." + top)
+
+
+def _endpoint(text: str) -> Endpoint:
+    """Return the endpoint written as a name, v4, [v6], each with :port or without, or bare v6."""
+    match = re.fullmatch(
+        r"\[(?P<v6>[^]]+)\](?::(?P<port6>.*))?|(?P<v4>[^:]+):(?P<port4>[^:]*)", text
+    )
+    host, port = text, "53"
+    if match:
+        host = match["v6"] or match["v4"]
+        port = next((part for part in (match["port6"], match["port4"]) if part is not None), "53")
+    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise Fault("the port is not a number from 1 to 65535; correct it")
+    if match and match["v6"] and ":" not in host:
+        raise Fault("only an IPv6 address goes into brackets; write it without")
+    try:
+        return Endpoint(str(ipaddress.ip_address(host)), int(port))
+    except ValueError:
+        pass
+    if ":" in host:
+        raise Fault("is not an IPv6 address; with a port, write [ADDRESS]:PORT")
+    return Endpoint(dns_name(host), int(port))
+
+
+def endpoints(text: str) -> tuple[Endpoint, ...]:
+    """Return the name servers of a list."""
+    return _each(text, _endpoint)
+
+
+def update_servers(text: str) -> tuple[Endpoint, ...]:
+    """Return the name servers of a list that must not be empty."""
+    servers = endpoints(text)
+    if not servers:
+        raise Fault("is empty; name the server that takes the updates")
+    return servers
+
+
+def https_url(text: str) -> str:
+    """Return the URL if it is a whole https URL without a password."""
+    try:
+        url = urlsplit(text)
+        good = url.scheme == "https" and bool(url.hostname) and url.port != 0
+    except ValueError:
+        good = False
+    if not good or not re.fullmatch("[!-~]+", text) or "#" in text or re.search("[<>\"']", text):
+        raise Fault("is not an https URL; copy the ACME URL from the portal")
+    if "@" in url.netloc:
+        raise Fault("has a user name or password in the URL; take it out")
+    return text
+
+
+def email(text: str) -> str:
+    """Return the e-mail addresses as certbot takes them, parted by commas alone."""
+    addresses = [address.strip() for address in text.split(",")]
+    for address in addresses:
+        if not re.fullmatch(r"[^\s@:;<>\"']+@[^\s@:;<>\"'.]+(\.[^\s@:;<>\"'.]+)+", address):
+            raise Fault("is not an e-mail address; write one, or several parted by commas")
+    return ",".join(addresses)
+
+
+def yes_no(text: str) -> bool:
+    """Return whether the text is one of the words for yes."""
+    states = configparser.ConfigParser.BOOLEAN_STATES
+    if text.lower() not in states:
+        raise Fault("is neither yes nor no; write yes to agree to the CA's terms of service")
+    return states[text.lower()]
+
+
+def seconds(lowest: int, highest: int) -> Check:
+    """Return the check for a whole number of seconds."""
+
+    def check(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
+            raise Fault(f"is not a whole number of seconds from {lowest} to {highest}; correct it")
+        return int(text)
+
+    return check
+
+
+def _check_copied(text: str) -> None:
+    """Raise `Fault` if a value from the portal has something around it, or is a placeholder."""
+    if re.search(r"[<>…]|\.\.\.", text):
+        raise Fault(f"a placeholder is left in; {FROM_PORTAL}")
+    if re.search(r"[\s\"'`«»“”‘’]", text):
+        raise Fault("has blanks or quotes; write the value alone")
+
+
+def key_id(text: str) -> str:
+    """Return the key id (EAB) if it was copied whole and alone."""
+    _check_copied(text)
+    if not re.fullmatch("[!-~]+", text):
+        raise Fault(f"has a character that is no letter, digit or sign; {FROM_PORTAL}")
+    return text
+
+
+def hmac_key(text: str) -> str:
+    """Return the HMAC key as base64url without padding; accept base64 and padding, too.
+
+    Stricter than certbot, which takes a key that was cut short, and then the CA refuses it.
+    """
+    _check_copied(text)
+    digits = text.rstrip("=")
+    if not re.fullmatch(r"[A-Za-z0-9+/_-]*", digits):
+        raise Fault(f"is not base64; {FROM_PORTAL}")
+    if re.search(r"[+/]", digits) and re.search(r"[_-]", digits):
+        raise Fault(f"mixes base64 (+ /) and base64url (- _); {FROM_PORTAL}")
+    if len(digits) % 4 == 1 or (digits != text and len(text) % 4):
+        raise Fault(f"is not whole base64: it was cut short; {FROM_PORTAL}, whole")
+    digits = digits.translate(str.maketrans("+/", "-_"))
+    size = len(base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)))
+    # CAs make keys of 32, 48 or 64 bytes: an odd size betrays a lost character in longer ones.
+    if size < _HMAC_BYTES or size % 2:
+        wanted = f"at least {_HMAC_BYTES}" if size < _HMAC_BYTES else "an even number"
+        raise Fault(f"has {size} bytes, not {wanted}: it was cut short; {FROM_PORTAL}, whole")
+    return digits
+
+
+def path(text: str) -> str:
+    """Return the path if it is absolute and that of a file."""
+    if not text.startswith("/"):
+        raise Fault("is a relative path; write the absolute path")
+    if text.endswith("/"):
+        raise Fault("is a folder; write the absolute path of the file")
+    return text
+
+
+def lineage(text: str) -> str:
+    """Return the name of a certificate of certbot's."""
+    if not re.fullmatch(r"[^\s/]+", text):
+        raise Fault("is not the name of a certificate; see: certbot certificates")
+    return text
+
+
+def account(text: str) -> str:
+    """Return the name or number of a user or group."""
+    if not re.fullmatch(r"[^\s:/]+", text):
+        raise Fault("is not a name or number; owner and group are two keys")
+    return text
+
+
+def mode(text: str) -> int:
+    """Return the bits of a file mode written in octal."""
+    if not re.fullmatch("[0-7]{3,4}", text):
+        raise Fault("is not an octal mode; write it like 0640")
+    if int(text, 8) & stat.S_IWOTH:
+        raise Fault("lets everybody write the file; write it like 0640")
+    return int(text, 8)
+
+
+def command(text: str) -> tuple[str, ...]:
+    """Return the words of a command that runs without a shell."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = [""]
+    if not words[0]:
+        raise Fault("is no command, or a quote in it is not closed; correct it")
+    if any(_SHELL.fullmatch(word) for word in words):
+        raise Fault("commands run without a shell; put several into a script, and name that")
+    return tuple(words)
+
+
+_LISTS = (domains, endpoints, update_servers)
+_MAY_BE_EMPTY = (domains, endpoints, zone)
+
+
+def convert(text: str, check: Check, line: str) -> Any:
+    """Return `check(text)`; `line` is the line of the file that the value begins on.
+
+    Raises `Fault`, or what `check` raises, also where a value is empty, runs over several lines or
+    lost its end to a comment.
+    """
+    if not text and check not in _MAY_BE_EMPTY:
+        raise Fault("is empty; fill it in, or remove the line")
+    _, *more = text.split("\n")
+    if more and (check not in _LISTS or any("=" in part for part in more)):
+        raise Fault(
+            "goes on over an indented line; begin every key at the margin, and end it there"
+        )
+    if check is command and re.search(r"\s;", line):
+        raise Fault(
+            "commands run without a shell, so `;` does not part them, and a comment goes on a"
+            " line of its own"
+        )
+    return check(text)
