@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from certbot_tcs_lyon1 import atomic
+
 
 class JournalError(Exception):
     """The journal cannot be read or written; the text says why."""
@@ -87,30 +89,11 @@ def set_aside(path: str) -> str:
 
 
 def _write(path: str, entries: Sequence[Entry]) -> None:
-    """Replace the file in one step: after a crash it is the old one or the new one, whole."""
-    temporary = f"{path}.new"
     try:
-        if not entries:
+        if entries:
+            atomic.write(path, json.dumps([asdict(entry) for entry in entries], indent=1))
+        else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-            return
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)  # left by a run that was killed
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump([asdict(entry) for entry in entries], file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path)
     except OSError as error:
         raise JournalError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _sync_folder(path: str) -> None:
-    """Make the renaming last: it is the folder that changed."""
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
