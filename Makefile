@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the two commands of the README; they install what they need.
 PYTHON ?= python3
 
-.PHONY: help demo test test-oldest lint format clean
+.PHONY: help demo test test-oldest bench lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -13,7 +13,10 @@ test: packages-test .venv/made ## all tests, on the newest certbot
 	.venv/bin/python -m pytest --cov
 
 test-oldest: packages-test .venv-oldest/made ## all tests, on the oldest certbot (Debian 11's, Python 3.9)
-	.venv-oldest/bin/python -m pytest -W default -W 'error:::certbot_tcs_lyon1'
+	.venv-oldest/bin/python -m pytest
+
+bench: packages-demo .venv-bench/made ## speed and load, against certbot-dns-rfc2136 (7 minutes)
+	@.venv-bench/bin/python -m tests.bench
 
 packages-%:
 	@sh tests/env/packages $*
@@ -28,7 +31,7 @@ format: .venv-lint/made ## put the sources in order
 	.venv-lint/bin/ruff check --fix .
 
 clean:           ## remove what make made
-	rm -rf .venv .venv-oldest .venv-lint .demo build dist *.egg-info .coverage*
+	rm -rf .venv .venv-oldest .venv-lint .venv-bench .demo build dist *.egg-info .coverage*
 
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 
@@ -41,6 +44,13 @@ PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 	"$$(sh tests/env/python 3.9)" -m venv --clear .venv-oldest
 	.venv-oldest/$(PIP_INSTALL) --requirement tests/env/oldest.txt --requirement tests/env/test.txt
 	.venv-oldest/$(PIP_INSTALL) --no-deps --editable .
+	@touch $@
+
+# No plugin is installed in it, for certbot loads all that are.
+.venv-bench/made: tests/env/bench.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/$(PIP_INSTALL) --requirement tests/env/bench.txt
+	.venv-bench/$(PIP_INSTALL) --no-deps --target .venv-bench/rfc2136 certbot-dns-rfc2136
 	@touch $@
 
 .venv-lint/made: tests/env/lint.txt

@@ -138,7 +138,7 @@ def read(path: str) -> Settings:
     """
     path = os.path.abspath(path)
     try:
-        data, mode = inifile.read_file(path)
+        data, found = inifile.read_file(path)
     except FileNotFoundError:
         raise DepartmentError(_missing(path)) from None
     except OSError as error:
@@ -148,7 +148,7 @@ def read(path: str) -> Settings:
             f" {lyon1.CONFIG_OPTION} PATH"
         ) from None
     source = Source(path, data)
-    source.check_rights(path, mode)
+    source.check_rights(path, found)
     settings = _settings(source, inifile.parse(source, _EVERY_KEY))
     if source.faults:
         raise DepartmentError("\n".join(source.faults_in_order()))
@@ -361,12 +361,12 @@ def _eab_hmac_key(source: Source, section: _Section, own: dict[str, Any]) -> str
 def _named_file(source: Source, header: str, key: str, path: str) -> Optional[bytes]:
     """Return what a file holds that a key names, its rights checked; None after a fault."""
     try:
-        data, mode = inifile.read_file(path)
+        data, found = inifile.read_file(path)
     except OSError as error:
         text = f"{shown(path)}: {inifile.reason(error)}; correct the path or the file"
         source.fault(header, key, text)
         return None
-    source.check_rights(path, mode, header, key)
+    source.check_rights(path, found, header, key)
     return data
 
 

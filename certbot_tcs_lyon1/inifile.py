@@ -58,13 +58,19 @@ class Source:
         section = f", [{header}] {key}".rstrip() if header else ""
         return f"{self.path}{line}{section}"
 
-    def check_rights(self, path: str, mode: int, header: str = "", key: str = "") -> None:
-        """Note if others than its owner can write or read the file at `path`."""
+    def check_rights(
+        self, path: str, found: os.stat_result, header: str = "", key: str = ""
+    ) -> None:
+        """Note if others than its owner can write or read the file at `path`, or own it: what it
+        says is done with the rights of whoever runs certbot."""
         who = "" if path == self.path else f"{path}: "
         remedy = f"run: chmod 600 {shlex.quote(path)}"
-        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if found.st_uid not in (0, os.geteuid()):
+            text = f"{who}it belongs to somebody else, who can change it"
+            self.fault(header, key, f"{text}; run: chown root: {shlex.quote(path)}")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             self.fault(header, key, f"{who}others than its owner can write it; {remedy}")
-        elif mode & (stat.S_IRGRP | stat.S_IROTH):
+        elif found.st_mode & (stat.S_IRGRP | stat.S_IROTH):
             self.warn(header, key, f"{who}others than its owner can read it; {remedy}")
 
     def faults_in_order(self) -> list[str]:
@@ -72,20 +78,20 @@ class Source:
         return [text for _, text in sorted(self.faults, key=lambda fault: fault[0])]
 
 
-def read_file(path: str) -> tuple[bytes, int]:
-    """Return a file's bytes and its mode.
+def read_file(path: str) -> tuple[bytes, os.stat_result]:
+    """Return a file's bytes, and its owner and mode.
 
     Raises `OSError` if it cannot be read, is no ordinary file, or is too large to be what is meant.
     """
     # Without O_NONBLOCK, opening a FIFO would wait for ever.
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode):
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(0, "Not an ordinary file")
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise OSError(0, "Too large")
-    return data, mode
+    return data, found
 
 
 def reason(error: OSError) -> str:

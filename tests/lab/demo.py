@@ -59,7 +59,7 @@ def run(lab: Lab, *args: str) -> Result:
     """Run certbot, show the command and what it prints; LabError if it fails."""
     say("certbot " + " ".join(f"'{arg}'" if "*" in arg else arg for arg in args))
     result = lab.certbot(*args)
-    print(indent(result.output))
+    print(indent(result.stderr + result.stdout))
     if result.returncode != 0:
         raise LabError(f"certbot failed; its log is in {relative(lab.client.logs_dir)}")
     return result

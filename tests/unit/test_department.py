@@ -752,3 +752,15 @@ def test_an_unreadable_config_is_told_with_the_reason(
     assert str(caught.value) == (
         f"{config}: cannot be read: {reason} name another file with --tcs-lyon1-config PATH"
     )
+
+
+def test_a_file_that_belongs_to_somebody_else_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "tcs-lyon1.ini"
+    path.touch(mode=0o600)
+    path.write_text(department.SMALLEST)
+    if os.geteuid() == 0:
+        os.chown(path, 65534, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    with pytest.raises(department.DepartmentError, match="chown root"):
+        department.read(str(path))
