@@ -5,9 +5,13 @@ Nothing else in the package looks at certbot's version or at its private modules
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import contextlib
+import os
+from typing import Any, Callable, TypeVar
 
-from certbot import interfaces
+import certbot
+from certbot import errors, interfaces, util
+from certbot.display import util as display_util
 
 _PluginClass = TypeVar("_PluginClass", bound=type)
 
@@ -23,14 +27,25 @@ def register(plugin_class: _PluginClass) -> _PluginClass:
     import zope.interface  # certbot itself has imported it there
 
     zope.interface.provider(interfaces.IPluginFactory)(plugin_class)
-    zope.interface.implementer(interfaces.IAuthenticator)(plugin_class)
+    zope.interface.implementer(interfaces.IAuthenticator, interfaces.IInstaller)(plugin_class)
     return plugin_class
 
 
-def authenticator_base() -> type:
-    """The ABC that makes a class an authenticator (certbot 1.18 and later), else `object`."""
-    base: type = getattr(interfaces, "Authenticator", object)
-    return base
+def plugin_bases() -> tuple[type, ...]:
+    """The ABCs of what the plugin is; before 1.18 an authenticator or installer needs none."""
+    names = ("Authenticator", "Installer", "GenericUpdater", "RenewDeployer")
+    return tuple(getattr(interfaces, name) for name in names if hasattr(interfaces, name))
+
+
+def after_certonly(call: Callable[[], None]) -> None:
+    """Have `call` called when `certonly` has saved a certificate, where certbot doesn't do it.
+
+    `certonly` calls nothing of an installer's before 1.27, so it is done when certbot ends; the
+    exit code can't be changed then. Later versions call `restart`.
+    """
+    major, minor = certbot.__version__.split(".")[:2]
+    if (int(major), int(minor)) < (1, 27):
+        util.atexit_register(call)
 
 
 def by_user(config: Any, name: str) -> bool:
@@ -67,3 +82,101 @@ def domain_of(achall: Any) -> str:
     """The name that an annotated challenge is for, without `*.` (`identifier` from certbot 5.3)."""
     identifier = getattr(achall, "identifier", None)
     return str(achall.domain if identifier is None else identifier.value)
+
+
+def account_ids(config: Any) -> list[str]:
+    """The ids of the ACME accounts that certbot has for `config.server`, by their folders.
+
+    certbot's own `find_all` loads every account's RSA key, which takes 50 ms each; and an account
+    whose files are not all there it passes over, as this does.
+    """
+    files = ("regr.json", "private_key.json", "meta.json")
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return [
+            name
+            for name in sorted(os.listdir(config.accounts_dir))
+            if all(os.path.exists(os.path.join(config.accounts_dir, name, f)) for f in files)
+        ]
+    return []
+
+
+def register_account(config: Any) -> str:
+    """Register an ACME account with `config`'s server, EAB and e-mail; its id.
+
+    As certbot does when it has none, with the same questions at a terminal.
+
+    :raises certbot.errors.Error: in certbot's words; it was raised from the CA's error, if any
+    """
+    from acme import messages
+    from certbot._internal import account, client
+    from certbot.display import ops
+
+    if config.email is None and not config.register_unsafely_without_email:
+        config.email = ops.get_email()
+    try:
+        made, _ = client.register(
+            config, account.AccountFileStorage(config), tos_cb=lambda url: _agree(config, url)
+        )
+    except messages.Error as error:
+        raise errors.Error(f"Unable to register an account with ACME server. {error}") from error
+    display_util.notify("Account registered.")
+    return str(made.id)
+
+
+def _agree(config: Any, url: str) -> None:
+    question = (
+        f"Please read the Terms of Service at: {url}\n"
+        "You must agree in order to register with the ACME server. Do you agree?"
+    )
+    if not config.tos and not ask_yes_no(config, question, "--agree-tos"):
+        raise errors.Error("Registration cannot proceed without accepting Terms of Service.")
+
+
+def ask_yes_no(config: Any, question: str, option: str) -> bool:
+    """The answer at the terminal; `option` is what answers it elsewhere.
+
+    :raises certbot.errors.MissingCommandlineFlag: there is no terminal
+    """
+    ask: Any = getattr(display_util, "yesno", None)  # certbot 1.15 and later
+    if ask is None:
+        import zope.component
+
+        ask = zope.component.getUtility(getattr(interfaces, "IDisplay")).yesno  # noqa: B009
+    return bool(ask(question, cli_flag=option, force_interactive=True))
+
+
+def lineage_parameters(config: Any) -> dict[str, str]:
+    """What certbot keeps of the lineage that `config.certname` names; nothing if there is none."""
+    import configobj  # certbot's own
+    from certbot._internal import storage
+
+    if not config.certname:
+        return {}
+    try:
+        path = storage.renewal_file_for_certname(config, config.certname)
+        kept = configobj.ConfigObj(path, encoding="utf-8", default_encoding="utf-8")
+        return {name: str(value) for name, value in kept["renewalparams"].items()}
+    except (errors.Error, configobj.ConfigObjError, OSError, KeyError):
+        return {}
+
+
+def directory(config: Any, server: str) -> dict[str, Any]:
+    """An ACME server's directory, by one GET of it.
+
+    :raises certbot.errors.Error: there is none; the reason in the text
+    """
+    from acme import client
+    from certbot._internal import client as certbot_client
+
+    net = client.ClientNetwork(
+        None,
+        verify_ssl=not config.no_verify_ssl,
+        user_agent=certbot_client.determine_user_agent(config),
+    )
+    try:
+        found: dict[str, Any] = net.get(server).json()
+    except Exception as error:  # whatever requests, urllib3, josepy and acme raise
+        raise errors.Error(str(error) or type(error).__name__) from None
+    if "newOrder" not in found:
+        raise errors.Error("its answer is no ACME directory")
+    return found

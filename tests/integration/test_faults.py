@@ -104,10 +104,13 @@ def test_plugins_lists_it_and_prepare_changes_nothing(lab, client, configure):
 
 
 @pytest.mark.parametrize("text", [None, "[department\n"])
-def test_plugins_prepare_goes_on_where_the_config_is_missing_or_broken(client, configure, text):
+@pytest.mark.parametrize("asked", [(), ("-a", "tcs-lyon1")])
+def test_plugins_prepare_goes_on_where_the_config_is_missing_or_broken(
+    client, configure, text, asked
+):
     if text is not None:
         configure(text)
-    result = client.run("plugins", "--prepare")
+    result = client.run("plugins", "--prepare", *asked)
     assert result.returncode == 0, result.output
     assert "* standalone" in result.output
     assert "* tcs-lyon1" not in result.output or "Misconfigured" in result.output + result.log

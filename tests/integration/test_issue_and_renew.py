@@ -106,7 +106,7 @@ def test_a_dry_run_goes_to_dry_run_server_and_leaves_the_ca_alone(
 ):
     configure(lab.department_config(tcs={"dry_run_server": second_ca.directory_url}))
     before = order_paths(lab.pebble)
-    result = client.run(*CERTONLY, "--dry-run", "--agree-tos", "-m", "a@b.test", env=both_cas)
+    result = client.run(*CERTONLY, "--dry-run", env=both_cas)
     assert result.returncode == 0, result.output
     assert order_paths(lab.pebble) == before
     assert "/order-plz" in order_paths(second_ca)
@@ -122,7 +122,7 @@ def test_a_dry_run_without_dry_run_server_says_that_the_ca_is_not_tested(lab, cl
     assert result.returncode == 1
     assert "staging" in result.output
     assert lab.pebble.directory_url in result.output
-    assert lab.pebble.requests() == before
+    assert lab.pebble.requests() == [*before, ("GET", "/dir")]
 
 
 @pytest.mark.parametrize("verb", ["certonly", "renew"])
@@ -160,7 +160,7 @@ def test_a_config_elsewhere_is_found_again_at_the_renewal_from_any_folder(
 
 def test_the_department_asked_for_orders_and_is_kept(lab, client, configure):
     other = "[department autre]\neab_kid = autre\neab_hmac_key = " + "A" * 43 + "\n"
-    configure(lab.department_config(more=other))
+    configure(lab.department_config(department={"domains": None}, more=other))
     refused = client.run(*CERTONLY)
     assert refused.returncode == 1
     assert "test-dsi, autre" in refused.output

@@ -1,0 +1,103 @@
+"""Which department orders a certificate: by option, by the lineage's record, or by its names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from certbot_tcs_lyon1 import compat, lyon1
+from certbot_tcs_lyon1.department import Department, DepartmentError, Settings
+
+#: The config attribute, and so the renewal parameter, that holds a lineage's department.
+DEST = "tcs_lyon1_department"
+
+
+def recorded(config: Any) -> Optional[str]:
+    """The department that the lineage to be replaced was made with, if `--cert-name` names one.
+
+    For `renew` and `reconfigure` certbot has put it into its config already.
+    """
+    return compat.lineage_parameters(config).get(DEST)
+
+
+def names_of(config: Any) -> list[str]:
+    """The names to be ordered, as far as certbot knows them yet."""
+    return [str(name) for name in config.domains or ()]
+
+
+def choose(settings: Settings, wanted: Optional[str], names: Sequence[str]) -> Department:
+    """The department to order these names for.
+
+    It is the one asked for, or the only one of the file, or the only one whose domains cover all
+    names; and its domains, if it lists any, must cover them.
+
+    :param wanted: the department's name from the option or the lineage's record, or None
+    :param names: the names to be ordered; none where certbot only asks for them later
+    :raises DepartmentError: there is none, with a line for each name
+    """
+    if wanted is not None:
+        chosen = _by_name(settings, wanted)
+    elif len(settings.departments) == 1:
+        chosen = settings.departments[0]
+    else:
+        return _by_domains(settings, names)
+    if chosen.domains and not all(covers(chosen, name) for name in names):
+        raise DepartmentError(_not_together(settings, names, chosen))
+    return chosen
+
+
+def covers(department: Department, name: str) -> bool:
+    """Whether one of the department's domains is this name or lies above it, by labels.
+
+    A wildcard goes by its base.
+    """
+    base = name.lower().rstrip(".")
+    base = base[2:] if base.startswith("*.") else base
+    return any(f".{base}".endswith(f".{domain}") for domain in department.domains)
+
+
+def _by_name(settings: Settings, wanted: str) -> Department:
+    for department in settings.departments:
+        if department.name == wanted:
+            return department
+    raise DepartmentError(
+        f"{settings.path}: there is no [department {wanted}] in it (there is: "
+        f"{_all(settings)}). Put it back, or name another with --tcs-lyon1-department."
+    )
+
+
+def _by_domains(settings: Settings, names: Sequence[str]) -> Department:
+    fitting = [
+        department
+        for department in settings.departments
+        if names and all(covers(department, name) for name in names)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if names and not fitting and any(department.domains for department in settings.departments):
+        raise DepartmentError(_not_together(settings, names, None))
+    raise DepartmentError(
+        f"{settings.path} has several departments ({_all(settings)}). "
+        "Say which one orders this certificate: --tcs-lyon1-department NAME."
+    )
+
+
+def _not_together(settings: Settings, names: Sequence[str], chosen: Optional[Department]) -> str:
+    """A line for each name: who may request it, or what to do so that somebody may."""
+    who = "no single department may" if chosen is None else f"department {chosen.name} may not"
+    lines = "".join(f"\n  {name}: {_who_may(settings, name)}" for name in names)
+    return f"According to `domains` in {settings.path}, {who} request all these names:{lines}"
+
+
+def _who_may(settings: Settings, name: str) -> str:
+    fitting = [found.name for found in settings.departments if covers(found, name)]
+    if fitting:
+        return f"department {', '.join(fitting)}"
+    return (
+        "nobody. Check the spelling; have the domain validated in the CA's portal (Settings, "
+        f"Domains), or ask the RAO ({lyon1.CONTACT}), and add it to `domains`"
+    )
+
+
+def _all(settings: Settings) -> str:
+    return ", ".join(department.name for department in settings.departments)

@@ -1,0 +1,107 @@
+"""The first run at a terminal: ask for what the portal shows, and write the department config."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, Optional
+
+from certbot import errors
+
+from certbot_tcs_lyon1 import atomic, compat, lyon1, values
+from certbot_tcs_lyon1.department import DepartmentError
+from certbot_tcs_lyon1.dns01 import tsig
+
+_Check = Callable[[str], Any]
+
+
+def is_possible(config: Any) -> bool:
+    """Whether somebody is there who can be asked."""
+    return not config.noninteractive_mode and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def write_department_config(config: Any, path: str) -> None:
+    """Ask for everything, and write the file at `path` (mode 0600).
+
+    Each answer is checked as the file's reader does, and asked for again until it is right.
+
+    :raises DepartmentError: it was broken off, or the file could not be written
+    """
+    print(f"\nThere is no department config yet. These questions write {path}.")
+    print(f"The first three answers stand in the CA's portal ({lyon1.PORTAL_ACCOUNTS}).\n")
+    try:
+        text = _ask_for_text(config)
+    except (EOFError, KeyboardInterrupt):
+        raise DepartmentError(f"Broken off; {path} was not written.") from None
+    try:
+        atomic.write(path, text)
+    except OSError as error:
+        raise DepartmentError(f"{path} cannot be written: {error.strerror}.") from None
+    print(f"\n{path} is written. Everything in it can be changed with an editor.\n")
+
+
+def _ask_for_text(config: Any) -> str:
+    server = _ask("ACME URL", values.https_url, lyon1.DEFAULT_SERVER)
+    kid = _ask("Key ID", values.key_id)
+    hmac = _ask("HMAC Key (not shown)", values.hmac_key, read=getpass.getpass)
+    email = _ask("E-mail address for the ACME account", values.email, config.email)
+    agreed = _ask(f"{_terms(config, server)} Do you agree (yes or no)", values.yes_no)
+    name = _ask("A name for the department, in this file only", _name, "my-department")
+    print("\nThe name server that takes dynamic updates (leave it out if the CA holds every name")
+    print("as validated):")
+    dns = _ask("Name or address", values.endpoints, "none")
+    key_file = None if dns in ("", "none") else _ask("TSIG key file", _key_file)
+    lines = [
+        "[tcs]",
+        f"server = {server}",
+        f"email = {email}",
+        f"agree_tos = {'yes' if values.yes_no(agreed) else 'no'}",
+        "",
+        f"[department {name}]",
+        f"eab_kid = {kid}",
+        f"eab_hmac_key = {hmac}",
+    ]
+    if key_file is not None:
+        lines += ["", "[dns]", f"server = {dns}", f"key_file = {key_file}"]
+    return "\n".join(lines) + "\n"
+
+
+def _ask(
+    question: str, check: _Check, default: Optional[str] = None, read: Optional[_Check] = None
+) -> str:
+    """The first answer that passes the check, as it was typed."""
+    prompt = f"{question} [{default}]: " if default else f"{question}: "
+    while True:
+        answer = str((read or input)(prompt)).strip() or default or ""
+        try:
+            if not answer:
+                raise values.Fault("is empty")
+            check(answer)
+            return answer
+        except (values.Fault, tsig.KeyFault) as fault:
+            print(f"  This {fault}")
+
+
+def _terms(config: Any, server: str) -> str:
+    """Where the CA's terms are, as its directory says."""
+    try:
+        url = compat.directory(config, server).get("meta", {}).get("termsOfService")
+    except errors.Error as error:
+        print(f"  {server} does not answer as an ACME server ({error}); going on.")
+        url = None
+    return f"The CA's terms of service: {url}." if url else "The CA's terms of service, see there."
+
+
+def _name(text: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
+        raise values.Fault("may have letters, digits, dot, hyphen and underscore only")
+
+
+def _key_file(text: str) -> None:
+    values.path(text)
+    if not os.path.isfile(text):
+        raise values.Fault("is no file; it is what `tsig-keygen NAME` prints")
+    tsig.read_key_file(text)

@@ -1,0 +1,82 @@
+"""`--dry-run` and `--staging`: the CA has no test environment, so what can be tested, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Optional
+
+from certbot import errors
+
+from certbot_tcs_lyon1 import compat
+from certbot_tcs_lyon1.ca import departments, options
+from certbot_tcs_lyon1.department import Department, DepartmentError, Settings
+
+#: The servers whose directory has answered in this process: one look at each is enough.
+_answered: set[str] = set()
+
+
+def prepare(config: Any, settings: Settings, say: Callable[[str], object]) -> None:
+    """Point a test at the department's `dry_run_server`, or say what is tested and what is not.
+
+    EAB and account are left alone: they belong to the department's own server. That gets nothing
+    but one GET of its directory.
+
+    :param config: certbot's `NamespaceConfig`, changed in place
+    :param say: gets what the user is to be told, in a line
+    :raises DepartmentError: there is nothing to test with, or the department's server is down
+    """
+    if not compat.has_default_test_server(config):
+        if config.dry_run:
+            say(
+                f"--dry-run with --server: a real certificate is about to be ordered at "
+                f"{config.server}, and thrown away."
+            )
+        return
+    department = _department(config, settings)
+    if department is None:
+        return
+    _check_directory(config, department)
+    if department.dry_run_server is not None:
+        config.server = department.dry_run_server
+        options.fill_registration(config, department)
+        if not config.dry_run:
+            say(
+                f"--staging: this certificate comes from {config.server}, and will be renewed "
+                "there until it is ordered again without --staging."
+            )
+        return
+    if not settings.dns:
+        raise DepartmentError(
+            f"There is nothing to test with: the CA of department {department.name} has no test "
+            f"environment, and at {config.server} every name has to be validated in the DNS, for "
+            f"which {settings.path} has no [dns] section. The file is sound, and "
+            f"{department.server} answers. For more, set dry_run_server."
+        )
+    say(
+        f"Test run at {config.server}: the DNS part is tested, the CA of department "
+        f"{department.name} ({department.server}) is not. To test elsewhere, set dry_run_server."
+    )
+
+
+def _department(config: Any, settings: Settings) -> Optional[Department]:
+    """The department whose order is tested; None for a lineage that was made without one."""
+    wanted = getattr(config, departments.DEST) or departments.recorded(config)
+    try:
+        return departments.choose(settings, wanted, departments.names_of(config))
+    except DepartmentError:
+        if config.verb == "renew" and wanted is None:
+            return None
+        raise
+
+
+def _check_directory(config: Any, department: Department) -> None:
+    if department.server in _answered:
+        return
+    try:
+        compat.directory(config, department.server)
+    except errors.Error as error:
+        raise DepartmentError(
+            f"The server of department {department.name} does not answer as an ACME server: "
+            f"{department.server}: {error}. Compare it with the ACME URL in the portal."
+        ) from None
+    _answered.add(department.server)

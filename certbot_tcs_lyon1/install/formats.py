@@ -1,0 +1,117 @@
+"""The formats that services want: certbot's PEM files as they are, combined PEM, PKCS#12."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from certbot_tcs_lyon1.install.files import InstallError
+from certbot_tcs_lyon1.install.lineage import Lineage
+
+#: Those that hold the private key.
+WITH_KEY = ("privkey", "combined", "pkcs12")
+
+#: All of them: the keys of `[install NAME]` that name a file to write.
+ALL = ("fullchain", "cert", "chain", *WITH_KEY)
+
+#: Rounds of key derivation. The password lies beside the file, so they keep nobody out.
+_ROUNDS = 20000
+
+
+def render(kind: str, lineage: Lineage, password: bytes) -> bytes:
+    """What a file of that kind is to hold.
+
+    :param password: of a `pkcs12`
+    :raises InstallError: a PKCS#12 cannot be made of the certificate
+    """
+    if kind == "pkcs12":
+        return _pkcs12(lineage, password)
+    return _pem(kind, lineage)
+
+
+def holds(kind: str, data: bytes, lineage: Lineage, password: bytes) -> bool:
+    """Whether `data` is what a file of that kind is to hold.
+
+    A PKCS#12 never has the same bytes twice (salt, IV): it is opened and compared.
+
+    :raises InstallError: the certificate cannot be read
+    """
+    if kind != "pkcs12":
+        return data == _pem(kind, lineage)
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    try:
+        found = pkcs12.load_key_and_certificates(data, password)
+    except ValueError:
+        return False  # damaged, or of another password
+    return None not in found[:2] and _numbers(*found) == _numbers(*_parts(lineage))
+
+
+def _pem(kind: str, lineage: Lineage) -> bytes:
+    if kind == "combined":
+        return lineage.privkey + lineage.fullchain  # key, certificate, chain
+    data: bytes = getattr(lineage, kind)
+    return data
+
+
+def _pkcs12(lineage: Lineage, password: bytes) -> bytes:
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    key, certificate, chain = _parts(lineage)
+    alias = lineage.name.encode()
+    return pkcs12.serialize_key_and_certificates(
+        alias, key, certificate, chain, _encryption(password)
+    )
+
+
+def _encryption(password: bytes) -> Any:
+    """3DES and SHA-1, which every `keytool` (Java 8 before 8u301) and every OpenSSL can read.
+
+    cryptography before 38 has no choice, and uses the same.
+    """
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    if not hasattr(pkcs12, "PBES"):
+        return serialization.BestAvailableEncryption(password)
+    return (
+        serialization.PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(_ROUNDS)
+        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+        .hmac_hash(hashes.SHA1())  # noqa: S303
+        .build(password)
+    )
+
+
+def _parts(lineage: Lineage) -> tuple[Any, Any, list[Any]]:
+    """Key, certificate and chain as objects of cryptography's."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        return (
+            serialization.load_pem_private_key(lineage.privkey, None),
+            x509.load_pem_x509_certificate(lineage.cert),
+            [x509.load_pem_x509_certificate(pem) for pem in _certificates(lineage.chain)],
+        )
+    except (ValueError, TypeError):
+        raise InstallError(
+            f"version {lineage.version} of {lineage.name} cannot be read; see: certbot certificates"
+        ) from None
+
+
+def _certificates(pem: bytes) -> list[bytes]:
+    end = b"-----END CERTIFICATE-----"
+    return [part + end for part in pem.split(end)[:-1]]
+
+
+def _numbers(key: Any, certificate: Any, chain: list[Any]) -> tuple[Any, bytes, set[bytes]]:
+    """What makes two of them equal; OpenSSL versions return the chain in different orders."""
+    from cryptography.hazmat.primitives import serialization
+
+    der = serialization.Encoding.DER
+    public = key.public_key().public_bytes(der, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return (
+        public,
+        certificate.public_bytes(der),
+        {other.public_bytes(der) for other in chain},
+    )

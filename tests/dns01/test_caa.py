@@ -1,0 +1,132 @@
+"""The CAA records that apply to a name, on BIND and on a resolver of the test's own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import dns.resolver
+import pytest
+
+from certbot_tcs_lyon1.department import Endpoint, Settings
+from certbot_tcs_lyon1.dns01 import caa
+from tests.dns01.conftest import ZONE, dns_section, endpoint
+from tests.lab import lab as lab_module
+from tests.lab import zones
+from tests.lab.lab import Lab
+from tests.lab.require import require_lab
+
+PARENT = "univ-lyon1.test"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab with CAA records at several heights, and with an alias and a delegation."""
+    require_lab()
+    hosts = {"ns1": "127.0.0.1"}
+    upper = f"""
+        @ CAA 0 issue "sectigo.com"
+        @ CAA 0 issuewild ";"
+        alias CNAME held.{ZONE}.
+        loop CNAME pool
+        pool CNAME loop
+        far CNAME somewhere.elsewhere.test.
+        away NS ns1.elsewhere.test.
+    """
+    lower = 'held CAA 0 issue "harica.gr"\nwww2.deep A 127.0.0.1\n'
+    zone_list = (
+        zones.Zone(
+            PARENT,
+            zones.zone_text(
+                PARENT,
+                hosts,
+                zones.delegation("labo", hosts)
+                + "\n".join(line.strip() for line in upper.splitlines()),
+            ),
+        ),
+        zones.Zone(ZONE, zones.zone_text(ZONE, hosts, lower)),
+    )
+    with lab_module.start(tmp_path_factory.mktemp("caa"), zone_list=zone_list) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(lab: Lab) -> Settings:
+    """A department config whose update server is the lab's primary."""
+    return Settings("/etc/letsencrypt/tcs-lyon1.ini", (), (dns_section(lab),), (), ())
+
+
+@pytest.fixture(autouse=True)
+def _system_resolver(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's resolver is the lab's secondary, and knows nothing else."""
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers = [lab.secondary.endpoint.address]
+    resolver.port = lab.secondary.endpoint.port
+    monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
+
+
+@pytest.fixture
+def no_resolver(_system_resolver: None) -> None:
+    """The system's resolver is down."""
+    dns.resolver.default_resolver.port = 1
+
+
+BOTH = (PARENT, '0 issue "sectigo.com", 0 issuewild ";"')
+HELD = (f"held.{ZONE}", '0 issue "harica.gr"')
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (PARENT, BOTH),
+        (f"*.{PARENT}", BOTH),
+        (f"www.{PARENT}", BOTH),
+        (f"www.{ZONE}", BOTH),
+        (f"www2.deep.{ZONE}", BOTH),
+        (f"nowhere.at.all.{ZONE}", BOTH),
+        (f"held.{ZONE}", HELD),
+        (f"below.held.{ZONE}", HELD),
+        (f"alias.{PARENT}", HELD),
+    ],
+)
+def test_the_nearest_records_at_or_above_the_name_apply(settings, name, expected):
+    assert caa.find(name, settings) == expected
+
+
+def test_a_loop_of_aliases_ends(settings):
+    assert caa.find(f"loop.{PARENT}", settings) in (BOTH, None)
+
+
+@pytest.mark.parametrize("name", [f"far.{PARENT}", "www.elsewhere.test"])
+def test_what_nobody_here_can_answer_gives_nothing(settings, name):
+    assert caa.find(name, settings) is None
+
+
+def test_a_record_above_a_zone_that_cannot_be_asked_is_not_shown(settings, no_resolver):
+    assert caa.find(f"www.away.{PARENT}", settings) is None
+    assert caa.find(f"www.{PARENT}", settings) == BOTH
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a" * 64 + ".test"])
+def test_what_is_no_name_gives_nothing(settings, name):
+    assert caa.find(name, settings) is None
+
+
+def test_without_a_section_the_systems_resolver_is_asked(settings):
+    nobody = Settings(settings.path, (), (), (), ())
+    assert caa.find(f"www.{ZONE}", nobody) == BOTH
+
+
+def test_where_the_update_server_is_silent_the_systems_resolver_is_asked(lab):
+    dead = dns_section(lab, servers=(Endpoint("127.0.0.1", 1), endpoint(lab.primary.endpoint)))
+    settings = Settings("/etc/letsencrypt/tcs-lyon1.ini", (), (dead,), (), ())
+    assert caa.find(f"www.{ZONE}", settings) == BOTH
+    only = dns_section(lab, servers=(Endpoint("127.0.0.1", 1),))
+    started = time.monotonic()
+    settings = Settings("/etc/letsencrypt/tcs-lyon1.ini", (), (only,), (), ())
+    assert caa.find(f"www.{ZONE}", settings) == BOTH
+    assert time.monotonic() - started < 5
+
+
+def test_without_any_resolver_there_is_nothing_and_no_error(no_resolver):
+    assert caa.find(f"www.{ZONE}", Settings("x", (), (), (), ())) is None

@@ -1,0 +1,58 @@
+"""certbot at a terminal with no department config yet: it asks, writes the file, and goes on."""
+
+from __future__ import annotations
+
+import stat
+
+from tests.integration.test_issue_and_renew import NAME
+from tests.lab.terminal import converse
+
+
+def certonly(client) -> list[str]:
+    client.run("--version")  # makes the folders
+    # The lab's name servers are not on port 53, where they are looked for: a short blind wait.
+    options = ["certonly", "-a", "tcs-lyon1", "-d", NAME, "--tcs-lyon1-propagation-seconds", "1"]
+    return [client.executable, *options, *client.folder_options()]
+
+
+def test_the_answers_are_checked_written_and_used(lab, client):
+    code, screen = converse(
+        certonly(client),
+        [
+            ("ACME URL [https://acme.sectigo.com/v2/OV]:", "http://localhost/"),
+            ("is not an https URL", lab.pebble.directory_url),
+            ("Key ID:", lab.eab_kid),
+            ("HMAC Key (not shown):", lab.eab_hmac_key[:-1]),
+            ("HMAC Key (not shown):", lab.eab_hmac_key),
+            ("E-mail address", "prenom.nom@univ-lyon1.fr"),
+            ("terms of service: data:text/plain", "yes"),
+            ("A name for the department", ""),
+            ("Name or address", str(lab.primary.endpoint)),
+            ("TSIG key file:", "/no/such/file"),
+            ("is no file", str(lab.key_file)),
+        ],
+        client.environment(),
+    )
+    config = client.config_dir / "tcs-lyon1.ini"
+    text = config.read_text(encoding="utf-8")
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert f"server = {lab.pebble.directory_url}\n" in text
+    assert f"eab_hmac_key = {lab.eab_hmac_key}\n" in text
+    assert "[department my-department]" in text
+    assert f"key_file = {lab.key_file}\n" in text
+    assert "cut short" in screen
+    assert lab.eab_hmac_key[:-1] not in screen
+    assert code == 0, screen
+    assert client.certificate(NAME).names == (NAME,)
+    assert len(client.accounts()) == 1, screen
+
+
+def test_broken_off_it_leaves_nothing_and_says_so(client):
+    code, screen = converse(
+        certonly(client),
+        [("ACME URL", ""), ("Key ID:", "\x04")],
+        client.environment(),
+    )
+    assert code == 1
+    assert "was not written" in screen
+    assert not (client.config_dir / "tcs-lyon1.ini").exists()

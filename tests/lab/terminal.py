@@ -1,0 +1,51 @@
+"""Running a program at a terminal of its own, and answering what it asks."""
+
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+
+from tests.lab import process
+from tests.lab.errors import LabError
+
+
+def converse(
+    command: Sequence[str],
+    answers: Sequence[tuple[str, str]],
+    env: Mapping[str, str],
+    seconds: float = 60,
+) -> tuple[int, str]:
+    """Run `command`; its exit code, and all that the terminal showed.
+
+    `answers` are pairs (what the screen must show first, what is typed then), in their order.
+    """
+    ours, theirs = pty.openpty()
+    popen = subprocess.Popen(
+        process.dies_with_us(list(command)),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=dict(env),
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown, deadline = "", time.monotonic() + seconds
+    waiting, since = list(answers), 0
+    try:
+        while True:
+            ready, _, _ = select.select([ours], [], [], max(deadline - time.monotonic(), 0))
+            if not ready:
+                raise LabError(f"no end after {seconds} s; the screen shows:\n{shown}")
+            try:
+                shown += os.read(ours, 4096).decode("utf-8", "replace")
+            except OSError:  # the other end is closed: the program has ended
+                return popen.wait(), shown
+            if waiting and waiting[0][0] in shown[since:]:
+                since = len(shown)
+                os.write(ours, waiting.pop(0)[1].encode() + b"\n")
+    finally:
+        popen.kill()
+        popen.wait()
+        os.close(ours)
