@@ -92,13 +92,28 @@ Named arguments
 Whatever is given to certbot by option (``--server``, ``--email``, ``--eab-kid``, …) wins over the
 department config. No secret is ever an option: certbot stores and logs its options.
 
+Several departments, new keys, another CA
+-----------------------------------------
+
+With several ``[department …]`` sections the one whose ``domains`` cover all names orders; a domain
+covers itself and all below it. ``--tcs-lyon1-department`` chooses otherwise. Each department has its
+own ACME account, known by its Key ID. A new ``eab_kid`` makes a new account at the next renewal;
+another ``server`` moves each certificate of the department at its next renewal, and ``certbot renew
+--force-renewal`` moves all of them at once. Certificates that were made with ``--server`` stay where
+they are. A certificate made without this plugin is taken over by ordering it again with
+``--authenticator tcs-lyon1 --cert-name NAME``, or by ``certbot reconfigure --cert-name NAME
+--authenticator tcs-lyon1``.
+
 What it does in the DNS
 -----------------------
 
 It asks the update server for the zone of each name, sends one signed UPDATE per zone that adds a
 TXT record at ``_acme-challenge.NAME``, reads it back, and polls every address of every name server
 of the zone until each one that answers has it. When the CA has looked, it deletes exactly the
-records that it added. The least rights that suffice, for BIND::
+records that it added; after a crash, the next run does. Where ``_acme-challenge.NAME`` is an alias
+(CNAME), the record goes to its target: a zone for challenges alone needs the least rights. For that
+zone, or for any other server, write a section ``[dns ZONE]``. The least rights that suffice, for
+BIND::
 
     update-policy { grant tcs-lyon1. name _acme-challenge.www.labo.univ-lyon1.fr. TXT; };
 
@@ -106,7 +121,8 @@ Dry runs
 --------
 
 The CA has no test environment. ``--dry-run`` goes to ``dry_run_server``, or else to Let's Encrypt's
-staging server, as always with certbot: the DNS part is tested, the CA and the EAB are not.
+staging server, as always with certbot: the DNS part is tested, the CA and the EAB are not. Only the
+CA's directory is looked at.
 """
 
 __version__ = "0.1.0"

@@ -52,18 +52,22 @@ class Report:
 
 
 def poll(address: Address, records: Sequence[Txt], key: Optional[tsig.TsigKey] = None) -> Report:
-    """Ask one address once for each of the names, up to the first that it hasn't completely.
+    """Ask one address once for each of the names, and tell the first that it hasn't completely.
 
     :param key: sign the queries, for a view that is chosen by key
     """
     wanted: dict[dns.name.Name, set[str]] = {}
     for record in records:
         wanted.setdefault(record.name, set()).add(record.value)
+    try:
+        if key is None and len(wanted) > 1:
+            replies = update.ask_many(address, list(wanted), "TXT")
+        else:
+            replies = {name: update.ask(address, name, "TXT", key) for name in wanted}
+    except NoAnswer as error:
+        return Report(address, State.UNREACHABLE, str(error).rpartition(": ")[2])
     for name, values in wanted.items():
-        try:
-            reply = update.ask(address, name, "TXT", key)
-        except NoAnswer as error:
-            return Report(address, State.UNREACHABLE, str(error).rpartition(": ")[2])
+        reply = replies[name]
         if not update.is_authoritative(reply):
             return Report(address, State.LAME, _lameness(reply))
         if not values <= _values(reply, name):

@@ -6,8 +6,10 @@ are followed in `aliases`; the zone's other name servers are polled in `propagat
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional, Union
@@ -36,6 +38,9 @@ UPDATE_SECONDS = 15.0
 
 #: EDNS payload (bytes) that passes every path without fragments (DNS flag day 2020).
 _PAYLOAD = 1232
+
+#: Queries under way at once; more could overrun a receive buffer.
+_UNDER_WAY = 32
 
 #: The answers after which the next server is tried (RFC 2136 §4.5, §4.6); any other is final.
 _TRY_NEXT = (dns.rcode.SERVFAIL, dns.rcode.NOTIMP)
@@ -116,6 +121,10 @@ class Txt:
 # Addresses
 
 
+def _family(server: Address) -> int:
+    return socket.AF_INET6 if ":" in server.ip else socket.AF_INET
+
+
 def addresses_of(endpoint: Endpoint) -> list[Address]:
     """All addresses of a server that is given by name or address, IPv6 and IPv4.
 
@@ -162,8 +171,7 @@ def ask(
     :param key: sign the query, for servers that choose the view by the key
     :raises NoAnswer: no usable reply, the reason in the text
     """
-    query = dns.message.make_query(name, rdtype, use_edns=0, payload=_PAYLOAD)
-    query.flags &= ~dns.flags.RD
+    query = _new_query(name, rdtype)
     if key is not None:
         _sign(query, key)
     try:
@@ -182,6 +190,49 @@ def ask(
         if meaning.is_silence(error):
             _silent.add(server.socket_address)
         raise NoAnswer(f"{server}: {meaning.reason(error)}") from None
+
+
+def ask_many(
+    server: Address, names: Sequence[dns.name.Name], rdtype: str
+) -> dict[dns.name.Name, dns.message.Message]:
+    """The same query for many names, with up to 32 under way at once on one UDP socket: half the
+    time of one after the other. What is lost or truncated is asked for again by `ask`.
+
+    :raises NoAnswer: one of them got no usable reply
+    """
+    replies: dict[dns.name.Name, dns.message.Message] = {}
+    with socket.socket(_family(server), socket.SOCK_DGRAM) as udp:
+        udp.setblocking(False)
+        with contextlib.suppress(dns.exception.DNSException, OSError):
+            udp.connect(server.socket_address)
+            for start in range(0, len(names), _UNDER_WAY):
+                _ask_by(udp, names[start : start + _UNDER_WAY], rdtype, replies)
+    return {name: replies.get(name) or ask(server, name, rdtype) for name in names}
+
+
+def _ask_by(
+    udp: socket.socket,
+    names: Sequence[dns.name.Name],
+    rdtype: str,
+    replies: dict[dns.name.Name, dns.message.Message],
+) -> None:
+    """Send queries for all names, and take replies in as they come; what is not there when the
+    time is over is left out."""
+    queries = {name: _new_query(name, rdtype) for name in names}
+    for query in queries.values():
+        udp.send(query.to_wire())
+    expiration = time.time() + UDP_SECONDS
+    for _ in names:
+        reply = dns.query.receive_udp(udp, None, expiration)[0]
+        name = reply.question[0].name if reply.question else None
+        if name in queries and queries[name].is_response(reply) and not reply.flags & dns.flags.TC:
+            replies[name] = reply
+
+
+def _new_query(name: dns.name.Name, rdtype: str) -> dns.message.Message:
+    query = dns.message.make_query(name, rdtype, use_edns=0, payload=_PAYLOAD)
+    query.flags &= ~dns.flags.RD
+    return query
 
 
 def is_authoritative(reply: dns.message.Message) -> bool:
@@ -376,7 +427,7 @@ def _send(message: dns.update.UpdateMessage, server: Address, asked: meaning.Ask
     :raises Refused: any other answer, but for
     :raises DnsError: a NOERROR that is not signed
     """
-    tape = _Tape(socket.AF_INET6 if ":" in server.ip else socket.AF_INET, socket.SOCK_STREAM)
+    tape = _Tape(_family(server), socket.SOCK_STREAM)
     with tape:
         try:
             tape.settimeout(TCP_SECONDS)

@@ -215,3 +215,19 @@ def test_records_that_no_view_shows_are_told(lab, between, desk_behind):
     lab.edit(ZONE, delete=[(f"{WWW}.", "TXT")])  # a policy that drops what it answered NOERROR to
     with pytest.raises(DnsError, match="another view"):
         challenge.confirm(batches)
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [proxy.first(3, proxy.silent_udp), proxy.truncated_udp, proxy.first(3, proxy.wrong_id)],
+    ids=["lost", "truncated", "wrong id"],
+)
+def test_of_many_queries_at_once_those_without_an_answer_are_asked_again(
+    lab, between, desk_with, behave
+):
+    names = [f"_acme-challenge.host{number}.{ZONE}" for number in range(40)]
+    desk = desk_with(dns_section(lab))
+    [batch] = desk.publish(*(Record(name, "value") for name in names))
+    between.behave = behave
+    here = Address(between.endpoint.address, between.endpoint.port, "ns1")
+    assert propagation.poll(here, batch.records).state is State.HAS_IT
