@@ -96,13 +96,52 @@ Several departments, new keys, another CA
 -----------------------------------------
 
 With several ``[department …]`` sections the one whose ``domains`` cover all names orders; a domain
-covers itself and all below it. ``--tcs-lyon1-department`` chooses otherwise. Each department has its
-own ACME account, known by its Key ID. A new ``eab_kid`` makes a new account at the next renewal;
-another ``server`` moves each certificate of the department at its next renewal, and ``certbot renew
---force-renewal`` moves all of them at once. Certificates that were made with ``--server`` stay where
-they are. A certificate made without this plugin is taken over by ordering it again with
-``--authenticator tcs-lyon1 --cert-name NAME``, or by ``certbot reconfigure --cert-name NAME
---authenticator tcs-lyon1``.
+covers itself and all below it. ``--tcs-lyon1-department`` chooses otherwise. Each department has
+its own ACME account, known by its Key ID. A new ``eab_kid`` makes a new account at the next
+renewal; another ``server`` moves each certificate of the department at its next renewal, and
+``certbot renew --force-renewal`` moves all of them at once. Certificates that were made with
+``--server`` stay where they are.
+
+A certificate made without this plugin is taken over by ordering it again with
+``--authenticator tcs-lyon1 --cert-name NAME``, or by
+``certbot reconfigure --cert-name NAME --authenticator tcs-lyon1``.
+
+Services
+--------
+
+With ``--installer tcs-lyon1`` the certificate is put where services want it, at first and at each
+renewal::
+
+    certbot certonly -a tcs-lyon1 -i tcs-lyon1 -d mail.labo.univ-lyon1.fr
+
+    [install mail]
+    certificate = mail.labo.univ-lyon1.fr
+    fullchain = /etc/postfix/tls/fullchain.pem
+    privkey = /etc/postfix/tls/privkey.pem
+    group = postfix
+    mode = 0640
+    test = postfix check
+    reload = systemctl try-reload-or-restart postfix
+
+====================  ==============================================================
+certificate           certbot's name for it (``certbot certificates``)
+fullchain, cert,      files to write, absolute; ``combined`` is key, certificate and
+chain, privkey,       chain (HAProxy), ``pkcs12`` a Java keystore whose alias is the
+combined, pkcs12      certificate's name
+pkcs12_password_file  the file with the keystore's password (ASCII, one line)
+owner, group, mode    root, root; 0600 with the key, else 0644
+test, reload          commands, without a shell, at most 120 s; they get
+                      ``TCS_LYON1_TARGET``, ``_CERTIFICATE``, ``_FULLCHAIN``, …
+====================  ==============================================================
+
+If ``test`` or ``reload`` fails, the old files are put back and certbot fails; every ``certbot
+renew``, due or not, tries again, and mends what someone overwrote. If nothing differs, nothing is
+written or reloaded. ``certbot install --cert-name NAME -i tcs-lyon1`` deploys what there is;
+``certbot rollback -i tcs-lyon1`` deploys the previous version until the next ``renew``. Before
+certbot 1.27 a first ``certonly`` ends with exit code 0 even if deploying failed; the error is shown.
+
+Beside ``--standalone`` or ``--webroot``, ``-i tcs-lyon1`` fills in server and EAB for those who
+answer HTTP-01.
 
 What it does in the DNS
 -----------------------

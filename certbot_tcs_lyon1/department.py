@@ -11,6 +11,7 @@ import difflib
 import os
 import re
 import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
@@ -430,6 +431,10 @@ def _target(source: Source, section: _Section) -> Target:
     for key, other in (_PKCS12, _PKCS12[::-1]):
         if key in section.body and other not in section.body:
             source.fault(header, other, f"is missing; {key} needs it")
+    keyed = [key for key in ("privkey", "combined", "pkcs12") if key in section.body]
+    if keyed and own.get("mode", 0) & stat.S_IRWXO:
+        text = f"lets everybody at the private key in {keyed[0]}; write it like 0640, or split"
+        source.fault(header, "mode", f"{text} the section in two")
     password_file = own.get("pkcs12_password_file")
     if password_file and os.path.exists(password_file):
         _named_file(source, header, "pkcs12_password_file", password_file)
@@ -469,3 +474,9 @@ def _check_paths(source: Source, sections: list[_Section], found: list[Target]) 
                 header, other = writers[os.path.normpath(path)]
                 place = f"[{header}] {other}, line {source.number(header, other)}"
                 source.fault(*here, f"{shown(path)} is written by {place}, too; keep one")
+    for section, target in zip(sections, found):
+        read = target.pkcs12_password_file
+        if read and os.path.normpath(read) in writers:
+            header, other = writers[os.path.normpath(read)]
+            text = f"{shown(read)} is what [{header}] {other} writes; keep the password elsewhere"
+            source.fault(section.header, "pkcs12_password_file", text)

@@ -9,13 +9,15 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-from certbot_tcs_lyon1.department import Target
 from certbot_tcs_lyon1.install import commands, files, formats, undo
 from certbot_tcs_lyon1.install import lineage as lineages
 from certbot_tcs_lyon1.install.files import InstallError, Rights
 from certbot_tcs_lyon1.install.lineage import Lineage
+
+if TYPE_CHECKING:
+    from certbot_tcs_lyon1.department import Target
 
 __all__ = ["InstallError", "Surroundings", "converge", "deploy_live", "deploy_previous"]
 

@@ -77,7 +77,7 @@ def _encryption(password: bytes) -> Any:
         serialization.PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(_ROUNDS)
         .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        .hmac_hash(hashes.SHA1())  # noqa: S303
+        .hmac_hash(hashes.SHA1())
         .build(password)
     )
 

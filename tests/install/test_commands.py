@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
+
+import pytest
 
 from certbot_tcs_lyon1.install import commands
 from tests.install.conftest import NAME, changed
@@ -78,3 +81,19 @@ def test_the_programs_of_daemons_are_found_also_by_cron():
         "/bin:/usr/sbin:/usr/local/sbin:/sbin"
     )
     assert commands.environment({}, {})["PATH"].startswith(os.defpath)
+
+
+def test_ctrl_c_kills_the_command(monkeypatch, tmp_path):
+    wait = subprocess.Popen.wait
+
+    def interrupted(process, seconds=None):
+        if seconds is None:
+            return wait(process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    late = tmp_path / "late"
+    with pytest.raises(KeyboardInterrupt):
+        run("sh", "-c", f"sleep 0.5; touch {late}")
+    time.sleep(0.7)
+    assert not late.exists()

@@ -93,8 +93,12 @@ def test_what_someone_changed_is_healed(desk, service, how):
     assert service.runs == ["test", "reload"]
 
 
-def test_a_certificate_that_nobody_wants_is_left_alone(desk, service):
-    assert desk.deploy(changed(service, certificate="other")) == []
+def test_a_section_of_another_certificate_is_left_alone(desk, service, tmp_path):
+    others = changed(service, certificate="other")
+    assert desk.deploy(others) == []
+    assert service.files() == {}
+    wanted = make_service(tmp_path / "wanted", name="ldap")
+    assert len(desk.deploy(others, wanted)) == 1
     assert service.files() == {}
 
 

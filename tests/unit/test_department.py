@@ -764,3 +764,28 @@ def test_a_file_that_belongs_to_somebody_else_is_refused(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: 65534)
     with pytest.raises(department.DepartmentError, match="chown root"):
         department.read(str(path))
+
+
+FILLED_IN = department.SMALLEST.replace("<Key ID from the portal>", "kid").replace(
+    "<HMAC Key from the portal>", "A" * 43
+)
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ("privkey = /x/key\nmode = 0644", "lets everybody at the private key in privkey"),
+        ("cert = /x/cert\nmode = 0644", None),
+        ("pkcs12 = /x/p12\npkcs12_password_file = /x/./p12", "keep the password elsewhere"),
+    ],
+)
+def test_an_install_section_that_would_give_the_key_away_is_refused(tmp_path, section, expected):
+    path = tmp_path / "tcs-lyon1.ini"
+    path.touch(mode=0o600)
+    text = FILLED_IN.split("; Only", maxsplit=1)[0]
+    path.write_text(f"{text}\n[install x]\ncertificate = www\n{section}\n")
+    if expected is None:
+        assert department.read(str(path)).targets
+        return
+    with pytest.raises(DepartmentError, match=expected):
+        department.read(str(path))
