@@ -10,10 +10,10 @@ demo: packages-demo .venv/made ## one certificate from first to last, on a CA an
 	@.venv/bin/python -m tests.lab.demo
 
 test: packages-test .venv/made ## all tests, on the newest certbot
-	.venv/bin/python -m pytest --cov
+	.venv/bin/python -m pytest --numprocesses 4 --cov
 
 test-oldest: packages-test .venv-oldest/made ## all tests, on the oldest certbot (Debian 11's, Python 3.9)
-	.venv-oldest/bin/python -m pytest
+	.venv-oldest/bin/python -m pytest --numprocesses 4
 
 bench: packages-demo .venv-bench/made ## speed and load, against certbot-dns-rfc2136 (7 minutes)
 	@.venv-bench/bin/python -m tests.bench

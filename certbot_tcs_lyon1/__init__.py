@@ -138,7 +138,7 @@ If ``test`` or ``reload`` fails, the old files are put back and certbot fails; e
 renew``, due or not, tries again, and mends what someone overwrote. If nothing differs, nothing is
 written or reloaded. ``certbot install --cert-name NAME -i tcs-lyon1`` deploys what there is;
 ``certbot rollback -i tcs-lyon1`` deploys the previous version until the next ``renew``. Before
-certbot 1.27 a first ``certonly`` ends with exit code 0 even if deploying failed; the error is shown.
+certbot 1.27 a first ``certonly`` ends with exit code 0 even if deploying failed; it says so.
 
 Beside ``--standalone`` or ``--webroot``, ``-i tcs-lyon1`` fills in server and EAB for those who
 answer HTTP-01.
