@@ -17,7 +17,7 @@ from certbot_tcs_lyon1.dns01 import challenge, tsig, update
 from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
 from certbot_tcs_lyon1.dns01.update import Address, Refused, Txt
 from tests.dns01.conftest import endpoint
-from tests.lab import bind, knot, pdns, ports, process, zones
+from tests.lab import bind, knot, pdns, ports, process, proxy, zones
 from tests.lab.errors import MissingProgram
 from tests.lab.require import cannot_run, require_lab
 from tests.lab.server import NameServer
@@ -90,7 +90,8 @@ class Served:
     def section(self, key: zones.Key = KEY, **changes: Any) -> DnsServer:
         here = endpoint(self.server.endpoint)
         made = tsig.TsigKey(key.name, key.algorithm, key.secret)
-        return DnsServer("", (here,), made, **{"zone": None, "check_servers": (here,), **changes})
+        values = {"servers": (here,), "zone": None, "check_servers": (here,), **changes}
+        return DnsServer(base="", key=made, **values)
 
     def add(self, zone: str, name: str) -> str:
         """What an UPDATE of that zone, sent without looking where the name belongs, is told."""
@@ -140,6 +141,15 @@ def test_a_record_is_published_seen_and_withdrawn(served, desk_with):
     assert served.server.txt(WWW) == ["value"]
     assert desk.withdraw() == []
     assert served.server.txt(WWW) == []
+
+
+def test_names_of_three_zones_are_six_updates(served, desk_with):
+    with proxy.running(served.server.endpoint) as between:
+        desk = desk_with(served.section(servers=(endpoint(between.endpoint),)))
+        names = [f"_acme-challenge.{name}" for name in ("www.child.x.test", "www.y.test")]
+        desk.publish(*(Record(name, "value") for name in (WWW, *names)))
+        assert desk.withdraw() == []
+        assert between.count("UPDATE") == 6
 
 
 def test_where_a_cname_stands_nothing_is_dropped_without_a_word(served):

@@ -170,9 +170,13 @@ class TestRenew:
         ids=["words", "type", "invalid order", "challenges"],
     )
     def test_it_is_given_once(self, lineage, run, ca, behave, expected):
-        before = lineage.certificate(NAME)
         ca.behave = behave
-        assert_advised(run("renew", "--force-renewal"), *expected)
+        before = lineage.certificate(NAME)
+        result = run("renew", "--force-renewal")
+        if result.returncode == 0:  # told to reuse no authorization, Pebble does so 1 time in 100
+            before = lineage.certificate(NAME)
+            result = run("renew", "--force-renewal")
+        assert_advised(result, *expected)
         assert lineage.certificate(NAME) == before
 
     def test_every_lineage_has_its_own_names(self, lineage, run, ca):

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.integration.test_issue_and_renew import CERTONLY, CHALLENGE
+from tests.lab import front, pebble, proxy, zones
 from tests.lab import lab as lab_module
-from tests.lab import pebble, proxy, zones
 from tests.lab.certbot import Certbot
 from tests.lab.require import require_lab
 
@@ -83,6 +83,28 @@ def test_after_a_kill_the_next_run_succeeds_and_leaves_nothing(
     assert again.returncode == 0, again.output
     assert lab.primary.txt(CHALLENGE) == []
     assert not (client.folder / JOURNAL).exists()
+
+
+@pytest.mark.parametrize(
+    "after", [False, True], ids=["before the CA heard of it", "and the CA has"]
+)
+def test_after_a_kill_during_registration_the_next_run_succeeds(lab, client, configure, after):
+    def behave(request: front.Request, ask: front.Ask) -> Any:
+        if request.step != "newAccount":
+            return ask()
+        if after:
+            ask()
+        kill(client)
+        return None
+
+    with front.running(lab.pebble, behave) as ca:
+        configure(lab.department_config(tcs={"server": ca.directory_url}))
+        trusting = {"REQUESTS_CA_BUNDLE": str(ca.ca_bundle)}
+        assert client.run(*CERTONLY, env=trusting).returncode == -signal.SIGKILL
+        ca.behave = front.passed
+        again = client.run(*CERTONLY, env=trusting)
+    assert again.returncode == 0, again.output
+    assert len(client.accounts()) == 1
 
 
 def test_a_damaged_journal_draws_a_warning_and_is_never_fatal(lab, client, configure):
