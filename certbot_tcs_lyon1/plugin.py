@@ -68,7 +68,8 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
             "department",
             metavar="NAME",
             help="The [department NAME] of the department config that orders the certificate. "
-            "(default: the one that the certificate was made with, or the only one)",
+            "(default: the one that the certificate was made with, the only one, or the one whose "
+            "domains cover all names)",
         )
         add(
             "propagation-seconds",
