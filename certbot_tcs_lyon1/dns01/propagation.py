@@ -59,15 +59,14 @@ def poll(address: Address, records: Sequence[Txt], key: Optional[tsig.TsigKey] =
     wanted: dict[dns.name.Name, set[str]] = {}
     for record in records:
         wanted.setdefault(record.name, set()).add(record.value)
-    try:
-        if key is None and len(wanted) > 1:
-            replies = update.ask_many(address, list(wanted), "TXT")
-        else:
-            replies = {name: update.ask(address, name, "TXT", key) for name in wanted}
-    except NoAnswer as error:
-        return Report(address, State.UNREACHABLE, str(error).rpartition(": ")[2])
+    seen = update.glimpse(address, wanted) if key is None and len(wanted) > 1 else set()
     for name, values in wanted.items():
-        reply = replies[name]
+        if name in seen:
+            continue
+        try:
+            reply = update.ask(address, name, "TXT", key)
+        except NoAnswer as error:
+            return Report(address, State.UNREACHABLE, str(error).rpartition(": ")[2])
         if not update.is_authoritative(reply):
             return Report(address, State.LAME, _lameness(reply))
         if not values <= _values(reply, name):

@@ -219,8 +219,14 @@ def test_records_that_no_view_shows_are_told(lab, between, desk_behind):
 
 @pytest.mark.parametrize(
     "behave",
-    [proxy.first(3, proxy.silent_udp), proxy.truncated_udp, proxy.first(3, proxy.wrong_id)],
-    ids=["lost", "truncated", "wrong id"],
+    [
+        proxy.first(3, proxy.silent_udp),
+        proxy.truncated_udp,
+        proxy.first(3, proxy.wrong_id),
+        proxy.first(3, proxy.garbled),
+        proxy.first(3, lambda query, ask: b"?"),
+    ],
+    ids=["lost", "truncated", "wrong id", "garbled", "one byte"],
 )
 def test_of_many_queries_at_once_those_without_an_answer_are_asked_again(
     lab, between, desk_with, behave
@@ -231,3 +237,16 @@ def test_of_many_queries_at_once_those_without_an_answer_are_asked_again(
     between.behave = behave
     here = Address(between.endpoint.address, between.endpoint.port, "ns1")
     assert propagation.poll(here, batch.records).state is State.HAS_IT
+
+
+def test_of_many_names_the_one_that_is_not_there_is_told(lab, desk):
+    records = [Record(f"_acme-challenge.host{number}.{ZONE}", "value") for number in range(40)]
+    [batch] = desk.publish(*records)
+    missing = records[20].name
+    lab.edit(ZONE, delete=[(f"{missing}.", "TXT")])
+    lab.edit(ZONE, add=[(f"{missing}.", 60, "TXT", "values")])
+    try:
+        found = propagation.poll(batch.zone.server, batch.records)
+    finally:
+        lab.edit(ZONE, delete=[(f"{missing}.", "TXT")])
+    assert (found.state, found.answer) == (State.STALE, f"other records at {missing}")
