@@ -128,11 +128,11 @@ def _agree(config: Any, url: str) -> None:
         f"Please read the Terms of Service at: {url}\n"
         "You must agree in order to register with the ACME server. Do you agree?"
     )
-    if not config.tos and not ask_yes_no(config, question, "--agree-tos"):
+    if not config.tos and not ask_yes_no(question, "--agree-tos"):
         raise errors.Error("Registration cannot proceed without accepting Terms of Service.")
 
 
-def ask_yes_no(config: Any, question: str, option: str) -> bool:
+def ask_yes_no(question: str, option: str) -> bool:
     """The answer at the terminal; `option` is what answers it elsewhere.
 
     :raises certbot.errors.MissingCommandlineFlag: there is no terminal

@@ -21,28 +21,24 @@ ORDERING_VERBS = ("certonly", "run", "renew", "reconfigure")
 RESTORING_VERBS = ("renew", "reconfigure")
 
 
-def prepare_order(
-    config: Any, settings: Settings, say: Callable[[str], object]
-) -> Optional[Department]:
+def prepare_order(config: Any, settings: Settings, say: Callable[[str], object]) -> None:
     """Fill certbot's config for an order, or for a test of one, and see to the account.
 
     :param config: certbot's `NamespaceConfig`, changed in place
     :param say: gets what the user is to be told, in a line
-    :returns: the department that orders; None for a test, and where the plugin keeps out of it
     :raises DepartmentError: no department may order these names, or the choice is left open
     :raises AccountError: the department's account can't be had
     :raises certbot.errors.Error: the CA did not register one
     """
     if compat.is_test_run(config):
         testrun.prepare(config, settings, say)
-        return None
+        return
     department = whose_order(config, settings)
     if department is None:
-        return None
+        return
     prefill(config, department, say)
     if config.verb != "reconfigure" and not _account_is_given(config):
         accounts.pin(config, department, settings)
-    return department
 
 
 def whose_order(config: Any, settings: Settings) -> Optional[Department]:
