@@ -25,7 +25,6 @@ setup(
         "Development Status :: 4 - Beta",
         "Environment :: Plugins",
         "Intended Audience :: System Administrators",
-        "License :: OSI Approved :: Apache Software License",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",
@@ -43,13 +42,11 @@ setup(
     packages=find_packages(include=["certbot_tcs_lyon1", "certbot_tcs_lyon1.*"]),
     package_data={"certbot_tcs_lyon1": ["py.typed"]},
     python_requires=">=3.9",
-    # The lowest versions that distributions ship, and no caps: up to 2.7 certbot checks these
-    # when it starts, and one that is not met stops every command (shared facts, "Loading").
-    install_requires=[
-        "acme>=1.12",
-        "certbot>=1.12",
-        "dnspython>=2.0,!=2.6.0",
-        'zope.interface>=5.2; python_version < "3.10"',
-    ],
+    # What is certain to be there, the lowest versions that distributions ship, and no caps: before
+    # 2.7 certbot checks these when it starts, and one that is not met stops every command on the
+    # machine. So dnspython, which only DNS-01 needs, is an extra, and zope.interface, which only
+    # certbot before 1.18 needs of us, is left to that certbot to bring.
+    install_requires=["acme>=1.12", "certbot>=1.12"],
+    extras_require={"dns": ["dnspython>=2.0,!=2.6.0"]},
     entry_points={"certbot.plugins": ["tcs-lyon1 = certbot_tcs_lyon1.plugin:Plugin"]},
 )

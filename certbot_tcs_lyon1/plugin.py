@@ -6,6 +6,7 @@ the department config is read in `prepare`, and dnspython comes in when a challe
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from collections.abc import Iterable
@@ -36,6 +37,12 @@ DEPLOYING_NAME = "tcs-lyon1-deploying.json"
 _NO_ENHANCEMENTS = (
     "tcs-lyon1 puts certificates where services want them and does not edit a service's "
     "configuration, so it has no enhancements (redirect, hsts, uir, staple-ocsp): set them there."
+)
+
+_NEEDS_DNSPYTHON = "Answering a challenge in the DNS needs dnspython 2.0 or later"
+_GET_DNSPYTHON = (
+    "Install it: apt install python3-dnspython, dnf install python3-dns, or, in the environment of "
+    "this certbot, pip install 'certbot-tcs-lyon1[dns]'."
 )
 
 #: Said once in a process, though `certbot renew` prepares the plugin for each lineage anew.
@@ -107,6 +114,8 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
             self._settings = self._read_settings()
             for warning in self._settings.warnings:
                 _warn_once(warning)
+            if self._settings.dns and importlib.util.find_spec("dns") is None:
+                _warn_once(f"{_NEEDS_DNSPYTHON}, and there is none. {_GET_DNSPYTHON}")
             if self.config.verb in prefill.ORDERING_VERBS:
                 advice.watch(self, lambda: advice.order_of(self.config), self._find_caa)
                 prefill.prepare_order(self.config, self._settings, display_util.notify)
@@ -117,10 +126,8 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
 
     def _find_caa(self, name: str) -> Optional[tuple[str, str]]:
         """The CAA records that apply to a name, for the advice on a CA's error."""
-        try:
-            from certbot_tcs_lyon1.dns01 import caa
-        except ImportError:  # no dnspython
-            return None
+        from certbot_tcs_lyon1.dns01 import caa
+
         return caa.find(name, self._settings) if self._settings is not None else None
 
     def _was_asked_for(self) -> bool:
@@ -388,12 +395,13 @@ def _dns_wing() -> Any:
     :raises certbot.errors.PluginError: it can't be imported
     """
     try:
+        import dns.version
+
+        if dns.version.MAJOR < 2:
+            raise ImportError(f"version {dns.version.version} is too old")
         from certbot_tcs_lyon1.dns01 import challenge
-    except ImportError as error:
-        raise errors.PluginError(
-            f"Answering a challenge in the DNS needs dnspython 2.0 or later ({error}). Install it: "
-            "apt install python3-dnspython, dnf install python3-dns, or pip install dnspython."
-        ) from None
+    except Exception as error:  # a broken one may raise anything
+        raise errors.PluginError(f"{_NEEDS_DNSPYTHON} ({error}). {_GET_DNSPYTHON}") from None
     return challenge
 
 

@@ -1,14 +1,20 @@
-"""What the plugin costs where it isn't needed: nothing heavy is imported before it is."""
+"""The plugin never breaks certbot, and where it isn't needed it costs nothing."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.metadata
+import re
 import subprocess
 import sys
 
+import certbot
 import pytest
 
-from tests.integration.test_issue_and_renew import CERTONLY
+from tests.integration.test_issue_and_renew import CERTONLY, NAME
 from tests.lab import lab as lab_module
+from tests.lab import twin
+from tests.lab.certbot import Certbot
 from tests.lab.require import require_lab
 
 
@@ -49,3 +55,109 @@ def test_dnspython_stays_out_until_a_challenge_is_answered(tmp_path):
         modules = imported_by(lab.client, "renew", "--force-renewal")
     assert "certbot_tcs_lyon1.department" in modules
     assert not any(name == "dns" or name.startswith("dns.") for name in modules)
+
+
+#: What is wrong with dnspython, and what stands in its place in site-packages.
+BROKEN = {
+    "missing": {},
+    "too old": {
+        "dns/__init__.py": "",
+        "dns/version.py": "MAJOR = 1\nversion = '1.16.0'\n",
+        "dnspython-1.16.0.dist-info/METADATA": (
+            "Metadata-Version: 2.1\nName: dnspython\nVersion: 1.16.0\n"
+        ),
+    },
+    "broken": {"dns/__init__.py": "raise RuntimeError('half an upgrade')\n"},
+}
+OTHER = "of-another-plugin"
+
+
+@pytest.fixture(scope="module")
+def two_lineages(tmp_path_factory):
+    """A lab whose CA asks no name for a second validation, and a certbot with two lineages on it:
+    one of tcs-lyon1, and one of another plugin."""
+    require_lab()
+    with lab_module.start(tmp_path_factory.mktemp("two"), authz_reuse=100) as lab:
+        lab.write_department_config()
+        assert lab.certbot(*CERTONLY).returncode == 0
+        server = ("--server", lab.pebble.directory_url)
+        other = ("certonly", "-n", "--standalone", "-d", NAME, "--cert-name", OTHER)
+        assert lab.certbot(*other, *server).returncode == 0
+        yield lab
+
+
+def client_of(lab, certbot: str) -> Certbot:
+    """The lab's client with another certbot."""
+    return dataclasses.replace(lab.client, executable=certbot)
+
+
+def everything_else_works(client) -> None:
+    """Every command that this plugin has no part in, and the renewal of another's lineage."""
+    for command in ("--version", "plugins", "certificates"):
+        done = client.run(command)
+        assert done.returncode == 0, done.output
+    before = {name: client.certificate(name).serial for name in (NAME, OTHER)}
+    client.run("renew", "--force-renewal")
+    assert client.certificate(OTHER).serial != before[OTHER]
+
+
+@pytest.mark.parametrize("state", BROKEN)
+def test_certbot_works_and_says_what_is_wrong_where_dnspython_is(two_lineages, tmp_path, state):
+    certbot = twin.make(tmp_path / "twin", {"dns", "dnspython"}, BROKEN[state])
+    client = client_of(two_lineages, certbot)
+    everything_else_works(client)
+    # The CA holds this name as validated, so this plugin's renewal needs no dnspython either.
+    before = client.certificate(NAME).serial
+    renewed = client.run("renew", "--force-renewal", "--cert-name", NAME)
+    assert renewed.returncode == 0, renewed.output
+    assert client.certificate(NAME).serial != before
+    assert ("certbot-tcs-lyon1[dns]" in renewed.output) == (state == "missing")
+
+
+@pytest.mark.parametrize("state", BROKEN)
+def test_a_challenge_without_a_dnspython_that_works_says_what_to_install(
+    lab, client, configure, tmp_path, state
+):
+    configure(lab.department_config())
+    certbot = twin.make(tmp_path / "twin", {"dns", "dnspython"}, BROKEN[state])
+    refused = dataclasses.replace(client, executable=certbot).run(*CERTONLY)
+    assert refused.returncode == 1
+    assert "python3-dnspython" in refused.output
+    assert client.lineages() == []
+
+
+@pytest.mark.skipif(certbot.__version__.startswith("1."), reason="certbot 1 itself needs it")
+def test_zope_interface_may_be_absent(two_lineages, tmp_path):
+    there = twin.make(tmp_path / "twin", {"zope", "zope.interface", "zope.event", "zope.component"})
+    client = client_of(two_lineages, there)
+    everything_else_works(client)
+    assert "tcs-lyon1" in client.run("plugins").output
+
+
+@pytest.mark.parametrize("state", ["a folder", "missing", "faulty", "others'"])
+def test_a_department_config_that_cannot_be_read_stops_nothing_else(two_lineages, state):
+    path = two_lineages.write_department_config()
+    text = path.read_text(encoding="utf-8")
+    path.unlink()
+    try:
+        if state == "a folder":
+            path.mkdir()
+        elif state != "missing":
+            path.touch(mode=0o666 if state == "others'" else 0o600)
+            path.chmod(0o666 if state == "others'" else 0o600)
+            path.write_text(text if state == "others'" else "[department", encoding="utf-8")
+        everything_else_works(two_lineages.client)
+        assert two_lineages.certbot("plugins", "--prepare").returncode == 0
+        own = two_lineages.certbot("renew", "--force-renewal", "--cert-name", NAME)
+        assert own.returncode == 1
+        assert str(path) in own.output
+    finally:
+        path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+        two_lineages.write_department_config()
+
+
+def test_requirements_are_only_what_every_certbot_brings():
+    """What certbot before 2.7 checks at every start."""
+    required = importlib.metadata.requires("certbot-tcs-lyon1") or []
+    always = {re.split(r"[<>=!~; ]", text)[0] for text in required if "extra ==" not in text}
+    assert always == {"acme", "certbot"}
