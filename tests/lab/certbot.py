@@ -18,6 +18,7 @@ from tests.lab.errors import LabError
 
 # Without a terminal `certbot renew` first sleeps for up to 8 minutes.
 _CLI_INI = "no-random-sleep-on-renew = true\n"
+_WARNINGS_ARE_ERRORS = Path(__file__).resolve().parent / "site"
 # certbot reads this one always, whatever the command line says. These keys, Debian's, change
 # nothing here.
 _HOST_CLI_INI = Path("/etc/letsencrypt/cli.ini")
@@ -124,6 +125,7 @@ class Certbot:
             "XDG_CONFIG_HOME": str(self.folder / "home" / ".config"),
             "TMPDIR": str(self.folder / "tmp"),
             "REQUESTS_CA_BUNDLE": str(self.ca_bundle),
+            "PYTHONPATH": str(_WARNINGS_ARE_ERRORS),
         }
 
     def lineages(self) -> list[str]:
