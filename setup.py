@@ -40,7 +40,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["certbot_tcs_lyon1", "certbot_tcs_lyon1.*"]),
-    package_data={"certbot_tcs_lyon1": ["py.typed"]},
+    package_data={"certbot_tcs_lyon1": ["py.typed", "tcs-lyon1.ini.example"]},
     python_requires=">=3.9",
     # What is certain to be there, the lowest versions that distributions ship, and no caps: before
     # 2.7 certbot checks these when it starts, and one that is not met stops every command on the

@@ -22,6 +22,7 @@ from certbot_tcs_lyon1.inifile import Source
 from certbot_tcs_lyon1.values import FROM_PORTAL, Endpoint, Fault, shown
 
 __all__ = [
+    "KEYS",
     "SMALLEST",
     "Department",
     "DepartmentError",
@@ -210,8 +211,14 @@ _INSTALL: _Checks = {
     "test": values.command,
     "reload": values.command,
 }
-_KEYS = {"tcs": _TCS, "department": _DEPARTMENT, "dns": _DNS, "install": _INSTALL}
-_EVERY_KEY = tuple(dict.fromkeys(key for keys in _KEYS.values() for key in keys))
+#: What each kind of section may hold, and how its values are checked.
+KEYS: Mapping[str, _Checks] = {
+    "tcs": _TCS,
+    "department": _DEPARTMENT,
+    "dns": _DNS,
+    "install": _INSTALL,
+}
+_EVERY_KEY = tuple(dict.fromkeys(key for keys in KEYS.values() for key in keys))
 
 
 def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
@@ -307,7 +314,7 @@ def _tell_unknown_key(source: Source, header: str, key: str, checks: _Checks) ->
     It is named only if it is plainly a key: it could be the second line of a secret.
     """
     number = source.number(header, key)
-    homes = [_KINDS[kind] for kind, keys in _KEYS.items() if key in keys]
+    homes = [_KINDS[kind] for kind, keys in KEYS.items() if key in keys]
     near = [*difflib.get_close_matches(key, checks, 1), *difflib.get_close_matches(key, _EVERY_KEY)]
     if homes:
         text = f"does not belong here; move it to {' or '.join(homes)}"

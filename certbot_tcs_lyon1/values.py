@@ -27,6 +27,9 @@ FROM_PORTAL = f"copy it from the portal ({lyon1.PORTAL_ACCOUNTS})"
 #: Stands in a message for what could be a secret in the wrong place.
 NOT_SHOWN = "(not shown)"
 
+#: What stands in the documentation for a value from the portal.
+_PLACEHOLDERS = ("KEY_ID", "HMAC_KEY")
+
 #: RFC 8555 leaves the length open; HMAC-SHA256 wants 32 bytes (RFC 7518, section 3.2).
 _HMAC_BYTES = 32
 _LABEL = re.compile(r"_?[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -190,7 +193,7 @@ def seconds(lowest: int, highest: int) -> Check:
 
 def _check_copied(text: str) -> None:
     """Raise `Fault` if a value from the portal has something around it, or is a placeholder."""
-    if re.search(r"[<>…]|\.\.\.", text):
+    if re.search(r"[<>…]|\.\.\.", text) or text in _PLACEHOLDERS:
         raise Fault(f"a placeholder is left in; {FROM_PORTAL}")
     if re.search(r"[\s\"'`«»“”‘’]", text):
         raise Fault("has blanks or quotes; write the value alone")
