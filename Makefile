@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the two commands of the README; they install what they need.
 PYTHON ?= python3
 
-.PHONY: help demo test test-oldest bench lint format clean
+.PHONY: help demo test bench dist matrix lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -12,11 +12,14 @@ demo: packages-demo .venv/made ## one certificate from first to last, on a CA an
 test: packages-test .venv/made ## all tests, on the newest certbot
 	.venv/bin/python -m pytest --numprocesses 4 --cov
 
-test-oldest: packages-test .venv-oldest/made ## all tests, on the oldest certbot (Debian 11's, Python 3.9)
-	.venv-oldest/bin/python -m pytest --numprocesses 4
-
 bench: packages-demo .venv-bench/made ## speed and load, against certbot-dns-rfc2136 (7 minutes)
 	@.venv-bench/bin/python -m tests.bench
+
+dist: .venv-dist/made ## the sdist and the wheel, the same bytes from the same commit
+	@sh packaging/make-dist .venv-dist/bin/python
+
+matrix: packages-test dist ## all tests of the wheel on every platform's certbot (PLATFORMS="debian-11 pypi": on these)
+	@$(PYTHON) -m tests.matrix $(PLATFORMS)
 
 packages-%:
 	@sh tests/env/packages $*
@@ -31,19 +34,13 @@ format: .venv-lint/made ## put the sources in order
 	.venv-lint/bin/ruff check --fix .
 
 clean:           ## remove what make made
-	rm -rf .venv .venv-oldest .venv-lint .venv-bench .demo build dist *.egg-info .coverage*
+	rm -rf .venv* .demo build dist *.egg-info .coverage*
 
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 
 .venv/made: setup.py tests/env/test.txt
 	$(PYTHON) -m venv --clear .venv
-	.venv/$(PIP_INSTALL) --requirement tests/env/test.txt --editable .
-	@touch $@
-
-.venv-oldest/made: setup.py tests/env/test.txt tests/env/oldest.txt
-	"$$(sh tests/env/python 3.9)" -m venv --clear .venv-oldest
-	.venv-oldest/$(PIP_INSTALL) --requirement tests/env/oldest.txt --requirement tests/env/test.txt
-	.venv-oldest/$(PIP_INSTALL) --no-deps --editable .
+	.venv/$(PIP_INSTALL) --requirement tests/env/test.txt --editable .[dns]
 	@touch $@
 
 # No plugin is installed in it, for certbot loads all that are.
@@ -51,6 +48,11 @@ PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 	$(PYTHON) -m venv --clear .venv-bench
 	.venv-bench/$(PIP_INSTALL) --requirement tests/env/bench.txt
 	.venv-bench/$(PIP_INSTALL) --no-deps --target .venv-bench/rfc2136 certbot-dns-rfc2136
+	@touch $@
+
+.venv-dist/made: tests/env/dist.txt
+	$(PYTHON) -m venv --clear .venv-dist
+	.venv-dist/$(PIP_INSTALL) --requirement tests/env/dist.txt
 	@touch $@
 
 .venv-lint/made: tests/env/lint.txt
