@@ -269,10 +269,14 @@ def silent(step: str) -> Behaviour:
 class Front:
     """A front that runs. `behave` may be replaced at any time, for requests from then on."""
 
-    def __init__(self, pebble: Pebble, behave: Behaviour, port: int, folder: Path) -> None:
+    def __init__(
+        self, pebble: Pebble, behave: Behaviour, url: str, listen: tuple[str, int], folder: Path
+    ) -> None:
         self.behave = behave
-        self.directory_url = f"https://localhost:{port}/dir"
-        files = tls.make(folder / "tls")
+        self.directory_url = url
+        parts = urlsplit(url)
+        self._directory_path = parts.path
+        files = tls.make(folder / "tls", [parts.hostname or "localhost"])
         #: Whoever trusts it trusts the front and Pebble.
         self.ca_bundle = folder / "both.pem"
         self.ca_bundle.write_bytes(files.ca_bundle.read_bytes() + pebble.ca_bundle.read_bytes())
@@ -283,9 +287,9 @@ class Front:
         self._fault: Optional[BaseException] = None
         self._stopped = threading.Event()
         try:
-            self._server = _Server(("127.0.0.1", port), self)
+            self._server = _Server(listen, self)
         except OSError as error:
-            raise PortTaken(f"front: port {port}: {error}") from error
+            raise PortTaken(f"front: port {listen[1]}: {error}") from error
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(str(files.certificate), str(files.private_key))
         # The handshake is the thread's of the connection, not of the one that accepts them all.
@@ -351,7 +355,8 @@ class Front:
         with contextlib.closing(
             http.client.HTTPSConnection(self._upstream, timeout=PEBBLE_SECONDS, context=self._trust)
         ) as connection:
-            connection.request(request.method, request.path, request.body, dict(request.headers))
+            path = "/dir" if request.path == self._directory_path else request.path
+            connection.request(request.method, path, request.body, dict(request.headers))
             response = connection.getresponse()
             headers = {
                 name: value
@@ -411,23 +416,32 @@ def _step(path: str) -> str:
 
 
 @contextlib.contextmanager
-def running(pebble: Pebble, behave: Behaviour = passed) -> Iterator[Front]:
+def running(
+    pebble: Pebble, behave: Behaviour = passed, url: str = "", address: str = "127.0.0.1"
+) -> Iterator[Front]:
     """Run a front before `pebble` on a free port until the context ends.
+
+    `url` is its directory, if it is to have that of a real CA; then it listens on port 443 of
+    `address`, to which the client's /etc/hosts must lead the URL's host.
 
     What goes wrong in it (an exception in `behave`, a Pebble that can't be reached) is raised when
     the context ends; until then the client sees a closed connection.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tcs-lyon1-front-")))
-        front = ports.enter(stack, lambda: _bound(pebble, behave, folder))
+        front = ports.enter(stack, lambda: _bound(pebble, behave, url, address, folder))
         yield front
     front.raise_fault()
 
 
 @contextlib.contextmanager
-def _bound(pebble: Pebble, behave: Behaviour, folder: Path) -> Iterator[Front]:
-    with ports.claimed() as port:
-        front = Front(pebble, behave, port, folder)
+def _bound(
+    pebble: Pebble, behave: Behaviour, url: str, address: str, folder: Path
+) -> Iterator[Front]:
+    with contextlib.ExitStack() as stack:
+        port = 443 if url else stack.enter_context(ports.claimed())
+        url = url or f"https://localhost:{port}/dir"
+        front = Front(pebble, behave, url, (address, port), folder)
         front.start()
         try:
             yield front

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -21,8 +22,8 @@ class ServerTls:
     private_key: Path
 
 
-def make(folder: Path) -> ServerTls:
-    """Make a CA and a certificate for localhost, 127.0.0.1 and ::1 in `folder` (which it creates).
+def make(folder: Path, hosts: Sequence[str] = ("localhost",)) -> ServerTls:
+    """Make a CA and a certificate for `hosts`, 127.0.0.1 and ::1 in `folder` (which it creates).
 
     ECDSA, because two RSA keys take longer to make than everything else at the lab's start.
     """
@@ -33,7 +34,7 @@ def make(folder: Path) -> ServerTls:
     files.ca_bundle.write_bytes(_pem(_certificate("tcs-lyon1 lab CA", ca_key, ca_key, None)))
     names = x509.SubjectAlternativeName(
         [
-            x509.DNSName("localhost"),
+            *map(x509.DNSName, hosts),
             x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
             x509.IPAddress(ipaddress.ip_address("::1")),
         ]
