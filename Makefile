@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the two commands of the README; they install what they need.
 PYTHON ?= python3
 
-.PHONY: help demo test bench dist matrix lint format clean
+.PHONY: help demo test bench dist rpm matrix lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -9,8 +9,8 @@ help:            ## this list
 demo: packages-demo .venv/made ## one certificate from first to last, on a CA and name servers of its own
 	@.venv/bin/python -m tests.lab.demo
 
-test: packages-test .venv/made ## all tests, on the newest certbot
-	.venv/bin/python -m pytest --numprocesses 4 --cov
+test: packages-test .venv/made .venv-dist/made ## all tests, on the newest certbot
+	.venv/bin/python -m pytest --numprocesses 4 --cov tests --ignore tests/distros --ignore tests/guide
 
 bench: packages-demo .venv-bench/made ## speed and load, against certbot-dns-rfc2136 (7 minutes)
 	@.venv-bench/bin/python -m tests.bench
@@ -20,6 +20,9 @@ dist: .venv-dist/made ## the sdist and the wheel, the same bytes from the same c
 
 matrix: packages-test dist ## all tests of the wheel on every platform's certbot (PLATFORMS="debian-11 pypi": on these)
 	@$(PYTHON) -m tests.matrix $(PLATFORMS)
+
+rpm: packages-test dist .venv/made ## the RPMs for EPEL 9 and 10, checked with rpmlint
+	@sh packaging/rpm/make-rpm dist/certbot_tcs_lyon1-*.tar.gz dist .venv/bin/python
 
 packages-%:
 	@sh tests/env/packages $*

@@ -1,5 +1,6 @@
 """Packaging of certbot-tcs-lyon1; the version stands in certbot_tcs_lyon1/__init__.py."""
 
+import os
 import pathlib
 import re
 
@@ -11,6 +12,15 @@ VERSION = re.search(
     (HERE / "certbot_tcs_lyon1" / "__init__.py").read_text(encoding="utf-8"),
     re.MULTILINE,
 ).group(1)
+
+# What is certain to be there, the lowest versions that distributions ship, and no caps: before 2.7
+# certbot checks these when it starts, and one that is not met stops every command on the machine.
+# So dnspython, which only DNS-01 needs, is an extra, and zope.interface, which only certbot before
+# 1.18 needs of us, is left to that certbot to bring.
+REQUIRED = ["acme>=1.12", "certbot>=1.12"]
+DNSPYTHON = ["dnspython>=2.0,!=2.6.0"]
+if os.environ.get("SNAP_BUILD"):  # certbot's own snap has the first two, and not the last
+    REQUIRED = DNSPYTHON
 
 setup(
     name="certbot-tcs-lyon1",
@@ -42,11 +52,7 @@ setup(
     packages=find_packages(include=["certbot_tcs_lyon1", "certbot_tcs_lyon1.*"]),
     package_data={"certbot_tcs_lyon1": ["py.typed", "tcs-lyon1.ini.example"]},
     python_requires=">=3.9",
-    # What is certain to be there, the lowest versions that distributions ship, and no caps: before
-    # 2.7 certbot checks these when it starts, and one that is not met stops every command on the
-    # machine. So dnspython, which only DNS-01 needs, is an extra, and zope.interface, which only
-    # certbot before 1.18 needs of us, is left to that certbot to bring.
-    install_requires=["acme>=1.12", "certbot>=1.12"],
-    extras_require={"dns": ["dnspython>=2.0,!=2.6.0"]},
+    install_requires=REQUIRED,
+    extras_require={"dns": DNSPYTHON},
     entry_points={"certbot.plugins": ["tcs-lyon1 = certbot_tcs_lyon1.plugin:Plugin"]},
 )

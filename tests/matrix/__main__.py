@@ -111,7 +111,7 @@ def unpack_sdist() -> Path:
     folder = FOLDER / "sdist"
     shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(the_only("*.tar.gz")) as archive:
-        archive.extractall(folder)
+        archive.extractall(folder, filter="data")
     (source,) = folder.iterdir()
     shutil.rmtree(source / "certbot_tcs_lyon1")
     return source
