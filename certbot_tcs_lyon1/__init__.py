@@ -83,11 +83,17 @@ propagation_seconds  how long to wait for them at most (120)
 Named arguments
 ---------------
 
-=================================  =================================================
---tcs-lyon1-config                 the department config, if it is elsewhere
---tcs-lyon1-department             the department, if there are several
---tcs-lyon1-propagation-seconds    how long to wait for the name servers at most
-=================================  =================================================
+``--tcs-lyon1-config PATH``
+    The department config. (default: tcs-lyon1.ini in certbot's configuration folder, so
+    /etc/letsencrypt/tcs-lyon1.ini)
+
+``--tcs-lyon1-department NAME``
+    The [department NAME] that orders the certificate. (default: the one that it was made with, the
+    only one, or the only one whose domains cover all names)
+
+``--tcs-lyon1-propagation-seconds SECONDS``
+    How long to wait at most until every name server of the zone shows the challenge's record.
+    (default: propagation_seconds of the [dns] section, or 120)
 
 Whatever is given to certbot by option (``--server``, ``--email``, ``--eab-kid``, …) wins over the
 department config. No secret is ever an option: certbot stores and logs its options.
@@ -110,18 +116,18 @@ Services
 --------
 
 With ``--installer tcs-lyon1`` the certificate is put where services want it, at first and at each
-renewal::
+renewal. A section of the department config says where::
 
-    certbot certonly -a tcs-lyon1 -i tcs-lyon1 -d mail.labo.univ-lyon1.fr
+    [install nginx]
+    certificate = www.labo.univ-lyon1.fr
+    fullchain = /etc/nginx/tls/fullchain.pem
+    privkey = /etc/nginx/tls/privkey.pem
+    test = nginx -t
+    reload = systemctl try-reload-or-restart nginx
 
-    [install mail]
-    certificate = mail.labo.univ-lyon1.fr
-    fullchain = /etc/postfix/tls/fullchain.pem
-    privkey = /etc/postfix/tls/privkey.pem
-    group = postfix
-    mode = 0640
-    test = postfix check
-    reload = systemctl try-reload-or-restart postfix
+The first time::
+
+    certbot certonly --authenticator tcs-lyon1 --installer tcs-lyon1 --domain www.labo.univ-lyon1.fr
 
 ====================  ==============================================================
 certificate           certbot's name for it (``certbot certificates``)
@@ -154,7 +160,9 @@ records that it added; after a crash, the next run does. Where ``_acme-challenge
 zone, or for any other server, write a section ``[dns ZONE]``. The least rights that suffice, for
 BIND::
 
-    update-policy { grant tcs-lyon1. name _acme-challenge.www.labo.univ-lyon1.fr. TXT; };
+    update-policy {
+        grant tcs-lyon1 name _acme-challenge.www.labo.univ-lyon1.fr. TXT;
+    };
 
 Dry runs
 --------

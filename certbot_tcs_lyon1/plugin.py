@@ -74,9 +74,8 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         add(
             "department",
             metavar="NAME",
-            help="The [department NAME] of the department config that orders the certificate. "
-            "(default: the one that the certificate was made with, the only one, or the one whose "
-            "domains cover all names)",
+            help="The [department NAME] that orders the certificate. (default: the one that it "
+            "was made with, the only one, or the only one whose domains cover all names)",
         )
         add(
             "propagation-seconds",
