@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the two commands of the README; they install what they need.
 PYTHON ?= python3
 
-.PHONY: help demo test bench dist rpm matrix lint format clean
+.PHONY: help demo test bench dist deb rpm matrix docs lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -18,11 +18,19 @@ bench: packages-demo .venv-bench/made ## speed and load, against certbot-dns-rfc
 dist: .venv-dist/made ## the sdist and the wheel, the same bytes from the same commit
 	@sh packaging/make-dist .venv-dist/bin/python
 
+deb: packages-deb ## the Debian package, looked at by lintian
+	@sh packaging/make-deb
+
 matrix: packages-test dist ## all tests of the wheel on every platform's certbot (PLATFORMS="debian-11 pypi": on these)
 	@$(PYTHON) -m tests.matrix $(PLATFORMS)
 
 rpm: packages-test dist .venv/made ## the RPMs for EPEL 9 and 10, checked with rpmlint
 	@sh packaging/rpm/make-rpm dist/certbot_tcs_lyon1-*.tar.gz dist .venv/bin/python
+
+docs: packages-docs .venv-docs/made ## the site, from docs/, in build/docs, looked at in a browser
+	rm -rf build/docs build/doctrees
+	.venv-docs/bin/python -m sphinx -W --keep-going -n -q -d build/doctrees -b html docs build/docs
+	.venv-docs/bin/python -m pytest tests/docs/test_site.py
 
 packages-%:
 	@sh tests/env/packages $*
@@ -51,6 +59,11 @@ PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 	$(PYTHON) -m venv --clear .venv-bench
 	.venv-bench/$(PIP_INSTALL) --requirement tests/env/bench.txt
 	.venv-bench/$(PIP_INSTALL) --no-deps --target .venv-bench/rfc2136 certbot-dns-rfc2136
+	@touch $@
+
+.venv-docs/made: setup.py tests/env/test.txt tests/env/docs.txt
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/$(PIP_INSTALL) --requirement tests/env/docs.txt --requirement tests/env/test.txt --editable .[dns]
 	@touch $@
 
 .venv-dist/made: tests/env/dist.txt

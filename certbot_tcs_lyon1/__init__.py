@@ -131,9 +131,10 @@ The first time::
 
 ====================  ==============================================================
 certificate           certbot's name for it (``certbot certificates``)
-fullchain, cert,      files to write, absolute; ``combined`` is key, certificate and
-chain, privkey,       chain (HAProxy), ``pkcs12`` a Java keystore whose alias is the
-combined, pkcs12      certificate's name
+fullchain, cert       files to write, absolute
+chain, privkey        likewise
+combined              likewise; key, certificate and chain in one file (HAProxy)
+pkcs12                likewise; a Java keystore whose alias is the certificate's name
 pkcs12_password_file  the file with the keystore's password (ASCII, one line)
 owner, group, mode    root, root; 0600 with the key, else 0644
 test, reload          commands, without a shell, at most 120 s; they get

@@ -42,7 +42,7 @@ options {{
     empty-zones-enable no;
     dnssec-validation no;
     pid-file none;
-    lock-file none;
+    {lock_file}
     session-keyfile "{folder}/session.key";
     statistics-file "named.stats";
     minimal-responses no;
@@ -185,6 +185,7 @@ def _running(
             folder=folder,
             identity=f"{name}-{secrets.token_hex(8)}",
             listen=_listen(endpoint),
+            lock_file=_lock_file(),
             options=options,
             control=control,
         )
@@ -203,6 +204,14 @@ def _command(folder: Path) -> list[str]:
     """
     program = shutil.copy(process.need("named", PACKAGE), folder / "named")
     return [str(program), "-f", "-n", "1", "-L", "named.log", "-c", "named.conf"]
+
+
+def _lock_file() -> str:
+    """What lets two named run on one machine: before 9.20 a second one needs to be allowed."""
+    command = [process.need("named", PACKAGE), "-v"]
+    version = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    numbers = re.findall(r"\d+", version)
+    return "lock-file none;" if (int(numbers[0]), int(numbers[1])) < (9, 20) else ""
 
 
 def _listen(endpoint: Endpoint) -> str:

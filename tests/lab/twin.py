@@ -6,10 +6,11 @@ starts), a package that is missing has to be missing from the disk.
 
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
+
+import certbot as certbot_package
 
 _NOTHING_ELSE: Mapping[str, str] = MappingProxyType({})
 
@@ -27,7 +28,8 @@ def make(folder: Path, without: Collection[str], files: Mapping[str, str] = _NOT
     python = folder / "bin" / "python"
     query = "import sysconfig; print(sysconfig.get_path('purelib'))"
     there = Path(subprocess.check_output([str(python), "-c", query], text=True).strip())
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+    # Where certbot is: on Debian not where Python would install.
+    for entry in Path(certbot_package.__file__).resolve().parents[1].iterdir():
         if _project(entry) not in without:
             (there / entry.name).symlink_to(entry)
     for name, text in files.items():
