@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the two commands of the README; they install what they need.
 PYTHON ?= python3
 
-.PHONY: help demo test bench dist deb rpm matrix docs lint format clean
+.PHONY: help demo test bench dist deb rpm matrix distros docs lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ matrix: packages-test dist ## all tests of the wheel on every platform's certbot
 
 rpm: packages-test dist .venv/made ## the RPMs for EPEL 9 and 10, checked with rpmlint
 	@sh packaging/rpm/make-rpm dist/certbot_tcs_lyon1-*.tar.gz dist .venv/bin/python
+
+distros: packages-distros deb dist .venv/made ## the .deb on Debian 11 to 13 with their own certbots, and the guide's commands on 12
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/distros tests/guide
 
 docs: packages-docs .venv-docs/made ## the site, from docs/, in build/docs, looked at in a browser
 	rm -rf build/docs build/doctrees

@@ -146,8 +146,8 @@ def read(path: str) -> Settings:
     except OSError as error:
         as_root = "run certbot as root, or " if isinstance(error, PermissionError) else ""
         raise DepartmentError(
-            f"{path}: cannot be read: {inifile.reason(error)}; {as_root}name another file with"
-            f" {lyon1.CONFIG_OPTION} PATH"
+            f"{path}: the department config cannot be read: {inifile.reason(error)}; {as_root}name"
+            f" another file with {lyon1.CONFIG_OPTION} PATH"
         ) from None
     source = Source(path, data)
     source.check_rights(path, found)
@@ -159,7 +159,7 @@ def read(path: str) -> Settings:
 
 def _missing(path: str) -> str:
     return (
-        f"{path}: there is no such file. Write it and run: chmod 600 {shlex.quote(path)}\n"
+        f"{path}: there is no department config. Write it and run: chmod 600 {shlex.quote(path)}\n"
         f"If it is elsewhere, name it with {lyon1.CONFIG_OPTION} PATH."
         f" The smallest file that works:\n\n{SMALLEST}"
     )
@@ -264,7 +264,11 @@ def _sections(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, li
             continue
         found[kind].append(_Section(header, name, body))
     if "department" not in meant:
-        source.fault("", "", "no department; write a section [department NAME] with its EAB key")
+        text = (
+            "no department; write a section [department NAME] with its Key ID and HMAC Key, from "
+            "the portal"
+        )
+        source.fault("", "", text)
     return found
 
 
@@ -359,7 +363,7 @@ def _eab_hmac_key(source: Source, section: _Section, own: dict[str, Any]) -> str
     lines = data.decode("utf-8-sig", errors="surrogateescape").strip().splitlines()
     try:
         if len(lines) != 1:
-            raise Fault("the file must hold the HMAC key alone, on one line")
+            raise Fault("the file must hold the HMAC Key alone, on one line")
         return values.hmac_key(lines[0])
     except Fault as fault:
         source.fault(section.header, key, f"{own[key]}: {fault}")
@@ -386,10 +390,11 @@ def _dns_server(source: Source, section: _Section) -> DnsServer:
     except Fault as fault:
         source.fault(header, "", f"{fault}; write [dns] or [dns DOMAIN]")
     if "server" not in section.body:
-        source.fault(header, "server", "is missing; name the server that takes the updates")
+        source.fault(header, "server", f"is missing; {values.NAME_UPDATE_SERVER}")
     zone = own.get("zone")
     if base and zone and not (values.is_under(base, zone) or values.is_under(zone, base)):
-        source.fault(header, "zone", f"{zone} neither holds {base} nor lies in it; correct one")
+        text = f"the zone {zone} has no name in common with [dns {base}]; correct one of them"
+        source.fault(header, "zone", text)
     given = {key: own[key] for key in _DNS_WITH_DEFAULT if key in own}
     return DnsServer(
         base=base,
@@ -410,7 +415,8 @@ def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> tsig.Ts
     elif "key_file" not in body:
         for key in ("key_name", "key_secret"):
             if key not in body:
-                source.fault(header, key, "is missing; write key_file, or key_name and key_secret")
+                text = "is missing; write key_file, or key_name and key_secret"
+                source.fault(header, key, f"{text}; the TSIG key comes from the DNS administrator")
     where = "key_file" if "key_file" in body else "key_algorithm"
     found = tsig.TsigKey(
         own.get("key_name", ""),
@@ -425,14 +431,15 @@ def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> tsig.Ts
             line = f", line {fault.line}" if fault.line else ""
             source.fault(header, where, f"{path}{line}: {fault}")
     if found.algorithm in tsig.WEAK:
-        source.warn(header, where, f"{found.algorithm} is weak; take {tsig.DEFAULT_ALGORITHM}")
+        better = f"ask the DNS administrator for a TSIG key with {tsig.DEFAULT_ALGORITHM}"
+        source.warn(header, where, f"{found.algorithm} is weak; {better}")
     return found
 
 
 def _target(source: Source, section: _Section) -> Target:
     header, own = section.header, _good(source, section, _INSTALL)
     if "certificate" not in section.body:
-        source.fault(header, "certificate", "is missing; give the lineage (certbot certificates)")
+        source.fault(header, "certificate", f"is missing; {values.WRITE_CERTIFICATE}")
     if not any(key in section.body for key in _WRITTEN):
         source.fault(header, "", f"writes nothing; add one of {', '.join(_WRITTEN)}")
     for key, other in (_PKCS12, _PKCS12[::-1]):

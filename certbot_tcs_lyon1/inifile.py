@@ -87,10 +87,10 @@ def read_file(path: str) -> tuple[bytes, os.stat_result]:
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(0, "Not an ordinary file")
+            raise OSError(0, "not an ordinary file")
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
-        raise OSError(0, "Too large")
+        raise OSError(0, "too large")
     return data, found
 
 

@@ -42,7 +42,7 @@ _NO_ENHANCEMENTS = (
 _NEEDS_DNSPYTHON = "Answering a challenge in the DNS needs dnspython 2.0 or later"
 _GET_DNSPYTHON = (
     "Install it: apt install python3-dnspython, dnf install python3-dns, or, in the environment of "
-    "this certbot, pip install 'certbot-tcs-lyon1[dns]'."
+    "this certbot, pip install dnspython."
 )
 
 #: Said once in a process, though `certbot renew` prepares the plugin for each lineage anew.
@@ -59,6 +59,8 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._settings: Optional[Settings] = None
+        #: Why `perform` failed, if it did.
+        self._failure = ""
         #: The live version of each certificate with an [install] section, when certbot began.
         self._versions: dict[str, Optional[int]] = {}
 
@@ -177,7 +179,9 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         from certbot_tcs_lyon1.department import DepartmentError
 
         if not os.path.lexists(self._config_path()):
-            raise errors.NoInstallationError(f"There is no {self._config_path()}.")
+            raise errors.NoInstallationError(
+                f"There is no department config {self._config_path()}."
+            )
         try:
             self._read_settings()
         except DepartmentError as error:
@@ -205,7 +209,8 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
             batches = challenge.plan(records, self._settings, self.conf("propagation-seconds"))
             challenge.confirm(challenge.publish(batches, self._journal_path()))
         except challenge.DnsError as error:
-            raise errors.PluginError(str(error)) from None
+            self._failure = str(error)
+            raise errors.PluginError(self._failure) from None
         return [achall.response(achall.account_key) for achall in achalls]
 
     def cleanup(self, achalls: list[Any]) -> None:
@@ -221,9 +226,14 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
             warnings = _dns_wing().withdraw(self._settings, path)
         except Exception as error:  # a certificate is worth more than a TXT record left behind
             logger.debug("Withdrawing the records failed", exc_info=True)
-            warnings = [f"The TXT records in {path} could not be withdrawn: {error}"]
+            why = str(error).rstrip(".")
+            warnings = [
+                f"The TXT records in {path} could not be withdrawn: {why}. The next run tries "
+                "again."
+            ]
         for warning in warnings:
-            logger.warning(warning)
+            # certbot shows why `perform` failed after this: if both failed alike, once is enough.
+            logger.warning(warning.replace(self._failure or "\0", "see the error below."))
 
     def _journal_path(self) -> str:
         return os.path.join(self.config.work_dir, JOURNAL_NAME)

@@ -24,11 +24,15 @@ Check = Callable[[str], Any]
 #: What to do about a value that the CA's portal gave.
 FROM_PORTAL = f"copy it from the portal ({lyon1.PORTAL_ACCOUNTS})"
 
+#: What to do about a missing update server, and about a missing name of a certificate.
+NAME_UPDATE_SERVER = "name the update server; the DNS administrator knows it"
+WRITE_CERTIFICATE = "write the certificate's name; see: certbot certificates"
+
 #: Stands in a message for what could be a secret in the wrong place.
 NOT_SHOWN = "(not shown)"
 
 #: What stands in the documentation for a value from the portal.
-_PLACEHOLDERS = ("KEY_ID", "HMAC_KEY")
+_PLACEHOLDERS = ("KEY_ID", "HMAC_KEY", "NEW_KEY_ID", "NEW_HMAC_KEY")
 
 #: RFC 8555 leaves the length open; HMAC-SHA256 wants 32 bytes (RFC 7518, section 3.2).
 _HMAC_BYTES = 32
@@ -86,16 +90,16 @@ def dns_name(text: str) -> str:
         labels = [""]
     name = ".".join(labels)
     if len(name) > 253 or not all(len(label) <= 63 and _LABEL.fullmatch(label) for label in labels):
-        raise Fault("is not a DNS name; correct it")
+        raise Fault("is not a DNS name (letters, digits and hyphens between dots); correct it")
     if labels[-1].isdigit():
-        raise Fault("is an address, or no DNS name: it ends in a number; correct it")
+        raise Fault("ends in a number, so it is an address or misspelt; write a DNS name")
     return name
 
 
 def _domain(text: str) -> str:
     name = dns_name(text)
     if "." not in name:
-        raise Fault("has one label only; write the full name")
+        raise Fault("is not a full name; write it with its domain, like labo.univ-lyon1.fr")
     return name
 
 
@@ -145,7 +149,7 @@ def update_servers(text: str) -> tuple[Endpoint, ...]:
     """Return the name servers of a list that must not be empty."""
     servers = endpoints(text)
     if not servers:
-        raise Fault("is empty; name the server that takes the updates")
+        raise Fault(f"is empty; {NAME_UPDATE_SERVER}")
     return servers
 
 
@@ -157,7 +161,9 @@ def https_url(text: str) -> str:
     except ValueError:
         good = False
     if not good or not re.fullmatch("[!-~]+", text) or "#" in text or re.search("[<>\"']", text):
-        raise Fault("is not an https URL; copy the ACME URL from the portal")
+        raise Fault(
+            f"is not an https URL; copy the ACME URL from the portal ({lyon1.PORTAL_ACCOUNTS})"
+        )
     if "@" in url.netloc:
         raise Fault("has a user name or password in the URL; take it out")
     return text
@@ -215,9 +221,9 @@ def hmac_key(text: str) -> str:
     _check_copied(text)
     digits = text.rstrip("=")
     if not re.fullmatch(r"[A-Za-z0-9+/_-]*", digits):
-        raise Fault(f"is not base64; {FROM_PORTAL}")
+        raise Fault(f"has a character that no HMAC Key has; {FROM_PORTAL}")
     if re.search(r"[+/]", digits) and re.search(r"[_-]", digits):
-        raise Fault(f"mixes base64 (+ /) and base64url (- _); {FROM_PORTAL}")
+        raise Fault(f"has + or / as well as - or _, so it is miscopied; {FROM_PORTAL}")
     if len(digits) % 4 == 1 or (digits != text and len(text) % 4):
         raise Fault(f"is not whole base64: it was cut short; {FROM_PORTAL}, whole")
     digits = digits.translate(str.maketrans("+/", "-_"))
@@ -241,7 +247,7 @@ def path(text: str) -> str:
 def lineage(text: str) -> str:
     """Return the name of a certificate of certbot's."""
     if not re.fullmatch(r"[^\s/]+", text):
-        raise Fault("is not the name of a certificate; see: certbot certificates")
+        raise Fault(f"is not the name of a certificate; {WRITE_CERTIFICATE}")
     return text
 
 
@@ -289,7 +295,8 @@ def convert(text: str, check: Check, line: str) -> Any:
     _, *more = text.split("\n")
     if more and (check not in _LISTS or any("=" in part for part in more)):
         raise Fault(
-            "goes on over an indented line; begin every key at the margin, and end it there"
+            "goes on over an indented line; begin every key at the margin, and write its value on"
+            " one line"
         )
     if check is command and re.search(r"\s;", line):
         raise Fault(

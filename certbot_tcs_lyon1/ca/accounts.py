@@ -110,5 +110,6 @@ def _claim(config: Any, account: str, department: Department) -> None:
     except OSError as error:
         raise AccountError(
             f"{path} cannot be written: {error.strerror}. It says that this ACME account belongs "
-            f"to the Key ID of department {department.name}; make room for it, and try again."
+            f"to the Key ID of department {department.name}; run certbot as root, or make room, "
+            "and try again."
         ) from None

@@ -216,7 +216,7 @@ def _names(problem: _Problem, order: Order) -> tuple[str, ...]:
 
 _NEW_ACCOUNT = (
     "create a new ACME account for the department in the portal (Settings, Enrollment Endpoints, "
-    "Accounts), and put its Key ID and HMAC key into the department config"
+    "Accounts), and put its Key ID and HMAC Key into the department config"
 )
 
 
@@ -251,7 +251,7 @@ def _unknown_kid(problem: _Problem, order: Order, find_caa: FindCaa) -> _Advice:
 
 def _bad_mac(problem: _Problem, order: Order, find_caa: FindCaa) -> _Advice:
     return _Advice(
-        f"The HMAC key of department {order.department} is not the one that {order.server} has for "
+        f"The HMAC Key of department {order.department} is not the one that {order.server} has for "
         f"the Key ID {order.eab_kid}: it is another's, or was cut short.",
         f"copy eab_hmac_key again from the portal ({lyon1.PORTAL_ACCOUNTS}), whole.",
     )
@@ -267,7 +267,7 @@ def _half_bound(problem: _Problem, order: Order, find_caa: FindCaa) -> _Advice:
 
 def _no_binding(problem: _Problem, order: Order, find_caa: FindCaa) -> _Advice:
     return _Advice(
-        f"{order.server} registers an account only with a Key ID, an HMAC key and an e-mail "
+        f"{order.server} registers an account only with a Key ID, an HMAC Key and an e-mail "
         f"address, and did not get them all from department {order.department}.",
         "complete the department config: eab_kid, eab_hmac_key and email.",
     )

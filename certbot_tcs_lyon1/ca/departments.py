@@ -94,8 +94,8 @@ def _who_may(settings: Settings, name: str) -> str:
     if fitting:
         return f"department {', '.join(fitting)}"
     return (
-        "nobody. Check the spelling; have the domain validated in the CA's portal (Settings, "
-        f"Domains), or ask the RAO ({lyon1.CONTACT}), and add it to `domains`"
+        "nobody. Check the spelling; have the domain validated in the portal (Settings, Domains), "
+        f"or ask the RAO ({lyon1.CONTACT}), and add it to `domains`"
     )
 
 

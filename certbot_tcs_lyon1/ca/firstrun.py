@@ -17,6 +17,8 @@ from certbot_tcs_lyon1.dns01 import tsig
 
 _Check = Callable[[str], Any]
 
+_TERMS_IN_PORTAL = "The CA's terms of service are in the portal."
+
 
 def is_possible(config: Any) -> bool:
     """Whether somebody is there who can be asked."""
@@ -31,15 +33,20 @@ def write_department_config(config: Any, path: str) -> None:
     :raises DepartmentError: it was broken off, or the file could not be written
     """
     print(f"\nThere is no department config yet. These questions write {path}.")
-    print(f"The first three answers stand in the CA's portal ({lyon1.PORTAL_ACCOUNTS}).\n")
+    print(f"The first three answers are in the portal ({lyon1.PORTAL_ACCOUNTS}).\n")
     try:
         text = _ask_for_text(config)
     except (EOFError, KeyboardInterrupt):
-        raise DepartmentError(f"Broken off; {path} was not written.") from None
+        raise DepartmentError(
+            f"Broken off; {path} was not written. Run the command again, or write the file with an "
+            "editor."
+        ) from None
     try:
         atomic.write(path, text)
     except OSError as error:
-        raise DepartmentError(f"{path} cannot be written: {error.strerror}.") from None
+        raise DepartmentError(
+            f"{path} cannot be written: {error.strerror}. Run certbot as root, or make room."
+        ) from None
     print(f"\n{path} is written. Everything in it can be changed with an editor.\n")
 
 
@@ -50,8 +57,10 @@ def _ask_for_text(config: Any) -> str:
     email = _ask("E-mail address for the ACME account", values.email, config.email)
     agreed = _ask(f"{_terms(config, server)} Do you agree (yes or no)", values.yes_no)
     name = _ask("A name for the department, in this file only", _name, "my-department")
-    print("\nThe name server that takes dynamic updates (leave it out if the CA holds every name")
-    print("as validated):")
+    print(
+        "\nThe update server, a name server that takes dynamic updates (type none if the CA holds"
+    )
+    print("every name as validated):")
     dns = _ask("Name or address", values.endpoints, "none")
     key_file = None if dns in ("", "none") else _ask("TSIG key file", _key_file)
     lines = [
@@ -78,11 +87,11 @@ def _ask(
         answer = str((read or input)(prompt)).strip() or default or ""
         try:
             if not answer:
-                raise values.Fault("is empty")
+                raise values.Fault("it is empty; type an answer")
             check(answer)
             return answer
         except (values.Fault, tsig.KeyFault) as fault:
-            print(f"  This {fault}")
+            print(f"  Not taken: {fault}")
 
 
 def _terms(config: Any, server: str) -> str:
@@ -92,16 +101,18 @@ def _terms(config: Any, server: str) -> str:
     except errors.Error as error:
         print(f"  {server} does not answer as an ACME server ({error}); going on.")
         url = None
-    return f"The CA's terms of service: {url}." if url else "The CA's terms of service, see there."
+    return f"The CA's terms of service: {url}." if url else _TERMS_IN_PORTAL
 
 
 def _name(text: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
-        raise values.Fault("may have letters, digits, dot, hyphen and underscore only")
+        raise values.Fault(
+            "the name may have letters, digits, dots, hyphens and underscores; change it"
+        )
 
 
 def _key_file(text: str) -> None:
     values.path(text)
     if not os.path.isfile(text):
-        raise values.Fault("is no file; it is what `tsig-keygen NAME` prints")
+        raise values.Fault("is no file; the DNS administrator sends it")
     tsig.read_key_file(text)

@@ -18,8 +18,8 @@ _answered: set[str] = set()
 def prepare(config: Any, settings: Settings, say: Callable[[str], object]) -> None:
     """Point a test at the department's `dry_run_server`, or say what is tested and what is not.
 
-    EAB and account are left alone: they belong to the department's own server. That gets nothing
-    but one GET of its directory.
+    Who registers there is filled in. EAB and account are left alone: they belong to the
+    department's own server. That gets nothing but one GET of its directory.
 
     :param config: certbot's `NamespaceConfig`, changed in place
     :param say: gets what the user is to be told, in a line
@@ -36,9 +36,9 @@ def prepare(config: Any, settings: Settings, say: Callable[[str], object]) -> No
     if department is None:
         return
     _check_directory(config, department)
+    options.fill_registration(config, department)
     if department.dry_run_server is not None:
         config.server = department.dry_run_server
-        options.fill_registration(config, department)
         if not config.dry_run:
             say(
                 f"--staging: this certificate comes from {config.server}, and will be renewed "
@@ -77,6 +77,7 @@ def _check_directory(config: Any, department: Department) -> None:
     except errors.Error as error:
         raise DepartmentError(
             f"The server of department {department.name} does not answer as an ACME server: "
-            f"{department.server}: {error}. Compare it with the ACME URL in the portal."
+            f"{department.server}: {error}. Compare it with the ACME URL in the portal. If it is "
+            "right, check that this machine reaches it by HTTPS (firewall, proxy)."
         ) from None
     _answered.add(department.server)

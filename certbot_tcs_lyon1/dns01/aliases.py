@@ -53,8 +53,8 @@ def find_place(challenge: str, settings: Settings) -> Place:
         chain.append(found.target)
         if found.target in chain[:-1] or len(chain) > _MOST_HOPS:
             raise DnsError(
-                f"{_told(chain)}the aliases never end. Correct them, or remove the CNAME at "
-                f"{challenge}."
+                f"{_told(chain)}the aliases never end. Have the DNS administrator correct them, or "
+                f"remove the CNAME at {challenge}."
             )
 
 
@@ -69,8 +69,8 @@ def _section_for(name: dns.name.Name, settings: Settings) -> DnsServer:
     if config is None:
         raise DnsError(
             f"The CA asks for a DNS record at {text(name)}, and {settings.path} has no [dns] "
-            "section that says which name server to send it to. Add one, or have the domain "
-            "validated in the CA's portal (Settings, Domains), so that no record is asked for."
+            "section that says which update server to send it to. Add one, or have the domain "
+            "validated in the portal (Settings, Domains), so that no record is asked for."
         )
     return config
 
@@ -96,4 +96,7 @@ def _zone_above(name: dns.name.Name, config: DnsServer, alias: Alias) -> Zone:
         found = update.locate_at(alias.server, config, above)
         if isinstance(found, Zone):
             return found
-    raise DnsError(f"No zone of {text(name)} can be found at {alias.server}.")
+    raise DnsError(
+        f"No zone of {text(name)} can be found at {alias.server}. Check `server` in "
+        f"[{config.section}], or ask the DNS administrator which server holds it."
+    )

@@ -18,7 +18,7 @@ from certbot_tcs_lyon1.department import DnsServer, Settings
 from certbot_tcs_lyon1.dns01 import aliases, journal, propagation, update
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.propagation import State
-from certbot_tcs_lyon1.dns01.update import Address, Alias, DnsError, Refused, Txt, Zone
+from certbot_tcs_lyon1.dns01.update import Address, Alias, DnsError, NoAnswer, Refused, Txt, Zone
 
 __all__ = ["Batch", "DnsError", "Record", "confirm", "plan", "publish", "withdraw"]
 
@@ -196,7 +196,10 @@ def _why_hidden(batch: Batch) -> str:
         except DnsError as error:
             return str(error)
         if isinstance(found, Alias):
-            return f"{text(name)} is an alias ({found.kind}) for {text(found.target)}."
+            return (
+                f"{text(name)} is an alias ({found.kind}) for {text(found.target)}. Run certbot "
+                "again; if it stays so, send this to the DNS administrator."
+            )
         if found.name != batch.zone.name:
             return (
                 f"{text(name)} lies in the zone {text(found.name)} (a zone cut), not in "
@@ -204,7 +207,7 @@ def _why_hidden(batch: Batch) -> str:
             )
     return (
         "They are in another view of the server, or a policy of it has dropped them (PowerDNS: "
-        "lua-dnsupdate-policy-script). Ask its administrator."
+        "lua-dnsupdate-policy-script). Ask the DNS administrator."
     )
 
 
@@ -213,7 +216,13 @@ def _addresses_to_check(batch: Batch, port: int) -> list[Address]:
         return update.name_server_addresses(batch.zone, port)
     found: list[Address] = []
     for endpoint in batch.config.check_servers:
-        found += update.addresses_of(endpoint)
+        try:
+            found += update.addresses_of(endpoint)
+        except NoAnswer as error:
+            raise NoAnswer(
+                f"check_servers in [{batch.config.section}]: {error}; correct it, or write the "
+                "address."
+            ) from None
     return found
 
 
@@ -225,13 +234,14 @@ def _await_everywhere(batch: Batch, addresses: Sequence[Address], seen: bool) ->
         raise DnsError(
             f"Zone {zone}: after {seconds} s not every name server has the records:\n"
             f"{propagation.table(reports)}\n"
-            "Ask the administrator of those that are stale about their zone transfers, or raise "
+            "Ask the DNS administrator about the zone transfers to those that are stale, or raise "
             f"propagation_seconds in [{batch.config.section}]."
         )
     for report in reports:
         if report.state is not State.HAS_IT:
             logger.warning(
-                "Zone %s: not waiting for the name server %s, which is %s: %s",
+                "Zone %s: not waiting for the name server %s, which is %s: %s. Tell the DNS "
+                "administrator: the CA may ask it.",
                 zone,
                 report.address,
                 report.state.value,
@@ -240,7 +250,10 @@ def _await_everywhere(batch: Batch, addresses: Sequence[Address], seen: bool) ->
     if not seen and not any(report.state is State.HAS_IT for report in reports):
         blind = min(BLIND_SECONDS, seconds)
         logger.warning(
-            "Zone %s: no name server can be asked from here; waiting %s s instead.", zone, blind
+            "Zone %s: no name server can be asked from here; waiting %s s instead. Let this "
+            "machine reach them on port 53, or name others in check_servers.",
+            zone,
+            blind,
         )
         threading.Event().wait(blind)
 
@@ -275,7 +288,10 @@ def _withdraw(entry: journal.Entry, settings: Settings, journal_path: str) -> st
             if not _is_gone(batch):
                 raise
     except DnsError as error:
-        return f"The TXT records of the challenges could not be withdrawn ({names}): {error}"
+        return (
+            f"The TXT records of the challenges could not be withdrawn ({names}): {error} The next "
+            "run tries again; no certificate depends on it."
+        )
     return _strike(journal_path, entry)
 
 
@@ -292,19 +308,25 @@ def _strike(journal_path: str, entry: journal.Entry) -> str:
     try:
         journal.strike(journal_path, entry)
     except journal.JournalError as error:
-        return f"{error}: the next run will withdraw what is withdrawn already."
+        return (
+            f"{error}; the records are gone, but the journal still lists them, which does no harm. "
+            "Make room there."
+        )
     return ""
+
+
+_LEFT = (
+    "records may be left in the DNS, at _acme-challenge names: have the DNS administrator remove "
+    "them."
+)
 
 
 def _damaged(journal_path: str, error: journal.JournalError) -> str:
     try:
         aside = journal.set_aside(journal_path)
     except journal.JournalError as second:
-        return f"{second}."
-    return (
-        f"{error}: it is now {aside}. Records of an earlier run may be left in the DNS, at "
-        "_acme-challenge names."
-    )
+        return f"{second}. Remove it; {_LEFT}"
+    return f"{error}: it is now {aside}. Of an earlier run, {_LEFT}"
 
 
 def _entry(batch: Batch) -> journal.Entry:
@@ -327,7 +349,10 @@ def _batch(entry: journal.Entry, settings: Settings) -> Batch:
     config = next((dns for dns in settings.dns if dns.section == entry.section), None)
     config = config or settings.dns_server_for(entry.zone)
     if config is None:
-        raise DnsError(f"{settings.path} has no section [{entry.section}] any more.")
+        raise DnsError(
+            f"{settings.path} has no section [{entry.section}] any more. Put it back until the "
+            "next run, or have the DNS administrator remove the records."
+        )
     zone = Zone(dns.name.from_text(entry.zone), Address(entry.ip, entry.port, entry.label))
     records = tuple(Txt(dns.name.from_text(name), value) for name, value in entry.records)
     return Batch(zone, config, records)

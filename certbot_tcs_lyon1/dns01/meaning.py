@@ -68,13 +68,13 @@ def not_served(
             zone = text(rrset.name)
             return (
                 f"{text(name)}: {server} has delegated the zone {zone} to {others}. Write a "
-                f"section [dns {zone}] with the server that takes its updates."
+                f"section [dns {zone}] with its update server."
             )
     code = dns.rcode.to_text(reply.rcode())
     return (
         f"{server} of [{config.section}] does not serve a zone for {text(name)} (it answers {code} "
         "to a query for its SOA, plain or signed). Check `server`; or another view of it holds the "
-        "zone: ask its administrator."
+        "zone: ask the DNS administrator."
     )
 
 
@@ -87,19 +87,23 @@ def of_tsig_error(error: dns.tsig.PeerError, heard: bytes, asked: Asked) -> tupl
     if isinstance(error, dns.tsig.PeerBadKey):
         return (
             f"{asked}: BADKEY. The server does not know a key of this name with the algorithm "
-            f"{key.algorithm}: check both with its administrator. Knot answers so, too, where it "
-            f"knows the key, and the key may not write a name. {_rights(asked)}",
+            f"{key.algorithm}: check both with the DNS administrator. Knot answers so, too, where "
+            f"it knows the key, and the key may not write a name. {_rights(asked)}",
             True,
         )
     if isinstance(error, dns.tsig.PeerBadTime):
         return f"{asked}: BADTIME. {_clocks(heard)}", False
     if isinstance(error, dns.tsig.PeerBadSignature):
         return (
-            f"{asked}: BADSIG. The server has another secret for this key: copy the key file again "
-            "from its administrator.",
+            f"{asked}: BADSIG. The server has another secret for this TSIG key; copy the key "
+            "again, as the DNS administrator sent it.",
             False,
         )
-    return f"{asked}: the server rejects the signature ({type(error).__name__}).", False
+    return (
+        f"{asked}: the server rejects the signature ({type(error).__name__}). Ask the DNS "
+        "administrator about this TSIG key.",
+        False,
+    )
 
 
 def _clocks(heard: bytes) -> str:
@@ -122,7 +126,11 @@ def of_update_reply(reply: dns.message.Message, asked: Asked) -> tuple[str, bool
     if not reply.had_tsig:
         return _unsigned(code, asked)
     if code == "YXRRSET":
-        return f"{asked}: YXRRSET. A CNAME stands at the name.", True
+        return (
+            f"{asked}: YXRRSET. A CNAME stands at {_one_of(asked)}. Run certbot again: it follows "
+            "aliases.",
+            True,
+        )
     if code == "REFUSED":
         return (
             f"{asked}: REFUSED. The key may not write a name, or this server takes no updates for "
@@ -137,8 +145,12 @@ def of_update_reply(reply: dns.message.Message, asked: Asked) -> tuple[str, bool
             False,
         )
     if code == "NOTZONE":
-        return f"{asked}: NOTZONE. A name is not in this zone. Check `zone`.", True
-    return f"{asked}: {code}. Ask the server's administrator what its log says.", False
+        return (
+            f"{asked}: NOTZONE. Not in this zone: {_one_of(asked)}. Check `zone` in "
+            f"[{asked.config.section}].",
+            True,
+        )
+    return f"{asked}: {code}. Ask the DNS administrator what the server's log says.", False
 
 
 def _unsigned(code: str, asked: Asked) -> tuple[str, bool]:
@@ -153,26 +165,38 @@ def _unsigned(code: str, asked: Asked) -> tuple[str, bool]:
     if code == "NOTAUTH":
         return (
             f"{asked}: NOTAUTH, unsigned. This server does not serve the zone, or does not know "
-            f"the key. Check `server` in [{asked.config.section}], and the key.",
+            f"the TSIG key. Check `server` in [{asked.config.section}], and the TSIG key.",
             False,
         )
     return (
         f"{asked}: the reply ({code}) to a signed UPDATE is not signed, so it counts for nothing. "
-        "Something between this machine and the server may have changed it; else ask the server's "
-        "administrator about the key.",
+        "Something between this machine and the server may have changed it; else ask the DNS "
+        "administrator about the TSIG key.",
         False,
     )
 
 
 def _rights(asked: Asked) -> str:
-    """What to ask the administrator for, if it is the key's rights."""
+    """What to ask the DNS administrator for, if it is the key's rights."""
     key = asked.config.key.name
-    names = list(dict.fromkeys(map(text, asked.names)))
-    grants = " ".join(f"grant {key} name {name}. TXT;" for name in names[:3])
-    owners = ", ".join(f'"{name}."' for name in names[:3])
-    more = ", and so on" if len(names) > 3 else ""
+    names, more = _first_names(asked)
+    grants = " ".join(f"grant {key} name {name}. TXT;" for name in names)
+    owners = ", ".join(f'"{name}."' for name in names)
     return (
         f"If it is the key's rights, ask for (BIND) update-policy {{ {grants} }}; or (Knot) an acl "
         f"with key: {key}, action: update, update-type: TXT, update-owner: name, "
-        f"update-owner-name: [{owners}]{more}."
+        f"update-owner-name: [{owners}]{more}; or (PowerDNS) TSIG-ALLOW-DNSUPDATE and "
+        "ALLOW-DNSUPDATE-FROM for a zone of challenges."
     )
+
+
+def _one_of(asked: Asked) -> str:
+    """The names, of which one is to blame."""
+    names, more = _first_names(asked)
+    return f"{'one of ' if len(names) > 1 else ''}{', '.join(names)}{more}"
+
+
+def _first_names(asked: Asked) -> tuple[list[str], str]:
+    """The first three names, and words for the others."""
+    names = list(dict.fromkeys(map(text, asked.names)))
+    return names[:3], ", and so on" if len(names) > 3 else ""

@@ -41,7 +41,8 @@ DEFAULT_ALGORITHM = "hmac-sha256"
 #: Used only when written out, and then with a warning (RFC 8945, section 6).
 WEAK = frozenset({"hmac-md5", "hmac-sha1"})
 
-_MAKE_ONE = "make one with: tsig-keygen NAME"
+_ASK_FOR_ONE = "ask the DNS administrator for the file that tsig-keygen NAME prints"
+_COPY_AGAIN = "copy the key again, as the DNS administrator sent it"
 _STATEMENTS = ("algorithm", "secret")
 _DNSSEC_KEYGEN = re.compile(r"^Private-key-format:|^\S+\s+(\d+\s+)?(IN\s+)?(DNS)?KEY\s+\d+\s", re.M)
 # A comment starts only where a word could: an unquoted secret may hold "//".
@@ -82,9 +83,10 @@ def check_name(text: str) -> str:
     """Return the key's name without the last dot; raise `KeyFault` if it is no domain name."""
     name = text[:-1] if text.endswith(".") else text
     if not re.fullmatch(r"[!-~]+", name) or re.search(r"[\"'\\;{}()]", name):
-        raise KeyFault("the key's name is empty, or has blanks, quotes or other odd characters")
+        what = "is empty, or has blanks, quotes or other odd characters"
+        raise KeyFault(f"the TSIG key's name {what}; {_COPY_AGAIN}")
     if len(name) > 253 or not all(0 < len(label) <= 63 for label in name.split(".")):
-        raise KeyFault("the key's name is not a domain name; copy it from the name server")
+        raise KeyFault(f"the TSIG key's name is not a domain name; {_COPY_AGAIN}")
     return name
 
 
@@ -107,13 +109,14 @@ def check_secret(text: str) -> str:
     A short secret passes: that is for the name server to judge.
     """
     if not text:
-        raise KeyFault("the secret is empty; copy it from the name server, or " + _MAKE_ONE)
+        raise KeyFault(f"the TSIG key's secret is empty; {_COPY_AGAIN}")
     try:
         whole = len(text) % 4 == 0 and bool(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
         whole = False
     if not whole:
-        raise KeyFault("the secret is not base64 (cut short, or quotes?); copy it again, whole")
+        what = "is not base64 (cut short, or quotes?)"
+        raise KeyFault(f"the TSIG key's secret {what}; {_COPY_AGAIN}, whole")
     return text
 
 
@@ -124,7 +127,7 @@ def read_key_file(path: str) -> TsigKey:
             data = file.read()
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        raise KeyFault(f"{reason}; write the path of a key file, or {_MAKE_ONE}") from None
+        raise KeyFault(f"{reason}; write the path of a key file, or {_ASK_FOR_ONE}") from None
     # Bytes that are not UTF-8 become surrogates: an exception about them would hold the file.
     return parse_key(data.decode("utf-8-sig", errors="surrogateescape"))
 
@@ -132,24 +135,26 @@ def read_key_file(path: str) -> TsigKey:
 def parse_key(text: str) -> TsigKey:
     """Return the only key in `text`, a key file's content; raise `KeyFault` with the line."""
     if _DNSSEC_KEYGEN.search(text):
-        raise KeyFault(f"a file of dnssec-keygen, not a TSIG key file; {_MAKE_ONE}", 1)
+        raise KeyFault(f"a file of dnssec-keygen, not a TSIG key file; {_ASK_FOR_ONE}", 1)
     tokens = _tokens(text)
     if not tokens:
-        raise KeyFault(f"the file is empty; {_MAKE_ONE}")
+        raise KeyFault(f"the file is empty; {_COPY_AGAIN}")
     first = tokens[0]
     if first.kind != "word" or first.text.lower() != "key":
-        raise KeyFault(f"not a TSIG key file; {_MAKE_ONE}", first.line)
+        raise KeyFault(f"not a TSIG key file; {_ASK_FOR_ONE}", first.line)
     if [token.kind == "mark" for token in tokens[:3]] != [False, False, True]:
-        raise KeyFault('write: key "NAME" { algorithm …; secret "…"; };', first.line)
+        what = 'write: key "NAME" { algorithm …; secret "…"; };'
+        raise KeyFault(f"{what} or {_COPY_AGAIN}", first.line)
     name = tokens[1]
     end = next((index for index, token in enumerate(tokens) if _is_mark(token, "}")), None)
     if end is None or not _is_mark(tokens[2], "{"):
-        raise KeyFault("the key needs an opening and a closing brace", tokens[2].line)
+        what = "the key needs an opening and a closing brace"
+        raise KeyFault(f"{what}; {_COPY_AGAIN}", tokens[2].line)
     _check_end(tokens[end + 1 :])
     values = _statements(tokens[3:end])
     for statement in _STATEMENTS:
         if statement not in values:
-            raise KeyFault(f"the key has no {statement}; {_MAKE_ONE}", name.line)
+            raise KeyFault(f"the key has no {statement}; {_COPY_AGAIN}", name.line)
     algorithm, secret = values["algorithm"], values["secret"]
     return TsigKey(
         _at(name.line, check_name, name.text),
@@ -181,7 +186,7 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             what = "quote" if text[position] == '"' else "comment"
-            raise KeyFault(f"the {what} opened here is not closed", line)
+            raise KeyFault(f"the {what} opened here is not closed; {_COPY_AGAIN}", line)
         kind = match.lastgroup or ""
         if kind != "skip":
             tokens.append(_Token(line, kind, match[kind]))
@@ -211,10 +216,12 @@ def _statements(tokens: list[_Token]) -> dict[str, _Token]:
         name = option.text.lower()
         if name not in _STATEMENTS:  # never told: it could be the secret
             near = difflib.get_close_matches(name, _STATEMENTS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "a key has algorithm and secret"
+            known = f"a key has algorithm and secret; {_COPY_AGAIN}"
+            hint = f"did you mean {near[0]}?" if near else known
             raise KeyFault(f"unknown statement; {hint}", option.line)
         if len(rest) < 2 or rest[0].kind == "mark" or not _is_mark(rest[1], ";"):
-            raise KeyFault(f"{name} needs one value, and a semicolon after it", option.line)
+            what = f"{name} needs one value, and a semicolon after it"
+            raise KeyFault(f"{what}; {_COPY_AGAIN}", option.line)
         if name in values:
             raise KeyFault(f"a second {name}; leave one", option.line)
         values[name] = rest[0]

@@ -67,7 +67,8 @@ class NoAnswer(DnsError):
 
 
 class Refused(DnsError):
-    """The server answered, and nothing of the UPDATE was applied (RFC 2136 §3.2, §3.4).
+    """Nothing of the UPDATE was applied: the server said no (RFC 2136 §3.2, §3.4), or it could not
+    be signed.
 
     `of_a_name`: one name of the UPDATE may be to blame, and the others would have been taken.
     """
@@ -275,8 +276,8 @@ def locate(config: DnsServer, name: dns.name.Name) -> Union[Zone, Alias]:
             problems.append(str(error))
     raise NoAnswer(
         f"No update server of [{config.section}] answers for {text(name)}: {'; '.join(problems)}. "
-        "Check the server's name and port, and that the firewall lets this machine reach it by "
-        "UDP and TCP."
+        f"Check `server` in [{config.section}], and that the firewall lets this machine reach it "
+        "by UDP and TCP."
     )
 
 
@@ -339,10 +340,23 @@ def name_server_addresses(zone: Zone, port: int = 53) -> list[Address]:
     :param port: where they listen; other than 53 only in tests
     :raises DnsError: the update server does not answer, or gives none
     """
+    try:
+        return _name_server_addresses(zone, port)
+    except NoAnswer as error:
+        raise NoAnswer(
+            f"Zone {text(zone.name)}: {error}. The records were sent, but the update server no "
+            "longer answers; try again, then check port 53 (UDP and TCP)."
+        ) from None
+
+
+def _name_server_addresses(zone: Zone, port: int) -> list[Address]:
     reply = ask(zone.server, zone.name, "NS", zone.view_key)
     names = [record.target for rrset in reply.answer for record in rrset]
     if not is_authoritative(reply) or not names:
-        raise Refused(f"{zone.server} gives no name servers for the zone {text(zone.name)}.")
+        raise Refused(
+            f"{zone.server} gives no name servers for the zone {text(zone.name)}. Name them in "
+            "check_servers, or ask the DNS administrator."
+        )
     found: list[Address] = []
     for name in names:
         found += _addresses_of_name_server(zone, name, port)
@@ -408,7 +422,10 @@ def _new_update(zone: Zone, config: DnsServer) -> dns.update.UpdateMessage:
 
 
 def _sign(message: dns.message.Message, key: tsig.TsigKey) -> None:
-    secret = tsig.to_dnspython(key)
+    try:
+        secret = tsig.to_dnspython(key)
+    except tsig.KeyFault as fault:
+        raise Refused(f"The TSIG key {key.name} cannot be used: {fault}.") from None
     # dnspython 2.0 wants the key's name even though the key has it.
     message.use_tsig(secret, keyname=secret.name, algorithm=secret.algorithm)
 
@@ -425,7 +442,10 @@ def _send_to_first(
             return Zone(zone.name, server, zone.view_key)
         except NoAnswer as error:
             problems.append(str(error))
-    raise NoAnswer("; ".join(problems))
+    raise NoAnswer(
+        f"{' '.join(problems)} Check that the firewall lets this machine reach it by TCP, or ask "
+        "the DNS administrator."
+    )
 
 
 def _with_failover(zone: Zone, config: DnsServer) -> Iterator[Address]:

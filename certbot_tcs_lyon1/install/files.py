@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Optional
 
+_CORRECT = "correct the rights or the path, or run certbot as root"
+
 
 class InstallError(Exception):
     """A certificate could not be deployed; the text says what, where, why, and what to do."""
@@ -135,11 +137,13 @@ def look(path: str) -> Optional[Found]:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InstallError(f"{path}: cannot be read: {error.strerror}; correct that.") from None
+        raise InstallError(f"{path}: cannot be read: {error.strerror}; {_CORRECT}.") from None
     with open(descriptor, "rb") as file:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
-            raise InstallError(f"{path}: it is there, and no ordinary file; correct the path.")
+            raise InstallError(
+                f"{path}: a folder or a device is there, not an ordinary file; correct the path."
+            )
         rights = Rights(state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode))
         return Found(file.read(), rights)
 
@@ -169,7 +173,7 @@ def write(path: str, data: bytes, rights: Rights) -> None:
 
 def cannot_write(path: str, error: OSError) -> InstallError:
     """The error that says so."""
-    remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
+    remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else _CORRECT
     return InstallError(f"{path}: cannot be written: {error.strerror}; {remedy}.")
 
 

@@ -173,6 +173,14 @@ def test_without_any_name_server_in_reach_a_bounded_wait_is_announced(
     assert "waiting 1 s instead" in caplog.records[-1].getMessage()
 
 
+def test_an_update_server_that_falls_silent_after_the_update_is_told(lab, between, desk_behind):
+    [batch] = desk_behind(check_servers=()).publish(Record(WWW, "value"))
+    between.behave = proxy.silent
+    with pytest.raises(DnsError, match=f"^Zone {ZONE}: .* The records were sent"):
+        update.name_server_addresses(batch.zone)
+    between.behave = proxy.passed
+
+
 def test_the_records_of_a_zone_are_polled_one_by_one_only_when_the_first_is_there(
     lab, between, desk_with
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dns.tsig
 import pytest
 
 from certbot_tcs_lyon1.department import Endpoint
@@ -55,6 +56,13 @@ def test_only_the_records_that_were_added_are_withdrawn(lab, desk):
         assert lab.primary.txt(WWW) == ["somebody-else"]
     finally:
         lab.edit(ZONE, delete=[(f"{WWW}.", "TXT")])
+
+
+def test_a_check_server_without_an_address_is_told_with_its_section(lab, desk_with):
+    desk = desk_with(dns_section(lab, check_servers=(Endpoint("ns.invalid", 53),)))
+    batches = desk.publish(Record(WWW, "value"))
+    with pytest.raises(DnsError, match=r"^check_servers in \[dns\]: ns\.invalid has no address"):
+        challenge.confirm(batches)
 
 
 def test_confirm_returns_when_every_name_server_has_the_records(lab, desk):
@@ -134,6 +142,17 @@ def test_a_key_that_the_server_does_not_take_is_told_without_its_secret(
     assert expected in message
     assert section.key.secret not in message
     assert lab.primary.txt(WWW) == []
+
+
+def test_a_key_that_is_too_new_for_dnspython_is_told_and_leaves_nothing_to_withdraw(
+    lab, desk_with, monkeypatch
+):
+    monkeypatch.delattr(dns.tsig, "HMAC_SHA256_128", raising=False)  # dnspython 2.0 has none
+    key = tsig.TsigKey(lab.key.name, "hmac-sha256-128", lab.key.secret)
+    message = desk_with(dns_section(lab, key=key)).refused(Record(WWW, "value"))
+    assert f"The TSIG key {lab.key.name}" in message
+    assert "hmac-sha256-128" in message
+    assert lab.key.secret not in message
 
 
 def test_a_name_that_the_key_may_not_write_is_refused_with_the_policy_to_ask_for(lab, desk):

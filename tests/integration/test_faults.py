@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.test_issue_and_renew import CERTONLY, NAME
+from tests.lab import proxy
 
 
 def assert_plain(result, *expected: str) -> None:
@@ -88,6 +89,17 @@ def test_the_deadline_given_as_an_option_must_be_a_number_of_seconds(lab, client
     configure(lab.department_config())
     result = client.run(*CERTONLY, "--tcs-lyon1-propagation-seconds", "0")
     assert_plain(result, "--tcs-lyon1-propagation-seconds 0")
+
+
+def test_what_fails_alike_at_publishing_and_at_withdrawing_is_explained_once(
+    lab, client, configure
+):
+    behave = proxy.only(proxy.unsigned, opcode="UPDATE")
+    with proxy.running(lab.primary.endpoint, behave) as between:
+        configure(lab.department_config(dns={"server": str(between.endpoint)}))
+        result = client.run(*CERTONLY)
+    assert_plain(result, "could not be withdrawn", "see the error below")
+    assert result.output.count("is not signed") == 1
 
 
 def test_plugins_lists_it_and_prepare_changes_nothing(lab, client, configure):

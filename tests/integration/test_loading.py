@@ -111,7 +111,7 @@ def test_certbot_works_and_says_what_is_wrong_where_dnspython_is(two_lineages, t
     renewed = client.run("renew", "--force-renewal", "--cert-name", NAME)
     assert renewed.returncode == 0, renewed.output
     assert client.certificate(NAME).serial != before
-    assert ("certbot-tcs-lyon1[dns]" in renewed.output) == (state == "missing")
+    assert ("pip install dnspython" in renewed.output) == (state == "missing")
 
 
 @pytest.mark.parametrize("state", BROKEN)
@@ -160,4 +160,4 @@ def test_requirements_are_only_what_every_certbot_brings():
     """What certbot before 2.7 checks at every start."""
     required = importlib.metadata.requires("certbot-tcs-lyon1") or []
     always = {re.split(r"[<>=!~; ]", text)[0] for text in required if "extra ==" not in text}
-    assert always == {"acme", "certbot"}
+    assert always <= {"acme", "certbot"}  # the Debian package names none

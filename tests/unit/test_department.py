@@ -324,14 +324,14 @@ def test_a_weak_algorithm_draws_a_warning(config: Path, algorithm: str) -> None:
     settings = read(config, DEPARTMENT + DNS + f"key_algorithm = {algorithm}\n")
     (warning,) = settings.warnings
     assert warning.startswith(f"{config}, line 8, [dns] key_algorithm: hmac-")
-    assert warning.endswith(" is weak; take hmac-sha256")
+    assert warning.endswith(" is weak; ask the DNS administrator for a TSIG key with hmac-sha256")
 
 
 # Files with faults
 
 D = "[department labo]"
 BAD_FORM = [
-    ("", "no department; write a section [department NAME] with its EAB key"),
+    ("", "no department; write a section [department NAME] with its Key ID and HMAC"),
     ("[tcs]\n", "no department;"),
     (f"eab_hmac_key = {HMAC}\n{DEPARTMENT}", "line 1: stands before the first [section]"),
     (f"{DEPARTMENT}{HMAC}\n", "line 4: neither a [section] alone on its line nor key = value"),
@@ -372,6 +372,8 @@ BAD_DEPARTMENT = [
     ("eab_kid = a b", "has blanks or quotes; write the value alone"),
     ('eab_kid = "abc"', "has blanks or quotes"),
     ("eab_kid = …", "a placeholder is left in; copy it from the portal"),
+    ("eab_kid = KEY_ID", "a placeholder is left in"),
+    ("eab_kid = NEW_KEY_ID", "a placeholder is left in"),
     ("eab_kid = a\u200bb", "has a character that is no letter, digit or sign"),
     ("eab_hmac_key = ", "is empty"),
     (f'eab_hmac_key = "{HMAC}"', "has blanks or quotes"),
@@ -379,11 +381,13 @@ BAD_DEPARTMENT = [
     (f"eab_hmac_key = {HMAC[:9]}\n  {HMAC[9:]}", "goes on over an indented line"),
     (f"eab_hmac_key = {HMAC}\n  domains = a.fr", "goes on over an indented line"),
     ("eab_hmac_key = …", "a placeholder is left in"),
+    ("eab_hmac_key = HMAC_KEY", "a placeholder is left in"),
+    ("eab_hmac_key = NEW_HMAC_KEY", "a placeholder is left in"),
     ("eab_hmac_key = <HMAC_KEY>", "a placeholder is left in"),
     ("eab_hmac_key = YOUR_HMAC_KEY", "is not whole base64: it was cut short"),
-    (f"eab_hmac_key = {HMAC}$", "is not base64; copy it from the portal"),
-    (f"eab_hmac_key = {HMAC[:20]}={HMAC[20:]}", "is not base64"),
-    (f"eab_hmac_key = {HMAC}-+aa", "mixes base64 (+ /) and base64url (- _)"),
+    (f"eab_hmac_key = {HMAC}$", "has a character that no HMAC Key has; copy it from the portal"),
+    (f"eab_hmac_key = {HMAC[:20]}={HMAC[20:]}", "has a character that no HMAC Key has"),
+    (f"eab_hmac_key = {HMAC}-+aa", "has + or / as well as - or _, so it is miscopied"),
     (f"eab_hmac_key = {HMAC[:-1]}", "has 31 bytes, not at least 32: it was cut short"),
     (f"eab_hmac_key = {HMAC[:-2]}", "is not whole base64: it was cut short"),
     (f"eab_hmac_key = {HMAC}==", "is not whole base64: it was cut short"),
@@ -420,9 +424,9 @@ BAD_DEPARTMENT = [
     ("issuance_timeout = ٣", "is not a whole number"),
     (f"issuance_timeout = {'9' * 5000}", "is not a whole number"),
     ("domains = *.x.fr", "*.x.fr: is a wildcard; write it without *., that covers the wildcard"),
-    ("domains = localhost", "localhost: has one label only; write the full name"),
-    ("domains = 192.0.2.1", "192.0.2.1: is an address, or no DNS name"),
-    ("domains = a..fr", "a..fr: is not a DNS name; correct it"),
+    ("domains = localhost", "localhost: is not a full name; write it with its domain"),
+    ("domains = 192.0.2.1", "192.0.2.1: ends in a number, so it is an address or misspelt"),
+    ("domains = a..fr", "a..fr: is not a DNS name (letters, digits and hyphens between dots)"),
     ("domains = .fr", ".fr: is not a DNS name"),
     ("domains = https://x.fr/", "https://x.fr/: is not a DNS name"),
     ("domains = -a.fr", "-a.fr: is not a DNS name"),
@@ -433,12 +437,16 @@ BAD_DEPARTMENT = [
     (f"domains = {'a.' * 126}fr", ".fr: is not a DNS name"),
     (f"domains = {HMAC}", "(not shown): "),
     (f"domains = a.fr b..fr\n  eab_hmac_key = {HMAC}", "goes on over an indented line"),
-    ("domains = a..fr b.fr c..fr", "a..fr: is not a DNS name; correct it; c..fr: is not a DNS"),
+    (
+        "domains = a..fr b.fr c..fr",
+        "a..fr: is not a DNS name (letters, digits and hyphens between dots); correct it; "
+        "c..fr: is not a DNS name",
+    ),
 ]
 
 BAD_DNS = [
     ("server =", "is empty; fill it in, or remove the line"),
-    ("server = ,", "is empty; name the server that takes the updates"),
+    ("server = ,", "is empty; name the update server; the DNS administrator"),
     ("server = …", "…: is not a DNS name"),
     ("server = ns.x.fr:", "ns.x.fr:: the port is not a number from 1 to 65535; correct it"),
     ("server = ns.x.fr:0", "ns.x.fr:0: the port is not"),
@@ -448,22 +456,22 @@ BAD_DNS = [
     ("server = [192.0.2.1]:53", "[192.0.2.1]:53: only an IPv6 address goes into brackets"),
     ("server = [::1]x", "[::1]x: is not an IPv6 address; with a port, write [ADDRESS]:PORT"),
     ("server = [::g]", "[::g]: is not an IPv6 address"),
-    ("server = 192.0.2.256", "192.0.2.256: is an address, or no DNS name: it ends in a number"),
+    ("server = 192.0.2.256", "192.0.2.256: ends in a number, so it is an address or misspelt"),
     ("server = ns.x.fr;other.x.fr", "ns.x.fr;other.x.fr: is not a DNS name"),
     ("check_servers = a..fr", "a..fr: is not a DNS name"),
     ("zone = a..fr", "is not a DNS name"),
     ("ttl = 86401", "is not a whole number of seconds from 0 to 86400; correct it"),
     ("propagation_seconds = 0", "is not a whole number of seconds from 1 to 3600"),
-    ("key_name = a b", "the key's name is empty, or has blanks"),
+    ("key_name = a b", "the TSIG key's name is empty, or has blanks"),
     ("key_algorithm = hmac-sha265", "unknown algorithm; did you mean hmac-sha256?"),
     (f"key_algorithm = {TSIG}", "unknown algorithm; known are hmac-md5"),
     ("key_secret =", "is empty"),
-    (f"key_secret = {TSIG[:-1]}", "the secret is not base64"),
-    (f'key_secret = "{TSIG}"', "the secret is not base64"),
+    (f"key_secret = {TSIG[:-1]}", "the TSIG key's secret is not base64"),
+    (f'key_secret = "{TSIG}"', "the TSIG key's secret is not base64"),
 ]
 
 BAD_INSTALL = [
-    ("certificate = /etc/x", "is not the name of a certificate; see: certbot certificates"),
+    ("certificate = /etc/x", "is not the name of a certificate; write the certificate's name"),
     ("certificate = a b", "is not the name of a certificate"),
     ("fullchain = mail.pem", "is a relative path; write the absolute path"),
     ("fullchain = ~/mail.pem", "is a relative path"),
@@ -526,7 +534,7 @@ def test_a_bad_value_is_told_with_line_section_and_key(
         (DEPARTMENT + "domains = a.fr, b.fr\n" + DEPARTMENT.replace("labo", "b") + "domains = B.fr",
          [f"line 8, [department b] domains: b.fr is in {D}, line 4, too; keep one"]),
         (DEPARTMENT + "[dns]\n",
-         ["line 4, [dns] server: is missing; name the server that takes the updates",
+         ["line 4, [dns] server: is missing; name the update server; the DNS administrator knows",
           "line 4, [dns] key_name: is missing; write key_file, or key_name and key_secret",
           "line 4, [dns] key_secret: is missing; write key_file, or key_name and key_secret"]),
         (DEPARTMENT + DNS + "key_file = relative",
@@ -536,13 +544,16 @@ def test_a_bad_value_is_told_with_line_section_and_key(
          ["line 6, [dns] key_algorithm: key_file is there as well; keep one of them",
           "line 7, [dns] key_file: is a relative path"]),
         (DEPARTMENT + DNS.replace("[dns]", "[dns a..fr]"),
-         ["line 4, [dns a..fr]: is not a DNS name; correct it; write [dns] or [dns DOMAIN]"]),
+         ["line 4, [dns a..fr]: is not a DNS name (letters, digits and hyphens between dots); "
+          "correct it; write [dns] or [dns DOMAIN]"]),
         (DEPARTMENT + DNS.replace("[dns]", "[dns été.fr]") + DNS.replace("[dns]", "[dns ÉTÉ.fr.]"),
          ["line 8, [dns ÉTÉ.fr.]: is the same as [dns été.fr], line 4; keep one"]),
         (DEPARTMENT + DNS.replace("[dns]", "[dns a.fr]") + "zone = b.fr\n",
-         ["line 8, [dns a.fr] zone: b.fr neither holds a.fr nor lies in it; correct one"]),
+         ["line 8, [dns a.fr] zone: the zone b.fr has no name in common with [dns a.fr]; "
+          "correct one of them"]),
         (DEPARTMENT + "[install a]\n",
-         ["line 4, [install a] certificate: is missing; give the lineage (certbot certificates)",
+         ["line 4, [install a] certificate: is missing; write the certificate's name; see: "
+          "certbot certificates",
           "line 4, [install a]: writes nothing; add one of fullchain, cert, chain, privkey"]),
         (DEPARTMENT + INSTALL + "pkcs12 = /a.p12\n",
          ["line 4, [install mail] pkcs12_password_file: is missing; pkcs12 needs it"]),
@@ -601,11 +612,11 @@ eab_kid = 2
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        ("", "the file must hold the HMAC key alone, on one line"),
-        (f"{HMAC}\n{HMAC}\n", "the file must hold the HMAC key alone, on one line"),
+        ("", "the file must hold the HMAC Key alone, on one line"),
+        (f"{HMAC}\n{HMAC}\n", "the file must hold the HMAC Key alone, on one line"),
         (f"eab_hmac_key = {HMAC}\n", "has blanks or quotes"),
         (HMAC[:-1], "has 31 bytes, not at least 32"),
-        (b"\xff" + HMAC.encode(), "is not base64"),
+        (b"\xff" + HMAC.encode(), "has a character that no HMAC Key has"),
     ],
 )
 def test_a_bad_hmac_key_file_is_told(config: Path, content: str | bytes, fault: str) -> None:
@@ -619,8 +630,11 @@ def test_a_bad_hmac_key_file_is_told(config: Path, content: str | bytes, fault: 
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        ("", ": the file is empty; make one with: tsig-keygen NAME"),
-        (f'key k {{\n algorithm hmac-sha256;\n secret "{TSIG[:-1]}";\n}};', ", line 3: the secret"),
+        ("", ": the file is empty; copy the key again, as the DNS administrator sent it"),
+        (
+            f'key k {{\n algorithm hmac-sha256;\n secret "{TSIG[:-1]}";\n}};',
+            ", line 3: the TSIG key's secret",
+        ),
         (f"key k {{\n{TSIG};\n}};", ", line 2: unknown statement"),
     ],
 )
@@ -636,7 +650,8 @@ def test_a_weak_key_in_a_key_file_draws_a_warning(config: Path) -> None:
     write(key, f"key k {{ algorithm hmac-md5; secret {TSIG}; }};")
     settings = read(config, f"{DEPARTMENT}[dns]\nserver = a.fr\nkey_file = {key}\n")
     assert settings.warnings == (
-        f"{config}, line 6, [dns] key_file: hmac-md5 is weak; take hmac-sha256",
+        f"{config}, line 6, [dns] key_file: hmac-md5 is weak; ask the DNS administrator for a "
+        "TSIG key with hmac-sha256",
     )
 
 
@@ -696,7 +711,9 @@ def test_a_missing_config_shows_where_it_was_looked_for_and_the_smallest_that_wo
     with pytest.raises(DepartmentError) as caught:
         department.read(str(config))
     message = str(caught.value)
-    assert message.startswith(f"{config}: there is no such file. Write it and run: chmod 600 ")
+    assert message.startswith(
+        f"{config}: there is no department config. Write it and run: chmod 600 "
+    )
     assert "--tcs-lyon1-config PATH" in message
     assert message.endswith(department.SMALLEST)
 
@@ -750,7 +767,8 @@ def test_an_unreadable_config_is_told_with_the_reason(
     with pytest.raises(DepartmentError) as caught:
         department.read(str(config))
     assert str(caught.value) == (
-        f"{config}: cannot be read: {reason} name another file with --tcs-lyon1-config PATH"
+        f"{config}: the department config cannot be read: {reason} name another file with "
+        "--tcs-lyon1-config PATH"
     )
 
 
