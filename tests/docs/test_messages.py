@@ -1,0 +1,119 @@
+"""The guide's tables quote messages word for word: those of this package are found in its strings.
+
+A quoted message is cut at `…` and after a colon, where messages are put together.
+"""
+
+from __future__ import annotations
+
+import ast
+import errno
+import importlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from certbot_tcs_lyon1.dns01 import tsig
+from certbot_tcs_lyon1.dns01.propagation import State
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = (ROOT / "docs" / "guide-drao.rst").read_text("utf-8").partition(".. _messages:")[2]
+
+#: The words of certbot, of the CA and of Python.
+OTHERS = {
+    "identifiers are not all linked to the same preauthorized Subject organization name/address",
+    "A requested identifier has not been delegated",
+    "The server requires external account binding",
+    'must include a value for the "externalAccountBinding" field',
+    "an account that does not exist",
+    "Certification Authority Authorization (CAA) records forbid",
+    "will not issue",
+    "The CSR is unacceptable",
+    "The request message was malformed",
+    "The server experienced an internal error",
+    "too many requests",
+    "Read timed out",
+    "AttributeError: can't set attribute",
+    "'Namespace' object has no attribute 'tcs_lyon1_department'",
+    "The requested tcs-lyon1 plugin does not appear to be installed",
+}
+
+#: What the tables show in the place of something that changes.
+SHOWN = (
+    *tsig.ALGORITHMS,
+    *(state.value for state in State),
+    *(os.strerror(code) for code in (errno.EACCES, errno.ENOENT, errno.EISDIR)),
+    *(os.strerror(code).lower() for code in (errno.EACCES, errno.EISDIR, errno.ECONNREFUSED)),
+    *("SERVFAIL", "NOTIMP", "FORMERR"),
+    *("dns", "tcs-lyon1", "pkcs12", "pkcs12_password_file"),
+    *("is not UTF-8", "has a NUL byte", "quote", "comment"),
+    *("no single department may", "may not", "ahead of"),
+    *("test", "reload", "120", "SIG"),
+)
+_SHOWN = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, sorted(SHOWN, key=len)[::-1]))})(?!\w)")
+
+#: Stands in a string of the package for what changes.
+HOLE = "\0"
+
+
+def strings() -> Iterator[str]:
+    """Every string of the package but for docstrings, with holes."""
+    for path in sorted((ROOT / "certbot_tcs_lyon1").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        module = importlib.import_module(name.replace(".__init__", ""))
+        yield from _strings(ast.parse(path.read_text("utf-8")), module)
+
+
+def _strings(node: ast.AST, module: ModuleType) -> Iterator[str]:
+    if isinstance(node, ast.JoinedStr):
+        yield "".join(_part(part, module) for part in node.values)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value.replace("%s", HOLE)
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        for child in ast.iter_child_nodes(node):
+            yield from _strings(child, module)
+
+
+def _part(part: ast.expr, module: ModuleType) -> str:
+    """A part of an f-string; a constant of a module is filled in."""
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    assert isinstance(part, ast.FormattedValue)
+    found: object = module
+    for name in ast.unparse(part.value).split("."):
+        found = getattr(found, name, None)
+    return found if isinstance(found, str) else HOLE
+
+
+def quoted() -> list[str]:
+    """The messages in the first column of the tables, each once."""
+    cells = re.findall(r"^   \* - (.*?)\n     - ", TABLES, re.MULTILINE | re.DOTALL)
+    return list(dict.fromkeys(re.findall(r"``(.+?)``", " ".join(cells))))
+
+
+def pieces(message: str) -> list[str]:
+    return [piece for piece in (p.strip() for p in re.split("…|: ", message)) if piece]
+
+
+@pytest.fixture(scope="module")
+def package() -> str:
+    return "\n".join(strings())
+
+
+@pytest.mark.parametrize("message", quoted())
+def test_a_message_of_the_guide_is_the_packages_or_known_to_be_anothers(package, message):
+    if message in OTHERS:
+        return
+    for piece in pieces(message):
+        pattern = "".join(
+            f"(?:{re.escape(part)}|{HOLE})" if _SHOWN.fullmatch(part) else re.escape(part)
+            for part in _SHOWN.split(piece)
+        )
+        assert re.search(pattern, package), piece
+
+
+def test_those_of_others_are_all_in_the_guide():
+    assert set(quoted()) >= OTHERS

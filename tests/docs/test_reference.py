@@ -1,0 +1,131 @@
+"""The reference lists every key of the department config as the program takes it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import certbot_tcs_lyon1
+from certbot_tcs_lyon1 import department, lyon1, values
+from certbot_tcs_lyon1.dns01 import tsig
+from tests.integration.test_help import defined_in
+from tests.lab import zones
+from tests.lab.pebble import new_hmac_key
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "reference.rst").read_text("utf-8")
+_SECTION = re.compile(r"^\[(\w+).*\n~+\n", re.MULTILINE)
+_KEY = re.compile(
+    r"^``(?P<name>\w+)``\n   :Type: (?P<type>.+)\n   :Par défaut: (?P<default>.+)\n"
+    r"   :Exemple: ``(?P<example>.+)``\n",
+    re.MULTILINE,
+)
+
+#: What the reference calls each check of a value; seconds are told by their bounds.
+TYPES = {
+    values.https_url: "URL https",
+    values.email: "adresses électroniques",
+    values.yes_no: "yes ou no",
+    values.key_id: "texte sans espace",
+    values.hmac_key: "base64",
+    values.path: "chemin absolu",
+    values.domains: "liste de domaines",
+    values.update_servers: "liste de serveurs de noms",
+    values.endpoints: "serveurs de noms, ou rien",
+    values.zone: "nom de zone",
+    values.lineage: "nom d’un certificat",
+    values.account: "nom ou numéro",
+    values.mode: "mode octal",
+    values.command: "commande",
+    tsig.check_name: "nom de clé",
+    tsig.check_algorithm: "algorithme HMAC",
+    tsig.check_secret: "base64 avec ses =",
+}
+PLACEHOLDERS = {
+    "KEY_ID": "kid",
+    "HMAC_KEY": new_hmac_key(),
+    "SECRET": zones.new_key("any").secret,
+}
+_DNS = department.DnsServer.__dataclass_fields__
+DEFAULTS = {
+    ("tcs", "server"): lyon1.DEFAULT_SERVER,
+    ("dns", "ttl"): str(_DNS["ttl"].default),
+    ("dns", "propagation_seconds"): str(_DNS["propagation_seconds"].default),
+    ("dns", "key_algorithm"): tsig.DEFAULT_ALGORITHM,
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as the reference has it."""
+
+    kind: str
+    name: str
+    type: str
+    default: str
+    example: str
+
+    def __str__(self) -> str:
+        return f"[{self.kind}] {self.name}"
+
+
+def keys() -> list[Key]:
+    parts = _SECTION.split(TEXT)[1:]
+    return [
+        Key(kind, match["name"], match["type"], match["default"], match["example"])
+        for kind, text in zip(parts[::2], parts[1::2])
+        for match in _KEY.finditer(text)
+    ]
+
+
+def check_of(key: Key) -> values.Check:
+    return department.KEYS[key.kind][key.name]
+
+
+def test_it_lists_every_key_once():
+    shown: dict[str, list[str]] = {kind: [] for kind in department.KEYS}
+    for key in keys():
+        shown[key.kind].append(key.name)
+    shared = list(department.KEYS["tcs"])
+    expected = {kind: list(found) for kind, found in department.KEYS.items()}
+    expected["department"] = [name for name in expected["department"] if name not in shared]
+    assert {kind: sorted(found) for kind, found in shown.items()} == {
+        kind: sorted(found) for kind, found in expected.items()
+    }
+
+
+@pytest.mark.parametrize("key", keys(), ids=str)
+def test_the_type_is_what_the_program_checks(key):
+    check = check_of(key)
+    bounds = re.fullmatch(r"secondes, de (\d+) à (\d+)", key.type)
+    if bounds is None:
+        assert TYPES[check] == key.type
+        return
+    lowest, highest = int(bounds[1]), int(bounds[2])
+    assert (check(str(lowest)), check(str(highest))) == (lowest, highest)
+    for outside in (lowest - 1, highest + 1):
+        with pytest.raises(values.Fault):
+            check(str(outside))
+
+
+@pytest.mark.parametrize("key", keys(), ids=str)
+def test_the_example_is_taken(key):
+    example = PLACEHOLDERS.get(key.example, key.example)
+    values.convert(example, check_of(key), f"{key.name} = {example}")
+
+
+@pytest.mark.parametrize("key", keys(), ids=str)
+def test_the_default_is_that_of_the_program(key):
+    shown = re.match("``(.+?)``", key.default)
+    expected = DEFAULTS.get((key.kind, key.name))
+    if expected is not None:
+        assert shown is not None
+        assert shown[1] == expected
+    elif shown is not None:  # what an option of certbot's or a file's rights are without the key
+        assert key.name in ("agree_tos", "owner", "group", "mode")
+
+
+def test_the_options_are_those_of_the_manual():
+    assert defined_in(TEXT) == defined_in(certbot_tcs_lyon1.__doc__)
