@@ -1,9 +1,9 @@
 """`python -m tests.lab [FOLDER]`: start a lab, say how to use it, and stop it at Ctrl-C."""
 
 import argparse
-import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.lab import lab, process
@@ -34,7 +34,8 @@ def main() -> int:
         with process.exit_on_sigterm(), tempfile.TemporaryDirectory() as temporary:
             with lab.start(folder or Path(temporary)) as started:
                 print(usage(started), flush=True)
-                signal.pause()
+                while True:  # not signal.pause(): it misses a signal that comes just before it
+                    time.sleep(0.2)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1

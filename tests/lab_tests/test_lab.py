@@ -67,9 +67,11 @@ def register(client: Certbot, server: str, *args: str) -> Result:
     )
 
 
-def run_python(*args: str) -> "subprocess.Popen[str]":
-    """Start this Python in the checkout, with its output as a pipe, as a user's shell would."""
-    return subprocess.Popen(
+@contextlib.contextmanager
+def run_python(*args: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run this Python in the checkout, with its output as a pipe, as a user's shell would; it is
+    gone when the context ends."""
+    with subprocess.Popen(
         [sys.executable, *args],
         cwd=str(ROOT),
         stdout=subprocess.PIPE,
@@ -78,7 +80,11 @@ def run_python(*args: str) -> "subprocess.Popen[str]":
         start_new_session=True,
         # A job in the background has it ignored, and would hand that down.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    ) as python:
+        try:
+            yield python
+        finally:
+            python.kill()
 
 
 # Starting and stopping
