@@ -30,13 +30,14 @@ _LITERAL = re.compile(r"^(\s*)(?!\.\. )\S?.*::$")
 @dataclass(frozen=True)
 class Block:
     """A code block: where it begins, its mark ("" if it has none) with what follows that, and its
-    text; of an included file, its text."""
+    text; if that is a file's, `source` is the file's path, relative to the document."""
 
     path: Path
     line: int
     mark: str
     about: str
     text: str
+    source: str = ""
 
     def __str__(self) -> str:
         return f"{self.path.name}:{self.line}"
@@ -56,12 +57,13 @@ def _blocks(path: Path, lines: list[str]) -> Iterator[Block]:
         if not directive and not literal:
             continue
         body, end = _body(lines, number + 1, len((directive or literal)[1]))
-        if directive and directive[2] == "literalinclude":
-            text = (path.parent / directive[3]).read_text(encoding="utf-8")
+        source = directive[3] if directive and directive[2] == "literalinclude" else ""
+        if source:
+            text = (path.parent / source).read_text(encoding="utf-8")
         else:
             text = "\n".join(_without_options(body) if directive else body) + "\n"
         mark, about = _mark_before(lines, number)
-        yield Block(path, number + 1, mark, about, text)
+        yield Block(path, number + 1, mark, about, text, source)
 
 
 def _body(lines: list[str], begin: int, margin: int) -> tuple[list[str], int]:

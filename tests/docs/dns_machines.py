@@ -182,18 +182,20 @@ class Network:
 
     def section(self, number: int) -> str:
         """A [dns] section of the page, counted from 0."""
-        found = [block for block in self.blocks if block.marker == "load: dns section"]
+        found = [
+            block for block in self.blocks if (block.mark, block.about) == ("load", "dns section")
+        ]
         return found[number].text
 
     def next_block(self, system: str) -> str:
         """The next block of the page that is to be run on `system`."""
-        found = next(block for block in self.blocks if block.marker == f"run: {system}")
+        found = next(block for block in self.blocks if (block.mark, block.about) == ("run", system))
         self.blocks.remove(found)
         return found.text
 
     def done(self, system: str) -> bool:
         """Whether all of the page's blocks for `system` have been run."""
-        return not any(block.marker == f"run: {system}" for block in self.blocks)
+        return not any((block.mark, block.about) == ("run", system) for block in self.blocks)
 
 
 def query(machine: Machine, name: str, rdtype: str) -> list[str]:
