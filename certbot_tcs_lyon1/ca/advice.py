@@ -40,13 +40,14 @@ _FINALIZING = ("finalize_order", "begin_finalization", "poll_finalization")
 
 @dataclass(frozen=True)
 class Order:
-    """The order that failed; `department` is None if it wasn't a department's, or was a test."""
+    """The order that failed; `department` is None if it wasn't a department's, or was a `test`."""
 
     department: Optional[str]
     eab_kid: Optional[str]
     server: str
     account: Optional[str]
     names: tuple[str, ...]
+    test: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,15 @@ def order_of(config: Any) -> Order:
 
     :param config: certbot's `NamespaceConfig`
     """
-    own = config.eab_kid is not None and not compat.is_test_run(config)
+    test = compat.is_test_run(config)
+    own = config.eab_kid is not None and not test
     return Order(
         getattr(config, departments.DEST) if own else None,
         config.eab_kid if own else None,
         config.server,
         config.account,
         tuple(departments.names_of(config)),
+        test,
     )
 
 
@@ -285,6 +288,12 @@ def _caa(problem: _Problem, order: Order, find_caa: FindCaa) -> _Advice:
     names = _names(problem, order)
     records = _caa_records(names[:_MOST_LOOKUPS], find_caa)
     means = f"A CAA record in the DNS forbids {order.server} to issue for {_which(order, problem)}."
+    if order.test:
+        return _Advice(
+            f"{means} That is where this test went, not the CA that your certificates come from.",
+            "nothing, as long as the record permits that CA. Don't have it changed for a test.",
+            "",
+        )
     host = urlsplit(order.server).hostname or ""
     known = [name for name in _CAA_IDENTITIES if f".{host}".endswith(f".{name}")]
     wanted = f'a record `CAA 0 issue "{known[0]}"`' if known else "a CAA record for this CA"

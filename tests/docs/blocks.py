@@ -3,10 +3,12 @@
 Before each block stands a comment of reStructuredText, which readers don't see:
 
     .. run: debian-12           commands, run one after the other in that system
+    .. run: debian-12, anew     the same, where nothing of certbot and the service is left
     .. file: PATH               a file's content, which the reader writes there
     .. past: debian-12          commands of before; the tests run them for what they leave
     .. load: WHAT               a config that tests load: department, bind, knot, pdns
-    .. output: …                what something prints; nothing is run
+    .. output: COMMAND          what this prints, or without one the block before; on the page of
+                                the DNS, what is seen there
     .. not run: REASON          what can't be tried here, and why
 
 `run`, `file` and `past` of a document make one story, in its order.

@@ -36,14 +36,14 @@ function references() {
   };
 }
 
-// What has to be moved sideways to be read, or is cut off: more than code and tables, which may be.
+// What has to be moved sideways to be read, or is cut off: more than code, which may be.
 function sideways() {
   const moved = [...document.querySelectorAll("*")].filter(
     (element) =>
       element.scrollWidth > element.clientWidth + 1 &&
       (element === document.scrollingElement ||
         getComputedStyle(element).overflowX !== "visible") &&
-      !element.closest("pre, .table-wrapper, .visually-hidden, input"),
+      !element.closest("pre, .visually-hidden, input"),
   );
   return moved.map(({ tagName, className, scrollWidth }) => `${tagName} ${className}: ${scrollWidth} px`);
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
+import re
 
 import pytest
 
 import certbot_tcs_lyon1
 from certbot_tcs_lyon1 import department
 from tests.docs import blocks
+from tests.guide.test_documents import DOCUMENTS as PLAYED
 from tests.lab import zones
 from tests.lab.pebble import new_hmac_key
 
@@ -26,10 +27,31 @@ def test_a_block_says_how_it_is_tested(block):
     assert block.about or block.mark == "output", "a mark says with what, where, or why not"
 
 
-def test_a_system_that_commands_are_run_on_is_one_that_the_tests_have():
-    """Debian 12 is that of tests/guide, the others are those of test_dns_page."""
-    systems = {block.about for block in EVERY if block.mark == "run"}
-    assert systems == {"debian-12", "bind", "knot", "pdns", "web"}
+#: The documents of which tests take each kind of block: those that tests/guide plays, and dns.rst,
+#: which is test_dns_page's. A department config is loaded below, wherever it stands.
+PLAY = {str(blocks.ROOT / name) for name in PLAYED}
+DNS = {str(blocks.ROOT / "docs" / "dns.rst")}
+TAKEN_FROM = {
+    **{("run", system): DNS for system in ("bind", "knot", "pdns", "web")},
+    **{
+        ("load", what): DNS
+        for what in ("dns section", "zone", "bind", "bind views", "knot", "pdns")
+    },
+    ("run", "debian-12"): PLAY,
+    ("run", "debian-12, anew"): PLAY,
+    ("past", "debian-12"): PLAY,
+    ("load", "department"): {str(path) for path in DOCUMENTS},
+}
+
+
+@pytest.mark.parametrize("block", [b for b in EVERY if b.mark in ("run", "past", "load")], ids=str)
+def test_a_command_or_config_stands_where_tests_take_it(block):
+    assert str(block.path) in TAKEN_FROM[block.mark, block.about]
+
+
+@pytest.mark.parametrize("block", [b for b in EVERY if b.mark in ("file", "output")], ids=str)
+def test_a_file_or_output_stands_where_tests_take_it(block):
+    assert str(block.path) in (PLAY if block.mark == "file" else PLAY | DNS)
 
 
 @pytest.mark.parametrize(
@@ -46,15 +68,9 @@ def test_a_department_config_loads_as_it_is_shown(block, tmp_path):
     assert department.read(str(path)).warnings == ()
 
 
-def test_every_config_to_be_loaded_is_of_a_kind_that_tests_load():
-    """The others are test_dns_page's."""
-    kinds = {block.about for block in EVERY if block.mark == "load"}
-    assert kinds == {"department", "dns section", "zone", "bind", "bind views", "knot", "pdns"}
-
-
 def test_what_the_manual_shows_is_in_a_tested_block_elsewhere(tmp_path):
     """The docstring has no marks, for `pydoc` would show them."""
-    path = Path(tmp_path / "manual.rst")
+    path = tmp_path / "manual.rst"
     path.write_text(inspect.cleandoc(certbot_tcs_lyon1.__doc__ or ""), encoding="utf-8")
     tested = {
         line.strip()
@@ -69,3 +85,12 @@ def test_what_the_manual_shows_is_in_a_tested_block_elsewhere(tmp_path):
         if line.strip() and line.strip() not in tested
     }
     assert missing == set()
+
+
+def test_what_the_readme_points_to_is_there():
+    """It is read where the repository is shown; the site has links of its own (test_site)."""
+    text = (blocks.ROOT / "README.rst").read_text(encoding="utf-8")
+    named = re.findall(r"<(?!http)([^>`]+)>`_|^\.\. image:: (\S+)", text, re.MULTILINE)
+    paths = {link or image for link, image in named}
+    assert {"docs/guide-drao.rst", "docs/bench.svg"} <= paths
+    assert [path for path in sorted(paths) if not (blocks.ROOT / path).is_file()] == []

@@ -1,4 +1,5 @@
-"""The guide's tables quote messages word for word: those of this package are found in its strings.
+"""The guide's tables quote messages word for word: those of this package are found in its strings,
+and each of its messages in the tables.
 
 A quoted message is cut at `…` and after a colon, where messages are put together.
 """
@@ -16,6 +17,8 @@ from types import ModuleType
 
 import pytest
 
+import certbot_tcs_lyon1
+from certbot_tcs_lyon1.ca import advice
 from certbot_tcs_lyon1.dns01 import tsig
 from certbot_tcs_lyon1.dns01.propagation import State
 
@@ -55,26 +58,46 @@ SHOWN = (
 )
 _SHOWN = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, sorted(SHOWN, key=len)[::-1]))})(?!\w)")
 
+#: How strings begin that the tables need not have: questions and titles, what is only written to
+#: the log, and second halves of messages, mostly what to do.
+NOT_LOOKED_UP = (
+    *("The first three answers", "HMAC Key (not shown)", "E-mail address for", "Name or address"),
+    *("\nThe update server", "every name as validated", "TSIG key file", "it is empty; type"),
+    *("The CA's terms of service", "TCS certificates of", "How long to wait"),
+    *("A deployment to [install", "[install \0] \0 leads to", "Withdrawing the records failed"),
+    *("email = ", "agree_tos = ", "Settings, Enrollment", "Install it: ", "Set the clock of"),
+    *("ask the DNS administrator", "copy ", "correct the rights", "name the update server"),
+    *("run certbot as root", "write the certificate's name", "a key has algorithm", "an even"),
+    *("They are in another view", "records may be left", "see the error below", "has the records"),
+    *("is empty, or has blanks", "is not base64 (cut", "is not UTF-8", "has a NUL byte"),
+    *("it is encrypted", "; it printed", ", and so on"),
+)
+
 #: Stands in a string of the package for what changes.
 HOLE = "\0"
 
 
-def strings() -> Iterator[str]:
-    """Every string of the package but for docstrings, with holes."""
+def modules() -> Iterator[tuple[ModuleType, ast.AST]]:
+    """Every module of the package, and its source taken apart."""
     for path in sorted((ROOT / "certbot_tcs_lyon1").rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         module = importlib.import_module(name.replace(".__init__", ""))
-        yield from _strings(ast.parse(path.read_text("utf-8")), module)
+        yield module, ast.parse(path.read_text("utf-8"))
 
 
-def _strings(node: ast.AST, module: ModuleType) -> Iterator[str]:
+def strings(node: ast.AST, module: ModuleType) -> Iterator[str]:
+    """Every string of a module but for docstrings, f-strings as one, with holes."""
     if isinstance(node, ast.JoinedStr):
         yield "".join(_part(part, module) for part in node.values)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                yield from strings(part.value, module)
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value.replace("%s", HOLE)
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
         for child in ast.iter_child_nodes(node):
-            yield from _strings(child, module)
+            yield from strings(child, module)
 
 
 def _part(part: ast.expr, module: ModuleType) -> str:
@@ -98,9 +121,16 @@ def pieces(message: str) -> list[str]:
     return [piece for piece in (p.strip() for p in re.split("…|: ", message)) if piece]
 
 
+def pattern(piece: str) -> str:
+    return "".join(
+        f"(?:{re.escape(part)}|{HOLE})" if _SHOWN.fullmatch(part) else re.escape(part)
+        for part in _SHOWN.split(piece)
+    )
+
+
 @pytest.fixture(scope="module")
 def package() -> str:
-    return "\n".join(strings())
+    return "\n".join(text for module, tree in modules() for text in strings(tree, module))
 
 
 @pytest.mark.parametrize("message", quoted())
@@ -108,12 +138,28 @@ def test_a_message_of_the_guide_is_the_packages_or_known_to_be_anothers(package,
     if message in OTHERS:
         return
     for piece in pieces(message):
-        pattern = "".join(
-            f"(?:{re.escape(part)}|{HOLE})" if _SHOWN.fullmatch(part) else re.escape(part)
-            for part in _SHOWN.split(piece)
-        )
-        assert re.search(pattern, package), piece
+        assert re.search(pattern(piece), package), piece
 
 
 def test_those_of_others_are_all_in_the_guide():
     assert set(quoted()) >= OTHERS
+
+
+def test_every_message_of_the_package_is_in_the_guide():
+    """A string of three words or more has a quoted piece in it that is no mere word."""
+    patterns = [pattern(p) for message in quoted() for p in pieces(message) if len(p) > 6]
+    missing = [
+        text
+        for module, tree in modules()
+        if module not in (advice, certbot_tcs_lyon1)  # what advice says follows the CA's words
+        for text in strings(tree, module)
+        if len(text.split()) > 2 and not text.startswith(NOT_LOOKED_UP)
+        if not any(re.search(known, text) for known in patterns)
+    ]
+    assert missing == []
+
+
+def test_every_error_of_the_ca_that_is_explained_is_in_the_guide():
+    cells = "\n".join(quoted()).lower()
+    missing = [words for row in advice._ROWS for words in row.words if words.lower() not in cells]
+    assert missing == []

@@ -127,5 +127,43 @@ def test_the_default_is_that_of_the_program(key):
         assert key.name in ("agree_tos", "owner", "group", "mode")
 
 
+#: The smallest sections of each kind; all keys in them are obligatory.
+SMALLEST = {
+    "department": {"eab_kid": "kid", "eab_hmac_key": new_hmac_key()},
+    "dns": {"server": "192.0.2.1", "key_file": "KEY"},
+    "install": {"certificate": "a.example", "pkcs12": "/a.p12", "pkcs12_password_file": "/a.pw"},
+}
+
+
+def smallest(tmp_path: Path, without: tuple[str, str]) -> Path:
+    """A department config of the smallest sections, but for one key of one of them."""
+    zones.write_key_file(tmp_path / "key", zones.new_key("any"))
+    path = tmp_path / "tcs-lyon1.ini"
+    path.touch(mode=0o600)
+    with path.open("w") as file:
+        for kind, body in SMALLEST.items():
+            print("[dns]" if kind == "dns" else f"[{kind} x]", file=file)
+            for name, value in body.items():
+                if (kind, name) != without:
+                    print(f"{name} = {value.replace('KEY', str(tmp_path / 'key'))}", file=file)
+    return path
+
+
+@pytest.mark.parametrize("key", [k for k in keys() if "obligatoire" in k.default], ids=str)
+def test_a_key_that_is_obligatory_is_missed(key, tmp_path):
+    path = smallest(tmp_path, without=(key.kind, key.name))
+    with pytest.raises(department.DepartmentError, match="is missing"):
+        department.read(str(path))
+
+
+def test_a_key_that_is_not_obligatory_is_not_missed(tmp_path):
+    found = department.read(str(smallest(tmp_path, without=("", ""))))
+    obligatory = {(key.kind, key.name) for key in keys() if "obligatoire" in key.default}
+    extra = {("install", "pkcs12")}  # one file at least
+    assert obligatory | extra == {(kind, name) for kind, body in SMALLEST.items() for name in body}
+    assert not found.departments[0].agree_tos
+    assert found.departments[0].domains == ()
+
+
 def test_the_options_are_those_of_the_manual():
     assert defined_in(TEXT) == defined_in(certbot_tcs_lyon1.__doc__)

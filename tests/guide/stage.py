@@ -7,6 +7,10 @@ are the CA at acme.sectigo.com (RENATER's TCS), the one at acme-v02.harica.gr, a
 staging server; BIND is ns-maj.univ-lyon1.fr and the public name server. The system is another
 machine, at the other end of a wire.
 
+An output that is shown is looked for in what its command printed: the command after the mark, or
+else the commands before. At a block for `debian-12, anew` everything that certbot and the service
+have on the machine goes first; the reader has carried over what lies in root's folder.
+
 Of the blocks only what a reader fills in is filled in: Key IDs and HMAC keys. Where apt asks
 whether to go on, the reader says yes. Certificates live 20 days, so that each is due at once, and
 certbot's timer has something to do. From the moment that the machine serves a certificate, the one
@@ -93,14 +97,21 @@ class Stage:
 
 def main(document: Path, root: Path, folder: Path) -> None:
     """Play the document on the system in the folder `root`; LabError where it doesn't go on."""
-    serials = [None]
+    serials, printed = [None], ""
     with process.exit_on_sigterm(), set_up(System(root), folder) as stage:
         for block in blocks.of(document):
             if block.mark == "file":
                 write(stage, block)
+            elif block.mark == "output":
+                look_for(stage, block, printed)
             elif block.mark in ("run", "past"):
-                run(stage, block)
+                anew = block.about.endswith(", anew")
+                if anew:
+                    start_anew(stage)
+                printed = run(stage, block)
                 serials.append(served(stage, block))
+                if serials[-1] is None and serials[-2] is not None and not anew:
+                    raise LabError(f"{block}: {SITE} is not served any more")
                 if TIMER in block.text and serials[-1] == serials[-2]:
                     raise LabError(f"{block}: the service of certbot's timer renewed nothing")
     print(f"\nServed: {len(set(serials)) - 1} certificates, one after the other.")
@@ -114,14 +125,20 @@ def served(stage: Stage, block: Block) -> Optional[int]:
     root = stage.machine.system.root
     plugin = root / "usr/lib/python3/dist-packages/certbot_tcs_lyon1"
     live = root / "etc/letsencrypt/live" / SITE / "cert.pem"
+    if _served_now() is not None and plugin.exists() and live.exists():
+        last = read_certificate(live).serial
+        # A reload of nginx ends before its new workers take over.
+        if not process.wait_until(lambda: _served_now() == last, 10):
+            raise LabError(f"{block}: {SITE} does not serve the certificate that certbot has")
+    return _served_now()
+
+
+def _served_now() -> Optional[int]:
     try:
         pem = ssl.get_server_certificate((MACHINE, 443))
     except OSError:
         return None
-    serial = x509.load_pem_x509_certificate(pem.encode()).serial_number
-    if plugin.exists() and live.exists() and read_certificate(live).serial != serial:
-        raise LabError(f"{block}: {SITE} does not serve the certificate that certbot has")
-    return serial
+    return x509.load_pem_x509_certificate(pem.encode()).serial_number
 
 
 def write(stage: Stage, block: Block) -> None:
@@ -130,8 +147,31 @@ def write(stage: Stage, block: Block) -> None:
     _put(stage.machine, block.about, stage.fill_in(block.text))
 
 
-def run(stage: Stage, block: Block) -> None:
+def look_for(stage: Stage, block: Block, printed: str) -> None:
+    """Find the block's lines, in their order, in what its command prints, or in `printed`.
+
+    :raises LabError: one isn't there
+    """
+    print(f"\n> {block}: {block.about}", flush=True)
+    if block.about:
+        printed = _at_a_terminal(stage.machine, block.about).output
+    rest = " ".join(printed.split())
+    for line in filter(None, map(str.strip, block.text.splitlines())):
+        before, found, rest = rest.partition(" ".join(line.split()))
+        if not found:
+            raise LabError(f"{block}: this was not printed: {line}\n{before}")
+
+
+def start_anew(stage: Stage) -> None:
+    """Make the machine one that has only what lies in root's folder."""
+    remove = "apt-get purge -y certbot python3-certbot nginx nginx-common; apt-get autoremove -y"
+    folders = "/etc/letsencrypt /var/lib/letsencrypt /var/log/letsencrypt /etc/nginx"
+    stage.machine.run("bash", "-ec", f"{remove}; rm -rf {folders}").or_fail()
+
+
+def run(stage: Stage, block: Block) -> str:
     """Run the commands as the reader would: in root's folder, at a terminal, one after the other.
+    What they print.
 
     Without a terminal `certbot renew` first sleeps for minutes.
     """
@@ -145,6 +185,7 @@ def run(stage: Stage, block: Block) -> None:
     if done.returncode != 0:
         log = stage.machine.system.root / "var/log/letsencrypt/letsencrypt.log"
         raise LabError(f"{block} ended with {done.returncode}\n{process.tail(log, 40)}")
+    return done.output
 
 
 def _at_a_terminal(machine: Booted, text: str) -> Done:
@@ -186,7 +227,9 @@ def set_up(machine: System, folder: Path) -> Iterator[Stage]:
         _trust(machine, "".join(path.read_text(encoding="ascii") for path in bundles))
         hosts = "127.0.0.1 localhost\n" + "".join(f"{ca.address} {ca.host}\n" for ca in CAS)
         (machine.root / "etc/hosts").write_text(hosts, encoding="ascii")
-        (machine.root / "etc/apt/apt.conf.d/99yes").write_text('APT::Get::Assume-Yes "true";\n')
+        (machine.root / "etc/apt/apt.conf.d/99lab").write_text(
+            'APT::Get::Assume-Yes "true";\nBinary::apt::APT::Keep-Downloaded-Packages "true";\n'
+        )
         zones.write_key_file(machine.root / "root/tcs-lyon1.key", lab.key)
         log = folder / "boot.log"
         options = ("--network-veth", "--machine=drao", "--resolv-conf=off")

@@ -235,6 +235,15 @@ def test_the_caa_record_is_shown_with_the_name_that_holds_it():
     assert "who runs the DNS zone of labo.test." in text
 
 
+def test_nobody_is_sent_to_change_a_caa_record_that_only_a_test_ran_into():
+    test = advice.Order(None, None, ELSEWHERE.server, "0a1b", ORDER.names, test=True)
+    text = advise(ca_error("caa"), test)
+    assert ELSEWHERE.server in text
+    assert "To do: nothing" in text
+    assert "added" not in text
+    assert "Ask:" not in text
+
+
 def test_a_record_that_applies_to_several_names_is_shown_once_and_few_are_looked_up():
     asked = []
 
