@@ -28,7 +28,7 @@ rpm: packages-test dist .venv/made ## the RPMs for EPEL 9 and 10, checked with r
 	@sh packaging/rpm/make-rpm dist/certbot_tcs_lyon1-*.tar.gz dist .venv/bin/python
 
 distros: packages-distros deb dist .venv/made ## the .deb on Debian 11 to 13 with their own certbots, and the guide's commands on 12
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/distros tests/guide
+	CI=true .venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/distros tests/guide
 
 docs: packages-docs .venv-docs/made ## the site, from docs/, in build/docs, looked at in a browser
 	rm -rf build/docs build/doctrees
@@ -52,29 +52,29 @@ clean:           ## remove what make made
 
 PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 
-.venv/made: setup.py tests/env/test.txt
+.venv/made: setup.py tests/env/test.txt | packages-venv
 	$(PYTHON) -m venv --clear .venv
 	.venv/$(PIP_INSTALL) --requirement tests/env/test.txt --editable .[dns]
 	@touch $@
 
 # No plugin is installed in it, for certbot loads all that are.
-.venv-bench/made: tests/env/bench.txt
+.venv-bench/made: tests/env/bench.txt | packages-venv
 	$(PYTHON) -m venv --clear .venv-bench
 	.venv-bench/$(PIP_INSTALL) --requirement tests/env/bench.txt
 	.venv-bench/$(PIP_INSTALL) --no-deps --target .venv-bench/rfc2136 certbot-dns-rfc2136
 	@touch $@
 
-.venv-docs/made: setup.py tests/env/test.txt tests/env/docs.txt
+.venv-docs/made: setup.py tests/env/test.txt tests/env/docs.txt | packages-venv
 	$(PYTHON) -m venv --clear .venv-docs
 	.venv-docs/$(PIP_INSTALL) --requirement tests/env/docs.txt --requirement tests/env/test.txt --editable .[dns]
 	@touch $@
 
-.venv-dist/made: tests/env/dist.txt
+.venv-dist/made: tests/env/dist.txt | packages-venv
 	$(PYTHON) -m venv --clear .venv-dist
 	.venv-dist/$(PIP_INSTALL) --requirement tests/env/dist.txt
 	@touch $@
 
-.venv-lint/made: tests/env/lint.txt
+.venv-lint/made: tests/env/lint.txt | packages-venv
 	$(PYTHON) -m venv --clear .venv-lint
 	.venv-lint/$(PIP_INSTALL) --requirement tests/env/lint.txt
 	@touch $@

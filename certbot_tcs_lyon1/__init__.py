@@ -108,9 +108,9 @@ renewal; another ``server`` moves each certificate of the department at its next
 ``certbot renew --force-renewal`` moves all of them at once. Certificates that were made with
 ``--server`` stay where they are.
 
-A certificate made without this plugin is taken over by ordering it again with
-``--authenticator tcs-lyon1 --cert-name NAME``, or by
-``certbot reconfigure --cert-name NAME --authenticator tcs-lyon1``.
+A certificate made without this plugin is taken over by ordering it again: ``certbot renew
+--force-renewal --cert-name NAME --authenticator tcs-lyon1``; or, from certbot 2.3 on, by ``certbot
+reconfigure --cert-name NAME --authenticator tcs-lyon1``.
 
 Services
 --------
@@ -177,7 +177,7 @@ __version__ = "0.1.0"
 
 #: The text of `certbot --help tcs-lyon1`. A constant of its own: certbot folds it into a paragraph.
 HELP = (
-    "Certificates of RENATER's TCS for the departments of Université Claude Bernard Lyon 1. "
+    "Certificates of RENATER's TCS for the departments of the university Claude Bernard Lyon 1. "
     "ACME server and external account binding come from the department config, by default "
     "/etc/letsencrypt/tcs-lyon1.ini; DNS-01 challenges are answered in the DNS by signed RFC 2136 "
     "updates. With that file in place, `certbot certonly --authenticator tcs-lyon1 -d NAME` gets a "

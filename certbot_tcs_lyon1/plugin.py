@@ -53,7 +53,8 @@ _warned: set[str] = set()
 class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
     """Authenticator and installer `tcs-lyon1`: all that they need is in the department config."""
 
-    description = "TCS certificates of Université Claude Bernard Lyon 1, validated in its DNS"
+    # In ASCII, as HELP: certbot stops where it lists the plugins and the output takes nothing else.
+    description = "TCS certificates of the university Claude Bernard Lyon 1, validated in its DNS"
     long_description = certbot_tcs_lyon1.HELP
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -156,6 +156,13 @@ def test_a_department_config_that_cannot_be_read_stops_nothing_else(two_lineages
         two_lineages.write_department_config()
 
 
+@pytest.mark.parametrize("args", [("plugins",), ("--help", "tcs-lyon1")])
+def test_certbot_lists_the_plugin_where_only_ascii_can_be_shown(client, args):
+    done = client.run(*args, env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.output
+    assert "tcs-lyon1" in done.stdout
+
+
 def test_requirements_are_only_what_every_certbot_brings():
     """What certbot before 2.7 checks at every start."""
     required = importlib.metadata.requires("certbot-tcs-lyon1") or []

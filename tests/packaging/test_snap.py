@@ -37,7 +37,9 @@ def test_certbots_snap_finds_the_plugin_by_the_content_interface(snap: dict[str,
     assert python == getattr(snap_config, "CURRENT_PYTHON_VERSION_STRING", python)
 
 
-def test_certbots_snap_tells_the_plugins_its_version(snap: dict[str, Any]) -> None:
+def test_the_snap_gets_certbots_version_where_its_hook_reads_it(snap: dict[str, Any]) -> None:
+    hook = (ROOT / "snap" / "hooks" / "post-refresh").read_text(encoding="utf-8")
+    assert f"{snap['plugs']['certbot-metadata']['target']}/certbot-version.txt" in hook
     assert snap["plugs"]["certbot-metadata"] == {
         "interface": "content",
         "content": "metadata-1",
