@@ -18,7 +18,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -268,10 +267,8 @@ def published(
     meanwhile: Callable[[], str] = str,
 ) -> dict[str, Any]:
     """Publish for `name`: what each server shows at `at` meanwhile, and whether it is gone then."""
-    started = time.monotonic()
     with issued(network, name) as batches:
         seen = {
-            "seconds": time.monotonic() - started,
             "sections": [batch.config.section for batch in batches],
             "during": {server.name: query(server, at, "TXT") for server in servers},
             "meanwhile": meanwhile(),
