@@ -128,7 +128,10 @@ def test_certbot_works_without_the_package_and_says_what_is_missing(
 
     for command in (["remove"], ["purge", "--autoremove"]):
         before = snapshot(machine, NAME)
-        system.run("apt-get", *command, "-y", packages.NAME).or_fail()
+        removed = system.run("apt-get", *command, "-y", packages.NAME).or_fail()
+        # Which certificates that concerns, each on a line of its own.
+        assert f"\n  {NAME}\n" in removed.stdout
+        assert "\n  other\n" not in removed.stdout
         assert_certbot_works_without(machine)
         assert all(path.exists() for path in machine.secret_files)
         failed = machine.renew("--force-renewal")
