@@ -10,7 +10,7 @@ demo: packages-demo .venv/made ## one certificate from first to last, on a CA an
 	@.venv/bin/python -m tests.lab.demo
 
 test: packages-test .venv/made .venv-dist/made ## all tests, on the newest certbot
-	.venv/bin/python -m pytest --numprocesses 4 --cov tests --ignore tests/distros --ignore tests/guide
+	.venv/bin/python -m pytest tests --ignore tests/distros --ignore tests/guide --numprocesses 4 --cov
 
 bench: packages-demo .venv-bench/made ## speed and load, against certbot-dns-rfc2136 (7 minutes)
 	@.venv-bench/bin/python -m tests.bench
