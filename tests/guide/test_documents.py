@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.distros import packages
 from tests.docs import blocks
 from tests.lab import namespace, system
 from tests.lab.require import cannot_run, require_lab, require_namespace
@@ -20,14 +21,6 @@ from tests.lab.system import System
 DOCUMENTS = {"README.rst": 0, "docs/guide-drao.rst": 3}
 
 
-def the_deb() -> Path:
-    """What `make deb` built."""
-    found = sorted((blocks.ROOT / "dist").glob("python3-certbot-tcs-lyon1_*_all.deb"))
-    if len(found) != 1:
-        cannot_run("there is not one dist/python3-certbot-tcs-lyon1_*_all.deb: make deb")
-    return found[0]
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A bare Debian 12 whose apt has fetched already what the documents install."""
@@ -36,7 +29,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     reason = system.why_not()
     if reason:
         cannot_run(reason)
-    packages = {
+    deb = packages.built(f"{packages.NAME}_*_all.deb")
+    wanted = {
         word
         for name in DOCUMENTS
         for block in blocks.of(blocks.ROOT / name)
@@ -47,10 +41,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     }
     folder = tmp_path_factory.mktemp("prepared") / "system"
     with system.fresh("bookworm", folder, system.BOOTABLE) as debian:
-        (debian.root / "root" / the_deb().name).write_bytes(the_deb().read_bytes())
+        shutil.copy(deb, debian.root / "root")
         debian.run("apt-get", "update").or_fail()
-        fetch = ("apt-get", "install", "--yes", "--download-only", f"/root/{the_deb().name}")
-        debian.run(*fetch, *sorted(packages)).or_fail()
+        fetch = ("apt-get", "install", "--yes", "--download-only", f"/root/{deb.name}")
+        debian.run(*fetch, *sorted(wanted)).or_fail()
         yield debian
 
 
