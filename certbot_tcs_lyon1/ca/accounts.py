@@ -14,18 +14,15 @@ from typing import Any, Optional
 
 from certbot import errors
 
-from certbot_tcs_lyon1 import atomic, compat
-from certbot_tcs_lyon1.department import Department, Settings
+from certbot_tcs_lyon1 import compat, disk
+from certbot_tcs_lyon1.department.settings import Department, Settings
+from certbot_tcs_lyon1.errors import AccountError
 
 #: In the account's folder: {"eab_kid": …}.
 RECORD_NAME = "tcs-lyon1.json"
 
 #: The CA's words for a Key ID that is good for one registration, and has had it (ca.md).
 _BOUND_ALREADY = "not awaiting external account binding"
-
-
-class AccountError(Exception):
-    """No account can be had or recorded for the department; the text is for the user."""
 
 
 def pin(config: Any, department: Department, settings: Settings) -> None:
@@ -106,7 +103,7 @@ def _owner(path: str) -> Optional[str]:
 def _claim(config: Any, account: str, department: Department) -> None:
     path = _record_path(config, account)
     try:
-        atomic.write(path, json.dumps({"eab_kid": department.eab_kid}) + "\n")
+        disk.write(path, json.dumps({"eab_kid": department.eab_kid}) + "\n")
     except OSError as error:
         raise AccountError(
             f"{path} cannot be written: {error.strerror}. It says that this ACME account belongs "

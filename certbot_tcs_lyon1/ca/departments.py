@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from certbot_tcs_lyon1 import compat, lyon1
-from certbot_tcs_lyon1.department import Department, DepartmentError, Settings
+from certbot_tcs_lyon1.department.settings import Department, Settings
+from certbot_tcs_lyon1.errors import OrderError
 
 #: The config attribute, and so the renewal parameter, that holds a lineage's department.
 DEST = "tcs_lyon1_department"
@@ -33,7 +34,7 @@ def choose(settings: Settings, wanted: Optional[str], names: Sequence[str]) -> D
 
     :param wanted: the department's name from the option or the lineage's record, or None
     :param names: the names to be ordered; none where certbot only asks for them later
-    :raises DepartmentError: there is none, with a line for each name
+    :raises OrderError: there is none, with a line for each name
     """
     if wanted is not None:
         chosen = _by_name(settings, wanted)
@@ -42,7 +43,7 @@ def choose(settings: Settings, wanted: Optional[str], names: Sequence[str]) -> D
     else:
         return _by_domains(settings, names)
     if chosen.domains and not all(covers(chosen, name) for name in names):
-        raise DepartmentError(_not_together(settings, names, chosen))
+        raise OrderError(_not_together(settings, names, chosen))
     return chosen
 
 
@@ -60,7 +61,7 @@ def _by_name(settings: Settings, wanted: str) -> Department:
     for department in settings.departments:
         if department.name == wanted:
             return department
-    raise DepartmentError(
+    raise OrderError(
         f"{settings.path}: there is no [department {wanted}] in it (there is: "
         f"{_all(settings)}). Put it back, or name another with --tcs-lyon1-department."
     )
@@ -75,8 +76,8 @@ def _by_domains(settings: Settings, names: Sequence[str]) -> Department:
     if len(fitting) == 1:
         return fitting[0]
     if names and not fitting and any(department.domains for department in settings.departments):
-        raise DepartmentError(_not_together(settings, names, None))
-    raise DepartmentError(
+        raise OrderError(_not_together(settings, names, None))
+    raise OrderError(
         f"{settings.path} has several departments ({_all(settings)}). "
         "Say which one orders this certificate: --tcs-lyon1-department NAME."
     )

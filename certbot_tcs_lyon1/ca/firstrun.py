@@ -11,9 +11,9 @@ from typing import Any, Optional
 
 from certbot import errors
 
-from certbot_tcs_lyon1 import atomic, compat, lyon1, values
-from certbot_tcs_lyon1.department import DepartmentError
-from certbot_tcs_lyon1.dns01 import tsig
+from certbot_tcs_lyon1 import compat, disk, lyon1
+from certbot_tcs_lyon1.department import keyfiles, values
+from certbot_tcs_lyon1.errors import Aborted
 
 _Check = Callable[[str], Any]
 
@@ -30,21 +30,21 @@ def write_department_config(config: Any, path: str) -> None:
 
     Each answer is checked as the file's reader does, and asked for again until it is right.
 
-    :raises DepartmentError: it was broken off, or the file could not be written
+    :raises Aborted: it was broken off, or the file could not be written
     """
     print(f"\nThere is no department config yet. These questions write {path}.")
     print(f"The first three answers are in the portal ({lyon1.PORTAL_ACCOUNTS}).\n")
     try:
         text = _ask_for_text(config)
     except (EOFError, KeyboardInterrupt):
-        raise DepartmentError(
+        raise Aborted(
             f"Broken off; {path} was not written. Run the command again, or write the file with an "
             "editor."
         ) from None
     try:
-        atomic.write(path, text)
+        disk.write(path, text)
     except OSError as error:
-        raise DepartmentError(
+        raise Aborted(
             f"{path} cannot be written: {error.strerror}. Run certbot as root, or make room."
         ) from None
     print(f"\n{path} is written. Everything in it can be changed with an editor.\n")
@@ -90,7 +90,7 @@ def _ask(
                 raise values.Fault("it is empty; type an answer")
             check(answer)
             return answer
-        except (values.Fault, tsig.KeyFault) as fault:
+        except values.Fault as fault:
             print(f"  Not taken: {fault}")
 
 
@@ -115,4 +115,4 @@ def _key_file(text: str) -> None:
     values.path(text)
     if not os.path.isfile(text):
         raise values.Fault("is no file; the DNS administrator sends it")
-    tsig.read_key_file(text)
+    keyfiles.read_key_file(text)

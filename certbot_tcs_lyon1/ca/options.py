@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from certbot_tcs_lyon1 import compat
-from certbot_tcs_lyon1.department import Department
+from certbot_tcs_lyon1.department.settings import Department
 
 
 def fill_registration(config: Any, department: Department) -> None:

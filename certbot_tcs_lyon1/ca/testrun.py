@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Optional
 
 from certbot import errors
 
 from certbot_tcs_lyon1 import compat
 from certbot_tcs_lyon1.ca import departments, options
-from certbot_tcs_lyon1.department import Department, DepartmentError, Settings
+from certbot_tcs_lyon1.department.settings import Department, Settings
+from certbot_tcs_lyon1.errors import OrderError, ServerError
+from certbot_tcs_lyon1.process import Process
 
-#: The servers whose directory has answered in this process: one look at each is enough.
-_answered: set[str] = set()
 
-
-def prepare(config: Any, settings: Settings, say: Callable[[str], object]) -> None:
+def prepare(config: Any, settings: Settings, process: Process) -> None:
     """Point a test at the department's `dry_run_server`, or say what is tested and what is not.
 
     Who registers there is filled in. EAB and account are left alone: they belong to the
     department's own server. That gets nothing but one GET of its directory.
 
     :param config: certbot's `NamespaceConfig`, changed in place
-    :param say: gets what the user is to be told, in a line
-    :raises DepartmentError: there is nothing to test with, or the department's server is down
+    :param process: what it learns, and how it speaks to the user
+    :raises ServerError: there is nothing to test with, or the department's server is down
     """
     if not compat.has_default_test_server(config):
         if config.dry_run:
-            say(
+            process.report.info(
                 f"--dry-run with --server: a real certificate is about to be ordered at "
                 f"{config.server}, and thrown away."
             )
@@ -35,24 +33,24 @@ def prepare(config: Any, settings: Settings, say: Callable[[str], object]) -> No
     department = _department(config, settings)
     if department is None:
         return
-    _check_directory(config, department)
+    _check_directory(config, department, process)
     options.fill_registration(config, department)
     if department.dry_run_server is not None:
         config.server = department.dry_run_server
         if not config.dry_run:
-            say(
+            process.report.info(
                 f"--staging: this certificate comes from {config.server}, and will be renewed "
                 "there until it is ordered again without --staging."
             )
         return
     if not settings.dns:
-        raise DepartmentError(
+        raise ServerError(
             f"There is nothing to test with: the CA of department {department.name} has no test "
             f"environment, and at {config.server} every name has to be validated in the DNS, for "
             f"which {settings.path} has no [dns] section. The file is sound, and "
             f"{department.server} answers. For more, set dry_run_server."
         )
-    say(
+    process.report.info(
         f"Test run at {config.server}: the DNS part is tested, the CA of department "
         f"{department.name} ({department.server}) is not. To test elsewhere, set dry_run_server."
     )
@@ -63,21 +61,21 @@ def _department(config: Any, settings: Settings) -> Optional[Department]:
     wanted = getattr(config, departments.DEST) or departments.recorded(config)
     try:
         return departments.choose(settings, wanted, departments.names_of(config))
-    except DepartmentError:
+    except OrderError:
         if config.verb == "renew" and wanted is None:
             return None
         raise
 
 
-def _check_directory(config: Any, department: Department) -> None:
-    if department.server in _answered:
+def _check_directory(config: Any, department: Department, process: Process) -> None:
+    if department.server in process.answered:
         return
     try:
         compat.directory(config, department.server)
     except errors.Error as error:
-        raise DepartmentError(
+        raise ServerError(
             f"The server of department {department.name} does not answer as an ACME server: "
             f"{department.server}: {error}. Compare it with the ACME URL in the portal. If it is "
             "right, check that this machine reaches it by HTTPS (firewall, proxy)."
         ) from None
-    _answered.add(department.server)
+    process.answered.add(department.server)

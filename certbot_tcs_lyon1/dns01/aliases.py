@@ -14,7 +14,7 @@ from typing import Optional
 import dns.name
 import dns.rdatatype
 
-from certbot_tcs_lyon1.department import DnsServer, Settings
+from certbot_tcs_lyon1.department.settings import DnsServer, Settings
 from certbot_tcs_lyon1.dns01 import update
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.update import Alias, DnsError, Zone

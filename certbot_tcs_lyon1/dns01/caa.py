@@ -13,7 +13,7 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
-from certbot_tcs_lyon1.department import Settings
+from certbot_tcs_lyon1.department.settings import Settings
 from certbot_tcs_lyon1.dns01 import update
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.update import Address, NoAnswer

@@ -14,7 +14,7 @@ from typing import Optional
 
 import dns.name
 
-from certbot_tcs_lyon1.department import DnsServer, Settings
+from certbot_tcs_lyon1.department.settings import DnsServer, Settings
 from certbot_tcs_lyon1.dns01 import aliases, journal, propagation, update
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.propagation import State

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from certbot_tcs_lyon1 import atomic
+from certbot_tcs_lyon1 import disk
 
 
 class JournalError(Exception):
@@ -91,7 +91,7 @@ def set_aside(path: str) -> str:
 def _write(path: str, entries: Sequence[Entry]) -> None:
     try:
         if entries:
-            atomic.write(path, json.dumps([asdict(entry) for entry in entries], indent=1))
+            disk.write(path, json.dumps([asdict(entry) for entry in entries], indent=1))
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

@@ -17,7 +17,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.tsig
 
-from certbot_tcs_lyon1.department import DnsServer
+from certbot_tcs_lyon1.department.settings import DnsServer
 
 
 @dataclass(frozen=True)

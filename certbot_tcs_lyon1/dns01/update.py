@@ -24,8 +24,9 @@ import dns.rdatatype
 import dns.tsig
 import dns.update
 
-from certbot_tcs_lyon1.department import DnsServer, Endpoint
-from certbot_tcs_lyon1.dns01 import meaning, tsig
+from certbot_tcs_lyon1 import errors
+from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, TsigKey
+from certbot_tcs_lyon1.dns01 import meaning, signing
 from certbot_tcs_lyon1.dns01.meaning import text
 
 #: Seconds to wait for a reply: by UDP first, then, if none came, by TCP. Together they are the 3 s
@@ -107,7 +108,7 @@ class Zone:
 
     name: dns.name.Name
     server: Address
-    view_key: Optional[tsig.TsigKey] = None
+    view_key: Optional[TsigKey] = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def update_addresses(config: DnsServer, problems: list[str]) -> list[Address]:
 
 
 def ask(
-    server: Address, name: dns.name.Name, rdtype: str, key: Optional[tsig.TsigKey] = None
+    server: Address, name: dns.name.Name, rdtype: str, key: Optional[TsigKey] = None
 ) -> dns.message.Message:
     """One query (RD=0) to one address: by UDP, and by TCP if that was truncated or timed out.
 
@@ -301,7 +302,7 @@ def locate_at(server: Address, config: DnsServer, name: dns.name.Name) -> Union[
 
 
 def _ask_signed(
-    server: Address, name: dns.name.Name, key: tsig.TsigKey
+    server: Address, name: dns.name.Name, key: TsigKey
 ) -> Optional[dns.message.Message]:
     try:
         return ask(server, name, "SOA", key)
@@ -310,7 +311,7 @@ def _ask_signed(
 
 
 def _read_location(
-    reply: dns.message.Message, server: Address, name: dns.name.Name, key: Optional[tsig.TsigKey]
+    reply: dns.message.Message, server: Address, name: dns.name.Name, key: Optional[TsigKey]
 ) -> Union[Zone, Alias, None]:
     if not is_authoritative(reply):
         return None
@@ -421,11 +422,11 @@ def _new_update(zone: Zone, config: DnsServer) -> dns.update.UpdateMessage:
     return message
 
 
-def _sign(message: dns.message.Message, key: tsig.TsigKey) -> None:
+def _sign(message: dns.message.Message, key: TsigKey) -> None:
     try:
-        secret = tsig.to_dnspython(key)
-    except tsig.KeyFault as fault:
-        raise Refused(f"The TSIG key {key.name} cannot be used: {fault}.") from None
+        secret = signing.to_dnspython(key)
+    except errors.DnsError as error:
+        raise Refused(str(error)) from None
     # dnspython 2.0 wants the key's name even though the key has it.
     message.use_tsig(secret, keyname=secret.name, algorithm=secret.algorithm)
 

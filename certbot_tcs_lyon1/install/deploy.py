@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Optional
 
+from certbot_tcs_lyon1 import lineage as lineages
+from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.install import commands, files, formats, undo
-from certbot_tcs_lyon1.install import lineage as lineages
-from certbot_tcs_lyon1.install.files import InstallError, Rights
-from certbot_tcs_lyon1.install.lineage import Lineage
+from certbot_tcs_lyon1.install.files import Rights
+from certbot_tcs_lyon1.lineage import Lineage
 
 if TYPE_CHECKING:
-    from certbot_tcs_lyon1.department import Target
+    from certbot_tcs_lyon1.department.settings import Target
 
 __all__ = ["InstallError", "Surroundings", "converge", "deploy_live", "deploy_previous"]
 

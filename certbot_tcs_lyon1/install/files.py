@@ -18,11 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Optional
 
+from certbot_tcs_lyon1.errors import InstallError
+
 _CORRECT = "correct the rights or the path, or run certbot as root"
-
-
-class InstallError(Exception):
-    """A certificate could not be deployed; the text says what, where, why, and what to do."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from certbot_tcs_lyon1.install.files import InstallError
-from certbot_tcs_lyon1.install.lineage import Lineage
+from certbot_tcs_lyon1.errors import InstallError
+from certbot_tcs_lyon1.lineage import Lineage
 
 #: Those that hold the private key.
 WITH_KEY = ("privkey", "combined", "pkcs12")

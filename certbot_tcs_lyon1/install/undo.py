@@ -13,9 +13,9 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from certbot_tcs_lyon1 import atomic
+from certbot_tcs_lyon1 import disk
+from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.install import files
-from certbot_tcs_lyon1.install.files import InstallError
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _clear(path: str) -> None:
 
 def _write(path: str, record: Record) -> None:
     try:
-        atomic.write(path, json.dumps(asdict(record), indent=1))
+        disk.write(path, json.dumps(asdict(record), indent=1))
     except OSError as error:
         raise files.cannot_write(path, error) from None
 

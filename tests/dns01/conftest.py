@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from certbot_tcs_lyon1.department import DnsServer, Endpoint, Settings
-from certbot_tcs_lyon1.dns01 import challenge, journal, tsig, update
+from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, Settings, TsigKey
+from certbot_tcs_lyon1.dns01 import challenge, journal, update
 from certbot_tcs_lyon1.dns01.challenge import Batch, Record
 from tests.lab import ports
 from tests.lab.lab import Lab
@@ -30,7 +30,7 @@ def dns_section(lab: Lab, **changes: Any) -> DnsServer:
     section = DnsServer(
         "",
         both[:1],
-        tsig.TsigKey(lab.key.name, lab.key.algorithm, lab.key.secret),
+        TsigKey(lab.key.name, lab.key.algorithm, lab.key.secret),
         None,
         check_servers=both,
     )

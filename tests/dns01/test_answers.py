@@ -12,8 +12,8 @@ from typing import Any
 import dns.name
 import pytest
 
-from certbot_tcs_lyon1.department import DnsServer
-from certbot_tcs_lyon1.dns01 import challenge, tsig, update
+from certbot_tcs_lyon1.department.settings import DnsServer, TsigKey
+from certbot_tcs_lyon1.dns01 import challenge, update
 from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
 from certbot_tcs_lyon1.dns01.update import Address, Refused, Txt
 from tests.dns01.conftest import endpoint
@@ -89,7 +89,7 @@ class Served:
 
     def section(self, key: zones.Key = KEY, **changes: Any) -> DnsServer:
         here = endpoint(self.server.endpoint)
-        made = tsig.TsigKey(key.name, key.algorithm, key.secret)
+        made = TsigKey(key.name, key.algorithm, key.secret)
         values = {"servers": (here,), "zone": None, "check_servers": (here,), **changes}
         return DnsServer(base="", key=made, **values)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import dns.resolver
 import pytest
 
-from certbot_tcs_lyon1.department import Endpoint, Settings
+from certbot_tcs_lyon1.department.settings import Endpoint, Settings
 from certbot_tcs_lyon1.dns01 import caa
 from tests.dns01.conftest import ZONE, dns_section, endpoint
 from tests.lab import lab as lab_module

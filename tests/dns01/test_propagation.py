@@ -9,7 +9,7 @@ import sys
 import dns.name
 import pytest
 
-from certbot_tcs_lyon1.department import Endpoint
+from certbot_tcs_lyon1.department.settings import Endpoint
 from certbot_tcs_lyon1.dns01 import challenge, propagation, update
 from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
 from certbot_tcs_lyon1.dns01.propagation import State

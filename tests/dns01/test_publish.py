@@ -5,8 +5,9 @@ from __future__ import annotations
 import dns.tsig
 import pytest
 
-from certbot_tcs_lyon1.department import Endpoint
-from certbot_tcs_lyon1.dns01 import challenge, tsig
+from certbot_tcs_lyon1.department import keyfiles
+from certbot_tcs_lyon1.department.settings import Endpoint, TsigKey
+from certbot_tcs_lyon1.dns01 import challenge
 from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
 from tests.dns01.conftest import WWW, ZONE, dns_section
 from tests.lab import bind, ports, zones
@@ -117,7 +118,7 @@ def many_keys(tmp_path_factory):
 @pytest.mark.parametrize("algorithm", BINDS_ALGORITHMS)
 def test_every_algorithm_from_a_key_file_is_taken(lab, many_keys, desk_with, tmp_path, algorithm):
     server, keys = many_keys
-    key = tsig.read_key_file(str(zones.write_key_file(tmp_path / "key", keys[algorithm])))
+    key = keyfiles.read_key_file(str(zones.write_key_file(tmp_path / "key", keys[algorithm])))
     here = Endpoint(server.endpoint.address, server.endpoint.port)
     desk = desk_with(dns_section(lab, servers=(here,), check_servers=(here,), key=key))
     challenge.confirm(desk.publish(Record(WWW, algorithm)))
@@ -137,7 +138,7 @@ def test_a_key_that_the_server_does_not_take_is_told_without_its_secret(
     lab, desk_with, change, expected
 ):
     key = {"name": lab.key.name, "algorithm": lab.key.algorithm, "secret": lab.key.secret}
-    section = dns_section(lab, key=tsig.TsigKey(**{**key, **change}))
+    section = dns_section(lab, key=TsigKey(**{**key, **change}))
     message = desk_with(section).refused(Record(WWW, "value"))
     assert expected in message
     assert section.key.secret not in message
@@ -148,7 +149,7 @@ def test_a_key_that_is_too_new_for_dnspython_is_told_and_leaves_nothing_to_withd
     lab, desk_with, monkeypatch
 ):
     monkeypatch.delattr(dns.tsig, "HMAC_SHA256_128", raising=False)  # dnspython 2.0 has none
-    key = tsig.TsigKey(lab.key.name, "hmac-sha256-128", lab.key.secret)
+    key = TsigKey(lab.key.name, "hmac-sha256-128", lab.key.secret)
     message = desk_with(dns_section(lab, key=key)).refused(Record(WWW, "value"))
     assert f"The TSIG key {lab.key.name}" in message
     assert "hmac-sha256-128" in message
@@ -219,7 +220,7 @@ def test_a_configured_zone_that_does_not_hold_the_name_is_found_at_the_read_back
         dns_section(
             lab,
             zone="univ-lyon1.test",
-            key=tsig.TsigKey(lab.admin_key.name, lab.admin_key.algorithm, lab.admin_key.secret),
+            key=TsigKey(lab.admin_key.name, lab.admin_key.algorithm, lab.admin_key.secret),
         )
     )
     with pytest.raises(DnsError) as caught:

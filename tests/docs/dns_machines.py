@@ -30,7 +30,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.update
 
-from certbot_tcs_lyon1 import department
+from certbot_tcs_lyon1.department import reader
 from certbot_tcs_lyon1.dns01 import challenge, update
 from tests.docs import dns_page as page
 from tests.lab import bind, knot, pdns, process
@@ -248,7 +248,7 @@ def issued(
 
     It works with the department config as it is on certbot's machine now.
     """
-    settings = department.read(CLIENT_CONFIG)
+    settings = reader.read(CLIENT_CONFIG)
     records = [challenge.Record(name, VALUE) for name in names]
     journal = str(network.folder / "journal.json")
     try:
@@ -294,7 +294,7 @@ def _size_of_update(number: int) -> int:
         wires.append(message.to_wire())
         return zone
 
-    config = department.read(CLIENT_CONFIG).dns[0]
+    config = reader.read(CLIENT_CONFIG).dns[0]
     zone = update.Zone(dns.name.from_text("univ-lyon1.fr"), update.Address(NS_MAJ, 53, NS_MAJ))
     names = [LABO, *(LABO.replace("www", f"www{other}") for other in range(1, number))]
     records = [update.Txt(dns.name.from_text(name), VALUE) for name in names]

@@ -8,7 +8,7 @@ import re
 import pytest
 
 import certbot_tcs_lyon1
-from certbot_tcs_lyon1 import department
+from certbot_tcs_lyon1.department import reader
 from tests.docs import blocks
 from tests.guide.test_documents import DOCUMENTS as PLAYED
 from tests.lab import zones
@@ -65,7 +65,7 @@ def test_a_department_config_loads_as_it_is_shown(block, tmp_path):
     path = tmp_path / "tcs-lyon1.ini"
     path.touch(mode=0o600)
     path.write_text(text.replace("= /etc/letsencrypt/tcs-lyon1.key", f"= {tmp_path}/tcs-lyon1.key"))
-    assert department.read(str(path)).warnings == ()
+    assert reader.read(str(path)).warnings == ()
 
 
 def test_what_the_manual_shows_is_in_a_tested_block_elsewhere(tmp_path):

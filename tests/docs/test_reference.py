@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import certbot_tcs_lyon1
-from certbot_tcs_lyon1 import department, lyon1, values
-from certbot_tcs_lyon1.dns01 import tsig
+from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department import keyfiles, reader, values
+from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, DnsServer
+from certbot_tcs_lyon1.errors import ConfigError
 from tests.integration.test_help import defined_in
 from tests.lab import zones
 from tests.lab.pebble import new_hmac_key
@@ -39,21 +41,21 @@ TYPES = {
     values.account: "nom ou numéro",
     values.mode: "mode octal",
     values.command: "commande",
-    tsig.check_name: "nom de clé",
-    tsig.check_algorithm: "algorithme HMAC",
-    tsig.check_secret: "base64 avec ses =",
+    keyfiles.check_name: "nom de clé",
+    keyfiles.check_algorithm: "algorithme HMAC",
+    keyfiles.check_secret: "base64 avec ses =",
 }
 PLACEHOLDERS = {
     "KEY_ID": "kid",
     "HMAC_KEY": new_hmac_key(),
     "SECRET": zones.new_key("any").secret,
 }
-_DNS = department.DnsServer.__dataclass_fields__
+_DNS = DnsServer.__dataclass_fields__
 DEFAULTS = {
     ("tcs", "server"): lyon1.DEFAULT_SERVER,
     ("dns", "ttl"): str(_DNS["ttl"].default),
     ("dns", "propagation_seconds"): str(_DNS["propagation_seconds"].default),
-    ("dns", "key_algorithm"): tsig.DEFAULT_ALGORITHM,
+    ("dns", "key_algorithm"): DEFAULT_ALGORITHM,
 }
 
 
@@ -81,15 +83,15 @@ def keys() -> list[Key]:
 
 
 def check_of(key: Key) -> values.Check:
-    return department.KEYS[key.kind][key.name]
+    return reader.KEYS[key.kind][key.name]
 
 
 def test_it_lists_every_key_once():
-    shown: dict[str, list[str]] = {kind: [] for kind in department.KEYS}
+    shown: dict[str, list[str]] = {kind: [] for kind in reader.KEYS}
     for key in keys():
         shown[key.kind].append(key.name)
-    shared = list(department.KEYS["tcs"])
-    expected = {kind: list(found) for kind, found in department.KEYS.items()}
+    shared = list(reader.KEYS["tcs"])
+    expected = {kind: list(found) for kind, found in reader.KEYS.items()}
     expected["department"] = [name for name in expected["department"] if name not in shared]
     assert {kind: sorted(found) for kind, found in shown.items()} == {
         kind: sorted(found) for kind, found in expected.items()
@@ -152,12 +154,12 @@ def smallest(tmp_path: Path, without: tuple[str, str]) -> Path:
 @pytest.mark.parametrize("key", [k for k in keys() if "obligatoire" in k.default], ids=str)
 def test_a_key_that_is_obligatory_is_missed(key, tmp_path):
     path = smallest(tmp_path, without=(key.kind, key.name))
-    with pytest.raises(department.DepartmentError, match="is missing"):
-        department.read(str(path))
+    with pytest.raises(ConfigError, match="is missing"):
+        reader.read(str(path))
 
 
 def test_a_key_that_is_not_obligatory_is_not_missed(tmp_path):
-    found = department.read(str(smallest(tmp_path, without=("", ""))))
+    found = reader.read(str(smallest(tmp_path, without=("", ""))))
     obligatory = {(key.kind, key.name) for key in keys() if "obligatoire" in key.default}
     extra = {("install", "pkcs12")}  # one file at least
     assert obligatory | extra == {(kind, name) for kind, body in SMALLEST.items() for name in body}

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from certbot_tcs_lyon1.department import Target
+from certbot_tcs_lyon1.department.settings import Target
 from certbot_tcs_lyon1.install import deploy
 
 NAME = "mail.labo.univ-lyon1.test"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from certbot_tcs_lyon1 import lineage as lineages
 from certbot_tcs_lyon1.install import deploy, files, formats
-from certbot_tcs_lyon1.install import lineage as lineages
 from tests.install.conftest import NAME, changed, key_pem, make_service, new_pair
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from certbot_tcs_lyon1 import lineage as lineages
 from certbot_tcs_lyon1.install import formats
-from certbot_tcs_lyon1.install import lineage as lineages
 from tests.install.conftest import NAME, make_service
 from tests.lab import process
 from tests.lab.errors import MissingProgram

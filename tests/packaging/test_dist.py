@@ -77,4 +77,4 @@ def test_the_sdist_has_the_tests_and_the_documentation(built):
     (sdist,) = (path for name, path in built.items() if name.endswith(".tar.gz"))
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"tests/unit/test_department.py", "docs/guide-drao.rst", "Makefile"} <= names
+    assert {"tests/department/test_reader.py", "docs/guide-drao.rst", "Makefile"} <= names

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import certbot_tcs_lyon1
-from certbot_tcs_lyon1 import department, lyon1
-from certbot_tcs_lyon1.department import DepartmentError, Settings
+from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department import reader
+from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, DnsServer, Settings
+from certbot_tcs_lyon1.errors import ConfigError
 from tests.lab import zones
 from tests.lab.pebble import new_hmac_key
 
@@ -49,7 +51,7 @@ def read(folder: Path, text: str) -> Settings:
     path = folder / "tcs-lyon1.ini"
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
-    return department.read(str(path))
+    return reader.read(str(path))
 
 
 def test_it_loads_as_it_is_once_the_values_of_the_portal_are_in_it(tmp_path):
@@ -64,8 +66,8 @@ def test_its_placeholders_are_told_until_they_are_replaced(tmp_path):
     path.touch(mode=0o600)
     path.write_text(TEXT.replace("/etc/letsencrypt/", f"{tmp_path}/"), encoding="utf-8")
     zones.write_key_file(tmp_path / "tcs-lyon1.key", zones.new_key("tcs-lyon1"))
-    with pytest.raises(DepartmentError) as told:
-        department.read(str(path))
+    with pytest.raises(ConfigError) as told:
+        reader.read(str(path))
     lines = str(told.value).splitlines()
     assert [re.search(r"\] (\w+):", line)[1] for line in lines] == ["eab_kid", "eab_hmac_key"]
     assert all("placeholder" in line for line in lines)
@@ -80,7 +82,7 @@ def test_every_key_loads_uncommented(tmp_path, left_out):
 
 
 def test_every_key_is_in_it():
-    shown: dict[str, set[str]] = {kind: set() for kind in department.KEYS}
+    shown: dict[str, set[str]] = {kind: set() for kind in reader.KEYS}
     kind = ""
     for line in uncommented(TEXT).splitlines():
         if line.startswith("["):
@@ -88,15 +90,15 @@ def test_every_key_is_in_it():
         elif re.match("[a-z0-9_]+ = ", line):
             shown[kind].add(line.split(" = ")[0])
     shown["department"] |= shown["tcs"]  # each key of [tcs] may stand there as well
-    assert shown == {kind: set(keys) for kind, keys in department.KEYS.items()}
+    assert shown == {kind: set(keys) for kind, keys in reader.KEYS.items()}
 
 
 def test_the_defaults_that_it_shows_are_the_defaults():
-    fields = department.DnsServer.__dataclass_fields__
+    fields = DnsServer.__dataclass_fields__
     for line in (
         f";server = {lyon1.DEFAULT_SERVER}",
         f";ttl = {fields['ttl'].default}",
         f";propagation_seconds = {fields['propagation_seconds'].default}",
-        f";key_algorithm = {department.tsig.DEFAULT_ALGORITHM}",
+        f";key_algorithm = {DEFAULT_ALGORITHM}",
     ):
         assert f"\n{line}\n" in TEXT

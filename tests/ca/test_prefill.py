@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from certbot_tcs_lyon1.ca import prefill
-from certbot_tcs_lyon1.department import DepartmentError
-from tests.unit.departments import CA, department, settings
+from certbot_tcs_lyon1.errors import OrderError
+from certbot_tcs_lyon1.process import Process
+from certbot_tcs_lyon1.report import Report
+from tests.ca.departments import CA, department, settings
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
@@ -41,7 +43,7 @@ def filled(config: SimpleNamespace, *departments: Any) -> list[str]:
     said: list[str] = []
     chosen = prefill.whose_order(config, settings(*departments or [department()]))
     if chosen is not None:
-        prefill.prefill(config, chosen, said.append)
+        prefill.prefill(config, chosen, Process(Report(said.append)))
     return said
 
 
@@ -79,7 +81,7 @@ def test_an_explicit_eab_key_is_kept_whole():
 
 @pytest.mark.parametrize("half", [{"eab_kid": "mine"}, {"eab_hmac_key": "bWluZQ"}])
 def test_half_an_explicit_eab_key_is_refused(half):
-    with pytest.raises(DepartmentError) as caught:
+    with pytest.raises(OrderError) as caught:
         filled(certbot_config(**half))
     assert "--eab-kid and --eab-hmac-key" in str(caught.value)
     assert "bWluZQ" not in str(caught.value)
@@ -148,5 +150,5 @@ def test_reconfigure_moves_nothing_and_names_the_command_that_does():
 
 
 def test_names_outside_the_departments_domains_are_refused():
-    with pytest.raises(DepartmentError, match="www.labo.univ-lyon1.fr: nobody"):
+    with pytest.raises(OrderError, match="www.labo.univ-lyon1.fr: nobody"):
         filled(certbot_config(), department(domains=("autre.univ-lyon1.fr",)))

@@ -8,21 +8,20 @@ import sys
 import traceback
 from pathlib import Path
 
-import dns.tsig
-import dns.version
 import pytest
 
-from certbot_tcs_lyon1.dns01 import tsig
+from certbot_tcs_lyon1.department import keyfiles
+from certbot_tcs_lyon1.department.settings import TsigKey
 
 SECRET = base64.b64encode(b"a secret that nobody may see 123").decode()
 GOOD = f'key "labo" {{\n\talgorithm hmac-sha256;\n\tsecret "{SECRET}";\n}};\n'
-KEY = tsig.TsigKey("labo", "hmac-sha256", SECRET)
+KEY = TsigKey("labo", "hmac-sha256", SECRET)
 
 
-def key_from(tmp_path: Path, text: str | bytes) -> tsig.TsigKey:
+def key_from(tmp_path: Path, text: str | bytes) -> TsigKey:
     path = tmp_path / "tcs-lyon1.key"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return tsig.read_key_file(str(path))
+    return keyfiles.read_key_file(str(path))
 
 
 def assert_keeps_secret(error: BaseException) -> None:
@@ -54,7 +53,7 @@ def test_an_unquoted_secret_may_hold_slashes(tmp_path: Path) -> None:
 
 
 def test_a_short_secret_is_the_name_servers_business() -> None:
-    assert tsig.check_secret("QQ==") == "QQ=="
+    assert keyfiles.check_secret("QQ==") == "QQ=="
 
 
 @pytest.mark.parametrize(
@@ -101,7 +100,7 @@ def test_a_short_secret_is_the_name_servers_business() -> None:
 def test_a_broken_key_file_is_told_with_its_line(
     tmp_path: Path, text: str | bytes, line: int | None, message: str
 ) -> None:
-    with pytest.raises(tsig.KeyFault) as caught:
+    with pytest.raises(keyfiles.KeyFault) as caught:
         key_from(tmp_path, text)
     assert message in str(caught.value)
     assert caught.value.line == line
@@ -109,47 +108,25 @@ def test_a_broken_key_file_is_told_with_its_line(
 
 
 def test_a_missing_key_file_and_a_folder_are_told(tmp_path: Path) -> None:
-    with pytest.raises(tsig.KeyFault, match=r"^no such file or directory; .*tsig-keygen NAME"):
-        tsig.read_key_file(str(tmp_path / "none.key"))
-    with pytest.raises(tsig.KeyFault, match=r"^is a directory; "):
-        tsig.read_key_file(str(tmp_path))
+    with pytest.raises(keyfiles.KeyFault, match=r"^no such file or directory; .*tsig-keygen NAME"):
+        keyfiles.read_key_file(str(tmp_path / "none.key"))
+    with pytest.raises(keyfiles.KeyFault, match=r"^is a directory; "):
+        keyfiles.read_key_file(str(tmp_path))
 
 
 @pytest.mark.parametrize("spelling", ["hmac-md5", "HMAC-MD5.SIG-ALG.REG.INT."])
 def test_md5_has_one_name(spelling: str) -> None:
-    assert tsig.check_algorithm(spelling) == "hmac-md5"
-    assert "hmac-md5" in tsig.WEAK
+    assert keyfiles.check_algorithm(spelling) == "hmac-md5"
+    assert "hmac-md5" in keyfiles.WEAK
 
 
 def test_the_secret_is_not_in_the_repr_of_a_key() -> None:
     assert repr(KEY) == "TsigKey(name='labo', algorithm='hmac-sha256')"
 
 
-def test_dnspython_gets_every_algorithm_it_knows() -> None:
-    for algorithm, constant in tsig.ALGORITHMS.items():
-        if hasattr(dns.tsig, constant):
-            key = tsig.to_dnspython(tsig.TsigKey("labo.example", algorithm, SECRET))
-            assert key.name.to_text() == "labo.example."
-            assert key.algorithm == getattr(dns.tsig, constant)
-            assert key.secret == base64.b64decode(SECRET)
-
-
-def test_no_algorithm_of_dnspython_is_missing() -> None:
-    constants = {name for name in vars(dns.tsig) if name.startswith("HMAC_")}
-    assert constants <= set(tsig.ALGORITHMS.values())
-
-
-def test_an_algorithm_newer_than_dnspython_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(dns.tsig, "HMAC_SHA512_256", raising=False)
-    with pytest.raises(tsig.KeyFault) as caught:
-        tsig.to_dnspython(tsig.TsigKey("labo", "hmac-sha512-256", SECRET))
-    assert f"the installed dnspython {dns.version.version} does not know" in str(caught.value)
-    assert_keeps_secret(caught.value)
-
-
 def test_reading_keys_imports_neither_dnspython_nor_certbot() -> None:
     code = (
-        "import sys; from certbot_tcs_lyon1 import department;"
+        "import sys; from certbot_tcs_lyon1.department import reader;"
         "print([name for name in sys.modules if name.split('.')[0] in ('dns', 'certbot')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,6 +1,6 @@
 """The department config: one file read into plain frozen data, with all its faults told together.
 
-`read` returns `Settings`; `DepartmentError` is everything a user can have got wrong. A message
+`read` returns `Settings`; `ConfigError` is everything a user can have got wrong. A message
 names the file, the line, the section and the key, never the value of a key that may hold a secret.
 `inifile` is the file's text, `values` checks what the keys hold; what is here are the sections.
 """
@@ -13,25 +13,22 @@ import re
 import shlex
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
-from certbot_tcs_lyon1 import inifile, lyon1, values
-from certbot_tcs_lyon1.dns01 import tsig
-from certbot_tcs_lyon1.inifile import Source
-from certbot_tcs_lyon1.values import FROM_PORTAL, Endpoint, Fault, shown
-
-__all__ = [
-    "KEYS",
-    "SMALLEST",
-    "Department",
-    "DepartmentError",
-    "DnsServer",
-    "Endpoint",
-    "Settings",
-    "Target",
-    "read",
-]
+from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department import inifile, keyfiles, values
+from certbot_tcs_lyon1.department.inifile import Source
+from certbot_tcs_lyon1.department.settings import (
+    DEFAULT_ALGORITHM,
+    Department,
+    DnsServer,
+    Settings,
+    Target,
+    TsigKey,
+    is_under,
+)
+from certbot_tcs_lyon1.department.values import FROM_PORTAL, Fault, shown
+from certbot_tcs_lyon1.errors import ConfigError
 
 _Checks = Mapping[str, values.Check]
 
@@ -52,100 +49,19 @@ eab_hmac_key = <HMAC Key from the portal>
 """
 
 
-class DepartmentError(Exception):
-    """The department config cannot be used; `str()` is the whole message, one fault per line."""
-
-
-@dataclass(frozen=True)
-class Department:
-    """One `[department NAME]`, completed from `[tcs]`.
-
-    `issuance_timeout` is in seconds; `eab_hmac_key` is base64url without padding; `domains` are
-    A-labels in lower case, without a last dot.
-    """
-
-    name: str
-    server: str
-    email: Optional[str]
-    agree_tos: bool
-    issuance_timeout: Optional[int]
-    dry_run_server: Optional[str]
-    eab_kid: str
-    eab_hmac_key: str = field(repr=False)
-    domains: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class DnsServer:
-    """One `[dns]` or `[dns NAME]`: who takes the updates for names at or under `base`.
-
-    `base` is "" for `[dns]`; `servers` are in order of preference; `ttl` and
-    `propagation_seconds` are in seconds; `section` is the header as written, for messages.
-    """
-
-    base: str
-    servers: tuple[Endpoint, ...]
-    key: tsig.TsigKey
-    zone: Optional[str]
-    ttl: int = 60
-    check_servers: tuple[Endpoint, ...] = ()
-    propagation_seconds: int = 120
-    section: str = "dns"
-
-
-@dataclass(frozen=True)
-class Target:
-    """One `[install NAME]`: where the lineage `certificate` goes; all paths are absolute.
-
-    `mode` is the file mode's bits; `test` and `reload` are commands, as lists of words.
-    """
-
-    name: str
-    certificate: str
-    fullchain: Optional[str]
-    cert: Optional[str]
-    chain: Optional[str]
-    privkey: Optional[str]
-    combined: Optional[str]
-    pkcs12: Optional[str]
-    pkcs12_password_file: Optional[str]
-    owner: Optional[str]
-    group: Optional[str]
-    mode: Optional[int]
-    test: Optional[tuple[str, ...]]
-    reload: Optional[tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """A whole department config; `warnings` are complete messages."""
-
-    path: str
-    departments: tuple[Department, ...]
-    dns: tuple[DnsServer, ...]
-    targets: tuple[Target, ...]
-    warnings: tuple[str, ...]
-
-    def dns_server_for(self, name: str) -> Optional[DnsServer]:
-        """Return the section for `name` (A-labels): the longest match on labels, `[dns]`, None."""
-        labels = "." + name.lower().rstrip(".")
-        matches = [dns for dns in self.dns if not dns.base or labels.endswith("." + dns.base)]
-        return max(matches, key=lambda dns: len(dns.base), default=None)
-
-
 def read(path: str) -> Settings:
     """Read the department config at `path`, and the key files it names.
 
-    Raises `DepartmentError` with all faults of the file, or the reason why it cannot be read.
+    Raises `ConfigError` with all faults of the file, or the reason why it cannot be read.
     """
     path = os.path.abspath(path)
     try:
         data, found = inifile.read_file(path)
     except FileNotFoundError:
-        raise DepartmentError(_missing(path)) from None
+        raise ConfigError(_missing(path)) from None
     except OSError as error:
         as_root = "run certbot as root, or " if isinstance(error, PermissionError) else ""
-        raise DepartmentError(
+        raise ConfigError(
             f"{path}: the department config cannot be read: {inifile.reason(error)}; {as_root}name"
             f" another file with {lyon1.CONFIG_OPTION} PATH"
         ) from None
@@ -153,7 +69,7 @@ def read(path: str) -> Settings:
     source.check_rights(path, found)
     settings = _settings(source, inifile.parse(source, _EVERY_KEY))
     if source.faults:
-        raise DepartmentError("\n".join(source.faults_in_order()))
+        raise ConfigError("\n".join(source.faults_in_order()))
     return settings
 
 
@@ -194,9 +110,9 @@ _DEPARTMENT: _Checks = {
 _DNS: _Checks = {
     "server": values.update_servers,
     "key_file": values.path,
-    "key_name": tsig.check_name,
-    "key_algorithm": tsig.check_algorithm,
-    "key_secret": tsig.check_secret,
+    "key_name": keyfiles.check_name,
+    "key_algorithm": keyfiles.check_algorithm,
+    "key_secret": keyfiles.check_secret,
     "zone": values.zone,
     "ttl": values.seconds(0, 86400),
     "check_servers": values.endpoints,
@@ -307,7 +223,7 @@ def _good(source: Source, section: _Section, checks: _Checks) -> dict[str, Any]:
         line = source.lines[source.number(section.header, key) - 1]
         try:
             good[key] = values.convert(text, checks[key], line)
-        except (Fault, tsig.KeyFault) as fault:
+        except Fault as fault:
             source.fault(section.header, key, str(fault))
     return good
 
@@ -392,7 +308,7 @@ def _dns_server(source: Source, section: _Section) -> DnsServer:
     if "server" not in section.body:
         source.fault(header, "server", f"is missing; {values.NAME_UPDATE_SERVER}")
     zone = own.get("zone")
-    if base and zone and not (values.is_under(base, zone) or values.is_under(zone, base)):
+    if base and zone and not (is_under(base, zone) or is_under(zone, base)):
         text = f"the zone {zone} has no name in common with [dns {base}]; correct one of them"
         source.fault(header, "zone", text)
     given = {key: own[key] for key in _DNS_WITH_DEFAULT if key in own}
@@ -406,7 +322,7 @@ def _dns_server(source: Source, section: _Section) -> DnsServer:
     )
 
 
-def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> tsig.TsigKey:
+def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> TsigKey:
     """Return the key, from the section or from its file; an empty one where a fault was noted."""
     header, body = section.header, section.body
     inline = [key for key in ("key_name", "key_secret", "key_algorithm") if key in body]
@@ -418,20 +334,20 @@ def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> tsig.Ts
                 text = "is missing; write key_file, or key_name and key_secret"
                 source.fault(header, key, f"{text}; the TSIG key comes from the DNS administrator")
     where = "key_file" if "key_file" in body else "key_algorithm"
-    found = tsig.TsigKey(
+    found = TsigKey(
         own.get("key_name", ""),
-        own.get("key_algorithm", tsig.DEFAULT_ALGORITHM),
+        own.get("key_algorithm", DEFAULT_ALGORITHM),
         own.get("key_secret", ""),
     )
     path = own.get("key_file")
     if path and _named_file(source, header, where, path) is not None:
         try:
-            found = tsig.read_key_file(path)
-        except tsig.KeyFault as fault:
+            found = keyfiles.read_key_file(path)
+        except keyfiles.KeyFault as fault:
             line = f", line {fault.line}" if fault.line else ""
             source.fault(header, where, f"{path}{line}: {fault}")
-    if found.algorithm in tsig.WEAK:
-        better = f"ask the DNS administrator for a TSIG key with {tsig.DEFAULT_ALGORITHM}"
+    if found.algorithm in keyfiles.WEAK:
+        better = f"ask the DNS administrator for a TSIG key with {DEFAULT_ALGORITHM}"
         source.warn(header, where, f"{found.algorithm} is weak; {better}")
     return found
 

@@ -13,11 +13,11 @@ import re
 import shlex
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department.settings import Endpoint
 
 Check = Callable[[str], Any]
 
@@ -43,19 +43,6 @@ _SHELL = re.compile(r"[|&]+|[0-9&]*>.*|<|\S+;")
 
 class Fault(Exception):
     """What is wrong with one value, and what to do; never holds a value that may be secret."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A name server: DNS name or address (IPv6 without brackets), and port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Return the endpoint as the department config writes it, without the usual port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == 53 else f"{host}:{self.port}"
 
 
 def shown(text: str) -> str:
@@ -111,11 +98,6 @@ def domains(text: str) -> tuple[str, ...]:
 def zone(text: str) -> str:
     """Return the zone's name; "" stays that, and means to find it out."""
     return dns_name(text) if text else ""
-
-
-def is_under(name: str, top: str) -> bool:
-    """Return whether `name` is `top` or below it (A-labels both)."""
-    return ("." + name).endswith("." + top)
 
 
 def _endpoint(text: str) -> Endpoint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from certbot_tcs_lyon1.department import Department, Settings
+from certbot_tcs_lyon1.department.settings import Department, Settings
 
 CA = "https://ca.test/acme"
 

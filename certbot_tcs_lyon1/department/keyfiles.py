@@ -7,9 +7,7 @@ A key file is what BIND's ``tsig-keygen NAME`` prints, and what ``nsupdate -k`` 
             secret "…";
     };
 
-This module is a leaf: it imports nothing of the package. `department` imports it, so that the
-faults of a key file are told together with those of the department config. dnspython is imported
-when a key is turned into dnspython's, not before.
+The faults of a key file are reported together with those of the department config.
 """
 
 from __future__ import annotations
@@ -18,26 +16,11 @@ import base64
 import binascii
 import difflib
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
-if TYPE_CHECKING:
-    import dns.tsig
+from certbot_tcs_lyon1.department.settings import ALGORITHMS, TsigKey
+from certbot_tcs_lyon1.department.values import Fault
 
-#: Every HMAC algorithm of dnspython, lower case, and the name of its constant in `dns.tsig`.
-ALGORITHMS = {
-    "hmac-md5": "HMAC_MD5",
-    "hmac-md5.sig-alg.reg.int": "HMAC_MD5",
-    "hmac-sha1": "HMAC_SHA1",
-    "hmac-sha224": "HMAC_SHA224",
-    "hmac-sha256": "HMAC_SHA256",
-    "hmac-sha256-128": "HMAC_SHA256_128",
-    "hmac-sha384": "HMAC_SHA384",
-    "hmac-sha384-192": "HMAC_SHA384_192",
-    "hmac-sha512": "HMAC_SHA512",
-    "hmac-sha512-256": "HMAC_SHA512_256",
-}
-DEFAULT_ALGORITHM = "hmac-sha256"
 #: Used only when written out, and then with a warning (RFC 8945, section 6).
 WEAK = frozenset({"hmac-md5", "hmac-sha1"})
 
@@ -53,16 +36,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class TsigKey:
-    """A TSIG key: its name without the last dot, a name of `ALGORITHMS`, the secret in base64."""
-
-    name: str
-    algorithm: str
-    secret: str = field(repr=False)
-
-
-class KeyFault(Exception):
+class KeyFault(Fault):
     """What is wrong with a key and what to do; never holds the secret.
 
     `line` is the line of the key file, counted from 1; None where no line is at fault.
@@ -161,20 +135,6 @@ def parse_key(text: str) -> TsigKey:
         _at(algorithm.line, check_algorithm, algorithm.text),
         _at(secret.line, check_secret, secret.text),
     )
-
-
-def to_dnspython(key: TsigKey) -> dns.tsig.Key:
-    """Return `key` as dnspython's; raise `KeyFault` if its algorithm is newer than dnspython."""
-    import dns.tsig
-    import dns.version
-
-    algorithm = getattr(dns.tsig, ALGORITHMS[key.algorithm], None)
-    if algorithm is None:  # dnspython 2.0 has none of the truncated ones
-        raise KeyFault(
-            f"the installed dnspython {dns.version.version} does not know {key.algorithm};"
-            f" install dnspython 2.1 or later, or use a key with {DEFAULT_ALGORITHM}"
-        )
-    return dns.tsig.Key(key.name, key.secret, algorithm)
 
 
 def _tokens(text: str) -> list[_Token]:

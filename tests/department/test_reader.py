@@ -11,9 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from certbot_tcs_lyon1 import department, lyon1
-from certbot_tcs_lyon1.department import DepartmentError, Endpoint, Settings
-from certbot_tcs_lyon1.dns01 import tsig
+from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department import reader
+from certbot_tcs_lyon1.department.settings import (
+    Department,
+    DnsServer,
+    Endpoint,
+    Settings,
+    Target,
+    TsigKey,
+)
+from certbot_tcs_lyon1.errors import ConfigError
 
 HMAC = base64.urlsafe_b64encode(b"the hmac key that nobody may see").decode().rstrip("=")
 TSIG = base64.b64encode(b"the tsig key that nobody may see").decode()
@@ -36,7 +44,7 @@ def write(path: Path, text: str | bytes, mode: int = 0o600) -> str:
 
 
 def read(path: Path, text: str | bytes) -> Settings:
-    settings = department.read(write(path, text))
+    settings = reader.read(write(path, text))
     assert_keeps_secrets(repr(settings) + str(settings.warnings))
     return settings
 
@@ -48,8 +56,8 @@ def faults(path: Path, text: str | bytes) -> list[str]:
 
 
 def faults_of(path: Path) -> list[str]:
-    with pytest.raises(DepartmentError) as caught:
-        department.read(str(path))
+    with pytest.raises(ConfigError) as caught:
+        reader.read(str(path))
     error = caught.value
     assert error.__context__ is None, "a context could hold lines of the file"
     told = traceback.format_exception(type(error), error, error.__traceback__)
@@ -73,7 +81,7 @@ def test_the_example_of_the_design_loads_with_every_key_uncommented(config: Path
     write(key_file, f'key "labo" {{\n\talgorithm hmac-sha256;\n\tsecret "{TSIG}";\n}};\n')
     settings = read(config, EXAMPLE.format(hmac=HMAC, tsig=TSIG, key_file=key_file))
     (one,) = settings.departments
-    assert one == department.Department(
+    assert one == Department(
         name="test-dsi",
         server="https://acme.sectigo.com/v2/OV",
         email="prenom.nom@univ-lyon1.fr",
@@ -85,17 +93,17 @@ def test_the_example_of_the_design_loads_with_every_key_uncommented(config: Path
         domains=("test-dsi.univ-lyon1.fr", "labo.univ-lyon1.fr"),
     )
     general, special = settings.dns
-    assert general == department.DnsServer(
+    assert general == DnsServer(
         base="",
         servers=(Endpoint("ns-maj.univ-lyon1.fr", 53),),
-        key=tsig.TsigKey("labo", "hmac-sha256", TSIG),
+        key=TsigKey("labo", "hmac-sha256", TSIG),
         zone=None,
     )
     assert special.base == "sciences.univ-lyon1.fr"
     assert special.section == "dns sciences.univ-lyon1.fr"
-    assert special.key == tsig.TsigKey("k", "hmac-sha512", TSIG)
+    assert special.key == TsigKey("k", "hmac-sha512", TSIG)
     (target,) = settings.targets
-    assert target == department.Target(
+    assert target == Target(
         name="mail",
         certificate="mail.univ-lyon1.fr",
         fullchain="/etc/postfix/tls/fullchain.pem",
@@ -156,7 +164,7 @@ reload = systemctl reload postfix
 
 
 def test_the_smallest_file_loads_once_it_is_filled_in(config: Path) -> None:
-    text = re.sub("(?<=eab_kid = )<.*>", "kid-1", department.SMALLEST)
+    text = re.sub("(?<=eab_kid = )<.*>", "kid-1", reader.SMALLEST)
     settings = read(config, re.sub("<.*>", HMAC, text))
     (one,) = settings.departments
     assert (one.server, one.email) == (lyon1.DEFAULT_SERVER, "prenom.nom@univ-lyon1.fr")
@@ -165,7 +173,7 @@ def test_the_smallest_file_loads_once_it_is_filled_in(config: Path) -> None:
 
 
 def test_the_smallest_file_as_it_stands_is_told_to_be_filled_in(config: Path) -> None:
-    assert [re.sub(";.*", "", fault) for fault in faults(config, department.SMALLEST)] == [
+    assert [re.sub(";.*", "", fault) for fault in faults(config, reader.SMALLEST)] == [
         "line 6, [department my-department] eab_kid: a placeholder is left in",
         "line 7, [department my-department] eab_hmac_key: a placeholder is left in",
     ]
@@ -684,7 +692,7 @@ KEYS_OF_FILES = {
 def test_a_file_others_can_read_draws_a_warning(config: Path, key: str, mode: int) -> None:
     path = with_files(config)[key]
     path.chmod(mode)
-    (warning,) = department.read(str(config)).warnings
+    (warning,) = reader.read(str(config)).warnings
     assert warning.startswith(f"{config}{KEYS_OF_FILES[key]}: ")
     assert "others than its owner can read it; run: chmod 600 " in warning
     assert str(path) in warning
@@ -702,20 +710,20 @@ def test_a_file_others_can_write_is_refused(config: Path, key: str, mode: int) -
 
 def test_files_of_their_owner_alone_draw_no_warning(config: Path) -> None:
     with_files(config)
-    assert department.read(str(config)).warnings == ()
+    assert reader.read(str(config)).warnings == ()
 
 
 def test_a_missing_config_shows_where_it_was_looked_for_and_the_smallest_that_works(
     config: Path,
 ) -> None:
-    with pytest.raises(DepartmentError) as caught:
-        department.read(str(config))
+    with pytest.raises(ConfigError) as caught:
+        reader.read(str(config))
     message = str(caught.value)
     assert message.startswith(
         f"{config}: there is no department config. Write it and run: chmod 600 "
     )
     assert "--tcs-lyon1-config PATH" in message
-    assert message.endswith(department.SMALLEST)
+    assert message.endswith(reader.SMALLEST)
 
 
 def test_what_stands_before_the_first_section_is_told_once(config: Path) -> None:
@@ -728,24 +736,24 @@ def test_a_file_too_large_to_be_meant_is_told(config: Path, key: str) -> None:
     path = with_files(config)[key]
     with path.open("ab") as file:
         file.truncate(2**30)
-    with pytest.raises(DepartmentError, match="too large; "):
-        department.read(str(config))
+    with pytest.raises(ConfigError, match="too large; "):
+        reader.read(str(config))
 
 
 def test_a_relative_path_is_told_absolute(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(config.parent)
-    with pytest.raises(DepartmentError, match=re.escape(str(config))):
-        department.read(config.name)
+    with pytest.raises(ConfigError, match=re.escape(str(config))):
+        reader.read(config.name)
 
 
 def test_a_config_that_is_no_file_is_told(config: Path) -> None:
     config.mkdir()
-    with pytest.raises(DepartmentError, match="cannot be read: is a directory; name another file"):
-        department.read(str(config))
+    with pytest.raises(ConfigError, match="cannot be read: is a directory; name another file"):
+        reader.read(str(config))
     config.rmdir()
     os.mkfifo(config)
-    with pytest.raises(DepartmentError, match="cannot be read: not an ordinary file; "):
-        department.read(str(config))
+    with pytest.raises(ConfigError, match="cannot be read: not an ordinary file; "):
+        reader.read(str(config))
 
 
 @pytest.mark.parametrize(
@@ -763,9 +771,9 @@ def test_an_unreadable_config_is_told_with_the_reason(
         raise error
 
     write(config, DEPARTMENT)
-    monkeypatch.setattr(department.os, "open", refuse)
-    with pytest.raises(DepartmentError) as caught:
-        department.read(str(config))
+    monkeypatch.setattr(reader.os, "open", refuse)
+    with pytest.raises(ConfigError) as caught:
+        reader.read(str(config))
     assert str(caught.value) == (
         f"{config}: the department config cannot be read: {reason} name another file with "
         "--tcs-lyon1-config PATH"
@@ -775,16 +783,16 @@ def test_an_unreadable_config_is_told_with_the_reason(
 def test_a_file_that_belongs_to_somebody_else_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "tcs-lyon1.ini"
     path.touch(mode=0o600)
-    path.write_text(department.SMALLEST)
+    path.write_text(reader.SMALLEST)
     if os.geteuid() == 0:
         os.chown(path, 65534, -1)
     else:
         monkeypatch.setattr(os, "geteuid", lambda: 65534)
-    with pytest.raises(department.DepartmentError, match="chown root"):
-        department.read(str(path))
+    with pytest.raises(ConfigError, match="chown root"):
+        reader.read(str(path))
 
 
-FILLED_IN = department.SMALLEST.replace("<Key ID from the portal>", "kid").replace(
+FILLED_IN = reader.SMALLEST.replace("<Key ID from the portal>", "kid").replace(
     "<HMAC Key from the portal>", "A" * 43
 )
 
@@ -803,7 +811,7 @@ def test_an_install_section_that_would_give_the_key_away_is_refused(tmp_path, se
     text = FILLED_IN.split("; Only", maxsplit=1)[0]
     path.write_text(f"{text}\n[install x]\ncertificate = www\n{section}\n")
     if expected is None:
-        assert department.read(str(path)).targets
+        assert reader.read(str(path)).targets
         return
-    with pytest.raises(DepartmentError, match=expected):
-        department.read(str(path))
+    with pytest.raises(ConfigError, match=expected):
+        reader.read(str(path))

@@ -8,7 +8,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Optional
 
-from certbot_tcs_lyon1.install.files import InstallError
+from certbot_tcs_lyon1.errors import InstallError
 
 KINDS = ("cert", "chain", "fullchain", "privkey")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from certbot_tcs_lyon1.ca import departments
-from certbot_tcs_lyon1.department import DepartmentError
-from tests.unit.departments import department, settings
+from certbot_tcs_lyon1.errors import OrderError
+from tests.ca.departments import department, settings
 
 ONE = department(name="one", domains=("one.test", "shared.test"))
 TWO = department(name="two", domains=("two.test", "sub.shared.test"))
 
 
 def refused(config, wanted, names) -> str:
-    with pytest.raises(DepartmentError) as caught:
+    with pytest.raises(OrderError) as caught:
         departments.choose(config, wanted, names)
     return str(caught.value)
 

@@ -1,0 +1,132 @@
+"""What certbot asks of an authenticator: the order's config, DNS-01, and withdrawing.
+
+Not a `dns_common.DNSAuthenticator`: that one asks for each name in turn and then sleeps for a time
+that is fixed, where this one sends one UPDATE per zone for the whole batch and polls.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Optional
+
+from certbot import errors as certbot_errors
+
+from certbot_tcs_lyon1 import compat
+
+if TYPE_CHECKING:
+    from acme import challenges
+
+    from certbot_tcs_lyon1.department.settings import Settings
+    from certbot_tcs_lyon1.process import Process
+
+logger = logging.getLogger(__name__)
+
+#: What is published and not yet withdrawn, in certbot's work folder.
+JOURNAL_NAME = "tcs-lyon1-journal.json"
+
+_NEEDS_DNSPYTHON = "Answering a challenge in the DNS needs dnspython 2.0 or later"
+_GET_DNSPYTHON = (
+    "Install it: apt install python3-dnspython, dnf install python3-dns, or, in the environment of "
+    "this certbot, pip install dnspython."
+)
+
+
+class Authenticator:
+    """The DNS-01 part of one lineage's order.
+
+    :param settings: the department config
+    :param work_dir: certbot's, where the journal is
+    :param propagation_seconds: in place of what the `[dns]` sections say (seconds)
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        process: Process,
+        work_dir: str,
+        propagation_seconds: Optional[int],
+    ) -> None:
+        self._settings = settings
+        self._process = process
+        self._journal_path = os.path.join(work_dir, JOURNAL_NAME)
+        self._propagation_seconds = propagation_seconds
+        #: Why `perform` failed, if it did.
+        self._failure = ""
+
+    def check_library(self) -> None:
+        """Warn if a `[dns]` section is there, and nothing that could use it."""
+        if self._settings.dns and importlib.util.find_spec("dns") is None:
+            self._process.report.warning(f"{_NEEDS_DNSPYTHON}, and there is none. {_GET_DNSPYTHON}")
+
+    def perform(self, achalls: Sequence[Any]) -> list[challenges.ChallengeResponse]:
+        """Publish the records of all challenges, and wait until every name server has them.
+
+        :raises certbot.errors.PluginError: a record could not be published or did not arrive
+        """
+        challenge = _dns_wing()
+        records = [_record(challenge, achall) for achall in achalls]
+        try:
+            batches = challenge.plan(records, self._settings, self._propagation_seconds)
+            challenge.confirm(challenge.publish(batches, self._journal_path))
+        except challenge.DnsError as error:
+            self._failure = str(error)
+            raise certbot_errors.PluginError(self._failure) from None
+        return [achall.response(achall.account_key) for achall in achalls]
+
+    def withdraw(self) -> None:
+        """Withdraw all that the journal holds: what `perform` has sent, and what an earlier run has
+        that was killed. Sends UPDATEs. Never raises.
+        """
+        path = self._journal_path
+        if not os.path.lexists(path):
+            return
+        try:
+            warnings = _dns_wing().withdraw(self._settings, path)
+        except Exception as error:  # a certificate is worth more than a TXT record left behind
+            logger.debug("Withdrawing the records failed", exc_info=True)
+            why = str(error).rstrip(".")
+            warnings = [
+                f"The TXT records in {path} could not be withdrawn: {why}. The next run tries "
+                "again."
+            ]
+        for warning in warnings:
+            # certbot shows why `perform` failed after this: if both failed alike, once is enough.
+            shown = warning.replace(self._failure or "\0", "see the error below.")
+            self._process.report.warning(shown)
+
+    def hint(self, failed: Sequence[Any]) -> str:
+        """What to look at when the CA did not accept the records of these challenges."""
+        names = sorted({compat.domain_of(achall) for achall in failed})
+        return (
+            "The TXT records were published, and every name server of the zone that answered here "
+            f"had them, for: {', '.join(names)}. If the CA did not find them, the name servers "
+            "that it sees from outside are others (views, a hidden primary: see check_servers), "
+            "or the zone's delegation or its DNSSEC is faulty."
+        )
+
+
+def _dns_wing() -> ModuleType:
+    """The front door of the DNS wing, with which dnspython comes in.
+
+    :raises certbot.errors.PluginError: it can't be imported
+    """
+    try:
+        import dns.version
+
+        if dns.version.MAJOR < 2:
+            raise ImportError(f"version {dns.version.version} is too old")
+        from certbot_tcs_lyon1.dns01 import challenge
+    except Exception as error:  # a broken one may raise anything
+        raise certbot_errors.PluginError(
+            f"{_NEEDS_DNSPYTHON} ({error}). {_GET_DNSPYTHON}"
+        ) from None
+    return challenge
+
+
+def _record(challenge: Any, achall: Any) -> Any:
+    name = achall.validation_domain_name(compat.domain_of(achall))
+    return challenge.Record(name, achall.validation(achall.account_key))

@@ -1,0 +1,1 @@
+"""The department config: one file, read into frozen settings."""

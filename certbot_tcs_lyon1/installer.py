@@ -1,0 +1,143 @@
+"""What certbot asks of an installer: deploy what it has got, whenever it calls."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Optional
+
+from certbot import errors as certbot_errors
+from certbot import util
+
+from certbot_tcs_lyon1 import compat, errors, lineage
+
+if TYPE_CHECKING:
+    from certbot_tcs_lyon1.department.settings import Settings
+    from certbot_tcs_lyon1.install.deploy import Surroundings
+    from certbot_tcs_lyon1.process import Process
+
+logger = logging.getLogger(__name__)
+
+#: What is being deployed, in certbot's work folder.
+DEPLOYING_NAME = "tcs-lyon1-deploying.json"
+
+
+class Installer:
+    """The `[install]` sections of a department config, as one of certbot's verbs needs them.
+
+    :param config: certbot's `NamespaceConfig`
+    """
+
+    def __init__(self, settings: Settings, process: Process, config: Any) -> None:
+        self._settings = settings
+        self._process = process
+        self._config = config
+        #: The live version of each certificate with an [install] section, when certbot began.
+        self._versions: dict[str, Optional[int]] = {}
+
+    def note_versions(self) -> None:
+        """Note which certificates there are, so that `deploy_new` can tell what is new."""
+        for target in self._settings.targets:
+            self._versions[target.certificate] = lineage.version(self._folder(target.certificate))
+        if self._config.verb == "certonly":
+            compat.after_certonly(self._deploy_at_exit)
+
+    def deploy(self, name: str) -> None:
+        """Deploy the live version of a lineage.
+
+        :raises certbot.errors.PluginError: it failed
+        """
+        if self._config.dry_run:  # before 1.27 a dry run calls `restart` as well
+            return
+        from certbot_tcs_lyon1.install import deploy
+
+        targets = self._settings.targets
+        self._report(lambda around: deploy.deploy_live(targets, self._folder(name), around))
+
+    def deploy_file(self, cert_path: str, config_path: str) -> None:
+        """Deploy the lineage that a certificate's path names, for `certbot install` and `run`.
+
+        :param config_path: the department config, for the message
+        :raises certbot.errors.PluginError: it failed, or the certificate isn't one of certbot's
+        """
+        folder = os.path.dirname(os.path.abspath(cert_path))
+        if os.path.realpath(os.path.dirname(folder)) != os.path.realpath(self._config.live_dir):
+            raise certbot_errors.PluginError(
+                f"{cert_path} is not a certificate that certbot keeps. Name one with --cert-name; "
+                "`certbot certificates` lists them."
+            )
+        name = os.path.basename(folder)
+        if self._config.verb == "install" and name not in self._versions:
+            raise certbot_errors.PluginError(
+                f"{config_path}: no section [install NAME] says certificate = {name}; write one "
+                "with the files that the service wants."
+            )
+        self.deploy(name)
+
+    def deploy_new(self) -> None:
+        """Deploy what certbot has got since `note_versions`.
+
+        :raises certbot.errors.PluginError: it failed
+        """
+        for name, before in self._versions.items():
+            if lineage.version(self._folder(name)) != before:
+                self.deploy(name)
+
+    def deploy_previous(self, steps: int) -> None:
+        """Deploy the version `steps` before the live one of each certificate, for `rollback`.
+
+        :raises certbot.errors.PluginError: it failed
+        """
+        from certbot_tcs_lyon1.install import deploy
+
+        live, targets = self._config.live_dir, self._settings.targets
+        self._report(lambda around: deploy.deploy_previous(targets, live, steps, around))
+
+    def report_not_deployed(self, plugin: str) -> None:
+        """Say if the department config wants the certificate somewhere, and it won't get there.
+
+        certbot names a certificate after its first domain, unless the user does.
+
+        :param plugin: the name of this plugin
+        """
+        config = self._config
+        first = next((str(name) for name in config.domains or ()), "")
+        name = config.certname or (first[2:] if first.startswith("*.") else first)
+        sections = [f"[install {t.name}]" for t in self._settings.targets if t.certificate == name]
+        if sections:
+            self._process.report.info(
+                f"{', '.join(sections)}: not deployed, because {name} is ordered without "
+                f"--installer {plugin}. To have it deployed now and at each renewal: "
+                f"certbot renew --force-renewal --cert-name {name} --installer {plugin}"
+            )
+
+    def _folder(self, name: str) -> str:
+        return os.path.join(self._config.live_dir, name)
+
+    def _deploy_at_exit(self) -> None:
+        try:
+            self.deploy_new()
+        except Exception as error:  # nobody is left to catch it
+            logger.debug("Deploying failed", exc_info=True)
+            logger.error(str(error))
+
+    def _report(self, deploy_with: Callable[[Surroundings], Sequence[str]]) -> None:
+        """Tell the user what a deployment did.
+
+        :raises certbot.errors.PluginError: it failed
+        """
+        from certbot_tcs_lyon1.install.deploy import Surroundings
+
+        config = self._config
+        around = Surroundings(
+            os.path.join(config.work_dir, DEPLOYING_NAME),
+            util.env_no_snap_for_external_calls(),
+            (config.config_dir, config.work_dir, config.logs_dir),
+        )
+        try:
+            lines = deploy_with(around)
+        except errors.InstallError as error:
+            raise certbot_errors.PluginError(str(error)) from None
+        for line in lines:
+            self._process.report.info(line)
