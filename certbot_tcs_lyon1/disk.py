@@ -1,39 +1,240 @@
-"""Small files of root alone that are written whole or not at all."""
+"""Files of root's: opened by descriptor from `/`, read with a bound, written whole or not at all.
+
+The way to a file is `folders`; what is here works on the last folder's descriptor.
+
+- `read` is for what root relies on (the department config, keys, passwords): read once, refused
+  where anybody else could have written it, as sshd's StrictModes does.
+- `write` is for root's own records in certbot's folders.
+- `look`, `write_aside`, `put` are for files that are shared with a service.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import shlex
+import stat
+from dataclasses import dataclass, field
+from typing import Optional
+
+from certbot_tcs_lyon1.errors import DiskError
+from certbot_tcs_lyon1.folders import Place, opened
+from certbot_tcs_lyon1.report import foreign
+
+#: Bytes of a file that root reads for what it says.
+MOST_BYTES = 256 * 1024
+
+#: What is kept of a file beside owner and mode, where it has it.
+_KEPT = ("system.posix_acl_access", "security.selinux")
+_ACL = _KEPT[0]
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def write(path: str, text: str) -> None:
-    """Replace the file at `path` in one step; when this returns it is on disk.
+@dataclass(frozen=True)
+class Rights:
+    """Numbers of owner and group, and the bits of the mode."""
 
-    After a crash it is the old file or the new one. Nobody but its owner can read it (0600), at no
-    instant. The last of two who write it at once wins.
+    uid: int
+    gid: int
+    mode: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file holds, and its rights; `kept` are its ACL and SELinux label as Linux has them."""
+
+    data: bytes = field(repr=False)
+    rights: Rights
+    kept: tuple[tuple[str, bytes], ...] = ()
+
+
+# What root relies on
+
+
+def read(path: str, most: int = MOST_BYTES) -> tuple[bytes, os.stat_result]:
+    """What a file holds that nobody but root, or who runs this, could have put there.
+
+    Its own owner and mode are for the caller to judge, by what is returned.
+
+    :param path: absolute
+    :param most: bytes
+    :raises DiskError: somebody else can write a folder on the way
+    :raises OSError: it cannot be read, is no ordinary file, or is larger than that
+    """
+    with opened(path) as place:
+        with open(_open_to_read(place), "rb") as file:
+            state = os.fstat(file.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise OSError(0, "not an ordinary file")
+            data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(0, "too large")
+    return data, state
+
+
+def check_program(path: str) -> None:
+    """Check that nobody but root, or who runs this, can change a program that is to be run.
+
+    :raises DiskError: somebody else can
+    :raises OSError: it is not there
+    """
+    with opened(path) as place:
+        state = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+        if state.st_uid not in (0, os.geteuid()):
+            raise DiskError(
+                f"the program {foreign(place.path)} belongs to user number {state.st_uid}, who "
+                "would have it run with the rights of certbot",
+                f"run: chown root: {shlex.quote(foreign(place.path))}",
+            )
+        if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise DiskError(
+                f"others than its owner can write the program {foreign(place.path)}",
+                f"run: chmod go-w {shlex.quote(foreign(place.path))}",
+            )
+
+
+def write(path: str, data: bytes) -> None:
+    """Replace root's own file at `path` (0600) in one step; when this returns it is on disk.
+
+    After a crash it is the old file or the new one; of two who write it at once one wins.
 
     :raises OSError: it could not be written; the old file is untouched
     """
-    temporary = f"{path}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)  # left by a run that was killed
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    folder = os.open(os.path.dirname(path) or ".", _FOLDER)
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        place, temporary = (
+            Place(folder, path, is_roots=True),
+            temporary_name(os.path.basename(path)),
+        )
+        write_aside(place, temporary, data, Rights(os.geteuid(), os.getegid(), 0o600))
+        put(place, temporary)
+        sync(place)
+    finally:
+        os.close(folder)
+
+
+# What is shared with a service
+
+
+def _open_to_read(place: Place) -> int:
+    # Without O_NONBLOCK, opening a FIFO would wait for ever.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    return os.open(place.name, flags, dir_fd=place.folder)
+
+
+def look(place: Place, most: int = MOST_BYTES) -> Optional[Found]:
+    """What is at a place; None if nothing is.
+
+    :param most: bytes; a larger file is none that was written here
+    :raises OSError: it is no ordinary file, is too large, or cannot be read
+    """
+    try:
+        state = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+        if not stat.S_ISREG(state.st_mode):  # before it is opened: a device may act on that
+            raise OSError(0, "a folder, a link or a device is there, not an ordinary file")
+        descriptor = _open_to_read(place)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode) or state.st_size > most:
+            raise OSError(0, f"not a file of at most {most} bytes")
+        rights = Rights(state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode))
+        data = file.read(most + 1)
+        if len(data) > most:
+            raise OSError(0, f"not a file of at most {most} bytes")
+        return Found(data, rights, _kept(descriptor))
+
+
+def _kept(descriptor: int) -> tuple[tuple[str, bytes], ...]:
+    with contextlib.suppress(OSError):  # a file system without any
+        names = set(os.listxattr(descriptor))
+        return tuple((name, os.getxattr(descriptor, name)) for name in _KEPT if name in names)
+    return ()
+
+
+def temporary_name(name: str) -> str:
+    """A hidden name that nobody can foresee, for the file `name` until it is whole.
+
+    What a service reads by pattern (HAProxy's `crt FOLDER`) leaves hidden names alone.
+    """
+    return f".{name[:200]}.tcs-lyon1-{secrets.token_hex(8)}"
+
+
+def write_aside(
+    place: Place,
+    temporary: str,
+    data: bytes,
+    rights: Rights,
+    kept: tuple[tuple[str, bytes], ...] = (),
+) -> bool:
+    """Write a file beside a place; `put` gives it the place's name then.
+
+    At no instant can more read it than at the end: it is its writer's alone until it is whole, an
+    ACL that the folder gives to new files is taken off, and it gets its owner before its mode.
+
+    :param temporary: its name until then
+    :param kept: ACL and label that it is to have, as `look` has found them on the old one
+    :returns: whether the folder would have given it an ACL, and `kept` has none
+    :raises OSError: it could not be done; then nothing is left of it
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600 & rights.mode, dir_fd=place.folder)
+    try:
+        with open(descriptor, "wb") as file:
+            had_acl = _take_off_acl(descriptor)
+            file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.fchown(descriptor, rights.uid, rights.gid)
+            os.fchmod(descriptor, rights.mode)
+            for name, value in kept:
+                os.setxattr(descriptor, name, value)
+            os.fsync(descriptor)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        remove(place, temporary)
         raise
-    _sync_folder(path)
+    return had_acl and _ACL not in dict(kept)
 
 
-def _sync_folder(path: str) -> None:
-    """Make the renaming last: it is the folder that changed."""
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+def put(place: Place, temporary: str) -> None:
+    """Give the file that was written aside its name, in one step; it lasts after `sync`.
+
+    :raises OSError: it could not be done; then nothing is left of it
+    """
+    try:
+        os.rename(temporary, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
+    except BaseException:
+        remove(place, temporary)
+        raise
+
+
+def _take_off_acl(descriptor: int) -> bool:
+    with contextlib.suppress(OSError):
+        if _ACL in os.listxattr(descriptor):
+            os.removexattr(descriptor, _ACL)
+            return True
+    return False
+
+
+def has_acl(found: Found) -> bool:
+    """Whether the file has a POSIX ACL: then the group bits of its mode are the ACL's mask."""
+    return _ACL in dict(found.kept)
+
+
+def remove(place: Place, temporary: str) -> None:
+    """Remove a file that was written aside, if it is there and can be removed."""
+    with contextlib.suppress(OSError):
+        os.unlink(temporary, dir_fd=place.folder)
+
+
+def sync(place: Place) -> None:
+    """Make what was renamed or removed in the place's folder last: it is the folder that changed.
+
+    :raises OSError: the disk says no
+    """
+    folder = os.open(".", _FOLDER, dir_fd=place.folder)
     try:
         os.fsync(folder)
     finally:

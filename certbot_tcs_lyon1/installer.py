@@ -14,13 +14,10 @@ from certbot_tcs_lyon1 import compat, errors, lineage
 
 if TYPE_CHECKING:
     from certbot_tcs_lyon1.department.settings import Settings
-    from certbot_tcs_lyon1.install.deploy import Surroundings
+    from certbot_tcs_lyon1.install.deploy import Machine
     from certbot_tcs_lyon1.process import Process
 
 logger = logging.getLogger(__name__)
-
-#: What is being deployed, in certbot's work folder.
-DEPLOYING_NAME = "tcs-lyon1-deploying.json"
 
 
 class Installer:
@@ -53,7 +50,7 @@ class Installer:
         from certbot_tcs_lyon1.install import deploy
 
         targets = self._settings.targets
-        self._report(lambda around: deploy.deploy_live(targets, self._folder(name), around))
+        self._report(lambda machine: deploy.deploy_live(targets, self._folder(name), machine))
 
     def deploy_file(self, cert_path: str, config_path: str) -> None:
         """Deploy the lineage that a certificate's path names, for `certbot install` and `run`.
@@ -92,7 +89,7 @@ class Installer:
         from certbot_tcs_lyon1.install import deploy
 
         live, targets = self._config.live_dir, self._settings.targets
-        self._report(lambda around: deploy.deploy_previous(targets, live, steps, around))
+        self._report(lambda machine: deploy.deploy_previous(targets, live, steps, machine))
 
     def report_not_deployed(self, plugin: str) -> None:
         """Say if the department config wants the certificate somewhere, and it won't get there.
@@ -122,21 +119,21 @@ class Installer:
             logger.debug("Deploying failed", exc_info=True)
             logger.error(str(error))
 
-    def _report(self, deploy_with: Callable[[Surroundings], Sequence[str]]) -> None:
+    def _report(self, deploy_with: Callable[[Machine], Sequence[str]]) -> None:
         """Tell the user what a deployment did.
 
         :raises certbot.errors.PluginError: it failed
         """
-        from certbot_tcs_lyon1.install.deploy import Surroundings
+        from certbot_tcs_lyon1.install.deploy import Machine
 
         config = self._config
-        around = Surroundings(
-            os.path.join(config.work_dir, DEPLOYING_NAME),
+        machine = Machine(
+            config.work_dir,
             util.env_no_snap_for_external_calls(),
             (config.config_dir, config.work_dir, config.logs_dir),
         )
         try:
-            lines = deploy_with(around)
+            lines = deploy_with(machine)
         except errors.InstallError as error:
             raise certbot_errors.PluginError(str(error)) from None
         for line in lines:

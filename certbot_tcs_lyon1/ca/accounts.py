@@ -103,7 +103,7 @@ def _owner(path: str) -> Optional[str]:
 def _claim(config: Any, account: str, department: Department) -> None:
     path = _record_path(config, account)
     try:
-        disk.write(path, json.dumps({"eab_kid": department.eab_kid}) + "\n")
+        disk.write(path, json.dumps({"eab_kid": department.eab_kid}).encode() + b"\n")
     except OSError as error:
         raise AccountError(
             f"{path} cannot be written: {error.strerror}. It says that this ACME account belongs "

@@ -42,7 +42,7 @@ def write_department_config(config: Any, path: str) -> None:
             "editor."
         ) from None
     try:
-        disk.write(path, text)
+        disk.write(path, text.encode())
     except OSError as error:
         raise Aborted(
             f"{path} cannot be written: {error.strerror}. Run certbot as root, or make room."

@@ -91,7 +91,7 @@ def set_aside(path: str) -> str:
 def _write(path: str, entries: Sequence[Entry]) -> None:
     try:
         if entries:
-            disk.write(path, json.dumps([asdict(entry) for entry in entries], indent=1))
+            disk.write(path, json.dumps([asdict(entry) for entry in entries], indent=1).encode())
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import shlex
+import shutil
 import signal
 import subprocess
-import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Optional
+
+from certbot_tcs_lyon1 import disk
+from certbot_tcs_lyon1.errors import DiskError, InstallError
+from certbot_tcs_lyon1.report import foreign
 
 #: Seconds; systemd gives a unit 90 to start or to reload.
 TIME_LIMIT = 120
@@ -17,19 +23,43 @@ TIME_LIMIT = 120
 #: Where daemons' programs are; cron's PATH lacks them.
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
-#: The end of what a command printed is where it says why it fails.
+#: Bytes: the end of what a command printed is where it says why it fails.
 _MOST_BYTES = 4000
+
+#: certbot takes options from these, a secret one (EAB_HMAC_KEY) too.
+_CERTBOTS_OPTIONS = "CERTBOT_"
+
+#: Seconds between two looks whether the command has ended, while nothing is printed.
+_LOOK_EVERY = 0.05
 
 
 def environment(base: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
-    """`base` with the folders of system programs in PATH, and `variables` as `TCS_LYON1_*`."""
+    """`base` without certbot's options, with the folders of system programs in PATH, and
+    `variables` as `TCS_LYON1_*`."""
     path = base.get("PATH") or os.defpath
     missing = [folder for folder in _SYSTEM_FOLDERS if folder not in path.split(os.pathsep)]
     return {
-        **base,
+        **{name: text for name, text in base.items() if not name.startswith(_CERTBOTS_OPTIONS)},
         "PATH": os.pathsep.join([path, *missing]),
         **{f"TCS_LYON1_{name.upper()}": value for name, value in variables.items()},
     }
+
+
+def check(what: str, words: Optional[Sequence[str]], environment: Mapping[str, str]) -> None:
+    """Check that nobody but root can change a program that runs with the rights of certbot.
+
+    :param what: the key that names it
+    :raises InstallError: somebody can
+    """
+    found = None if words is None else shutil.which(words[0], path=environment["PATH"])
+    if found is None:
+        return  # there is no command, or `run` says that it is not there
+    try:
+        disk.check_program(os.path.join("/", found))  # commands run in /
+    except DiskError as error:
+        raise InstallError(error.cause, error.remedy, where=what) from None
+    except OSError as error:
+        raise InstallError(f"{found}: {error.strerror}", "correct it", where=what) from None
 
 
 def run(
@@ -37,39 +67,79 @@ def run(
 ) -> Optional[str]:
     """Run a command; it fails if it is not found, exits with other than 0 or takes too long.
 
+    Its output is read through a pipe, of which the end is kept. A daemon that it leaves behind
+    holds nothing up: once the command itself has ended, what is in the pipe is read, and no more.
+
     :returns: how it failed, with the end of its output; None if it didn't
     """
-    # A file and not a pipe: a daemon that the command leaves behind would keep a pipe open.
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                list(words),
-                env=dict(environment),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            return f"{shlex.join(words)}: cannot be run: {error.strerror}"
-        how = _wait(process, seconds)
-        return None if how is None else f"{shlex.join(words)}: {how}{_end_of(output)}"
-
-
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> Optional[str]:
-    """How the process failed, None if it didn't. One that takes too long is killed."""
     try:
-        code = process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        return f"did not end within {seconds:g} seconds, and was killed"
-    except BaseException:
-        _kill(process)
-        raise
-    if code < 0:
+        process = subprocess.Popen(
+            list(words),
+            env=dict(environment),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return f"{shlex.join(words)}: cannot be run: {error.strerror}"
+    assert process.stdout is not None
+    with process.stdout as output:
+        os.set_blocking(output.fileno(), False)
+        try:
+            printed, ended = _read_until_end(process, output, seconds)
+        except BaseException:
+            _kill(process)
+            raise
+    how = _how(process.returncode) if ended else _late(seconds)
+    return None if how is None else f"{shlex.join(words)}: {how}{_shown(printed)}"
+
+
+def _read_until_end(
+    process: subprocess.Popen[bytes], output: IO[bytes], seconds: float
+) -> tuple[bytes, bool]:
+    """The end of what it printed, and whether it ended in time; one that didn't is killed."""
+    printed = b""
+    deadline = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while True:
+            ended = process.poll() is not None  # asked before the pipe is emptied
+            late = not ended and time.monotonic() >= deadline
+            if late:
+                _kill(process)
+            for _ in range(1 if not (ended or late) else _MOST_BYTES):
+                selector.select(0 if ended or late else _LOOK_EVERY)
+                chunk = _read(output)
+                printed = (printed + chunk)[-_MOST_BYTES:]
+                if not chunk:
+                    break
+            if ended or late:
+                return printed, ended
+
+
+def _read(output: IO[bytes]) -> bytes:
+    try:
+        chunk = os.read(output.fileno(), 65536)
+    except BlockingIOError:
+        return b""
+    if not chunk:
+        time.sleep(_LOOK_EVERY)  # nobody holds it open; the command may go on without
+    return chunk
+
+
+def _how(code: int) -> Optional[str]:
+    if code >= 0:
+        return f"exit code {code}" if code else None
+    try:
         return f"was ended by {signal.Signals(-code).name}"
-    return f"exit code {code}" if code else None
+    except ValueError:  # a realtime signal
+        return f"was ended by signal {-code}"
+
+
+def _late(seconds: float) -> str:
+    return f"did not end within {seconds:g} seconds, and was killed"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -78,7 +148,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _end_of(output: IO[bytes]) -> str:
-    output.seek(max(0, output.seek(0, os.SEEK_END) - _MOST_BYTES))
-    text = output.read().decode("utf-8", "replace").strip()
-    return f"; it printed:\n{text}" if text else "; it printed nothing"
+def _shown(printed: bytes) -> str:
+    text = printed.decode("utf-8", "replace").strip()
+    return f"; it printed:\n    {foreign(text[-500:])}" if text else "; it printed nothing"

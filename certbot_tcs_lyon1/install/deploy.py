@@ -1,54 +1,63 @@
 """Make the files of `[install NAME]` what the certificate is, and the service take them.
 
 One function does it, whoever calls, and at whatever state the last run left things: `converge`.
+Each target stands alone: whatever goes wrong with one, the others are deployed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Optional
 
+from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1 import lineage as lineages
-from certbot_tcs_lyon1.errors import InstallError
-from certbot_tcs_lyon1.install import commands, files, formats, undo
-from certbot_tcs_lyon1.install.files import Rights
+from certbot_tcs_lyon1.disk import Found, Rights
+from certbot_tcs_lyon1.errors import DiskError, InstallError
+from certbot_tcs_lyon1.folders import Place
+from certbot_tcs_lyon1.install import commands, files, formats, undo, written
 from certbot_tcs_lyon1.lineage import Lineage
+from certbot_tcs_lyon1.report import foreign
 
 if TYPE_CHECKING:
     from certbot_tcs_lyon1.department.settings import Target
-
-__all__ = ["InstallError", "Surroundings", "converge", "deploy_live", "deploy_previous"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Where a deployment takes place.
+class Machine:
+    """What a deployment finds on this machine.
 
-    `record` is the path of what undoes it if it is killed; `environment` is that of the services'
-    commands; `keep_out` are the folders where no file may be written.
+    `work_dir` is certbot's, where the records are; `environment` is that of the services' commands;
+    `keep_out` are the folders where no file may be written.
     """
 
-    record: str
+    work_dir: str
     environment: Mapping[str, str]
     keep_out: tuple[str, ...]
+
+    @property
+    def records(self) -> str:
+        """The folder of what undoes a deployment that is killed."""
+        return os.path.join(self.work_dir, undo.FOLDER_NAME)
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file that is not yet what it should be; `path` has no symbolic link in it."""
+    """A file that is not yet what it should be, in a folder that is held open."""
 
-    path: str
+    kind: str
+    place: Place
     data: bytes = field(repr=False)
     rights: Rights
-    existed: bool
+    old: Optional[Found]
 
 
-def deploy_live(targets: Sequence[Target], folder: str, surroundings: Surroundings) -> list[str]:
+def deploy_live(targets: Sequence[Target], folder: str, machine: Machine) -> list[str]:
     """Converge every target that takes the certificate to its live version.
 
     :param targets: all of the department config
@@ -58,11 +67,11 @@ def deploy_live(targets: Sequence[Target], folder: str, surroundings: Surroundin
     """
     if not any(target.certificate == os.path.basename(folder) for target in targets):
         return []
-    return _converge_all(targets, lineages.read(folder), surroundings)
+    return _converge_all(targets, lineages.read(folder), machine)
 
 
 def deploy_previous(
-    targets: Sequence[Target], live: str, steps: int, surroundings: Surroundings
+    targets: Sequence[Target], live: str, steps: int, machine: Machine
 ) -> list[str]:
     """Converge every target to the version `steps` before the live one, from certbot's archive.
 
@@ -79,7 +88,7 @@ def deploy_previous(
             if lineage is None:
                 lines.append(f"{name}: certbot's archive has no version {steps} before this one.")
                 continue
-            lines += _converge_all(targets, lineage, surroundings)
+            lines += _converge_all(targets, lineage, machine)
             lines.append(
                 f"{name}: rolled back from version {lineages.version(folder)} to version "
                 f"{lineage.version}. The next `certbot renew` goes forward again."
@@ -91,50 +100,73 @@ def deploy_previous(
     return lines
 
 
-def _converge_all(
-    targets: Sequence[Target], lineage: Lineage, surroundings: Surroundings
-) -> list[str]:
+def _converge_all(targets: Sequence[Target], lineage: Lineage, machine: Machine) -> list[str]:
     """Converge each target of the lineage; one that fails doesn't keep the others back."""
-    lines, faults = [], []
+    lines: list[str] = []
+    faults = _undo_what_was_cut_short(targets, machine)
     for target in targets:
-        if target.certificate == lineage.name:
-            try:
-                _check_written_once(target, targets)
-                lines.append(converge(target, lineage, surroundings))
-            except InstallError as error:
-                faults.append(str(error))
-    done = [line for line in lines if line is not None]
+        if target.certificate != lineage.name or target.name in faults:
+            continue
+        try:
+            lines += converge(target, targets, lineage, machine)
+        except InstallError as error:
+            faults[target.name] = str(error)
+        except Exception as error:  # whatever a service's user has thought of
+            logger.debug("Deploying to [install %s] failed", target.name, exc_info=True)
+            what = foreign(str(error) or type(error).__name__)
+            faults[target.name] = f"[install {target.name}] {what}{_kept(lineage)}"
     if faults:
-        raise InstallError("\n".join([*done, *faults]))
-    return done
+        raise InstallError("\n".join([*lines, *faults.values()]))
+    return lines
 
 
-def converge(target: Target, lineage: Lineage, surroundings: Surroundings) -> Optional[str]:
+def _undo_what_was_cut_short(targets: Sequence[Target], machine: Machine) -> dict[str, str]:
+    """Put back what killed runs have replaced; by target, why that was not possible.
+
+    The record of a section that is gone is told, and stays for the next run.
+    """
+    faults = {}
+    for name in undo.interrupted(machine.records):
+        try:
+            undo.restore(machine.records, name)
+            logger.info("A deployment to [install %s] was cut short: it is begun again", name)
+        except (InstallError, OSError) as error:
+            faults[name] = f"[install {name}] {foreign(str(error), 2000)}"
+    return faults
+
+
+def converge(
+    target: Target, targets: Sequence[Target], lineage: Lineage, machine: Machine
+) -> list[str]:
     """Make the files of `target` what `lineage` says, and have its service test and reload them.
 
     Nothing is written or run if all files are right (content, owner, mode). If the test or the
     reload fails, the old files are put back.
 
-    :returns: a line for the user, None if there was nothing to do
+    :returns: lines for the user, none if there was nothing to do
     :raises InstallError: it failed; the old files are there, unless the text says otherwise
     """
     try:
-        undone = undo.restore(surroundings.record)
-        if undone is not None:
-            logger.info("A deployment to [install %s] was cut short: it is begun again", undone)
-        wrong = _find_wrong(target, lineage, surroundings.keep_out)
-        if not wrong:
-            return None
-        lineages.check_pair(lineage)
-        _replace(target, wrong, surroundings)
+        with contextlib.ExitStack() as held:
+            places = _open_all(target, machine, held)
+            _check_written_once(target, targets, places)
+            wrong = _find_wrong(target, lineage, places, machine)
+            if not wrong:
+                return []
+            lineages.check_pair(lineage)
+            lines = _replace(target, wrong, machine)
+            written.note(machine.work_dir, {f.place.path: f.data for f in wrong}, target, lineage)
     except InstallError as error:
-        raise InstallError(
-            f"[install {target.name}] {error}\nThe certificate {lineage.name} is kept; once that "
-            "is mended, deploy it with: certbot renew"
-        ) from None
-    names = ", ".join(file.path for file in wrong)
-    return f"[install {target.name}] version {lineage.version} of {lineage.name} is in {names}" + (
-        "; reloaded." if target.reload else "."
+        raise InstallError(f"[install {target.name}] {error}{_kept(lineage)}") from None
+    names = ", ".join(file.place.path for file in wrong)
+    done = f"[install {target.name}] version {lineage.version} of {lineage.name} is in {names}"
+    return [done + ("; reloaded." if target.reload else "."), *lines]
+
+
+def _kept(lineage: Lineage) -> str:
+    return (
+        f"\nThe certificate {lineage.name} is kept; once that is mended, deploy it with: certbot "
+        "renew"
     )
 
 
@@ -144,9 +176,23 @@ def _paths(target: Target) -> dict[str, str]:
     return {kind: path for kind, path in named.items() if path is not None}
 
 
-def _check_written_once(target: Target, targets: Sequence[Target]) -> None:
+def _open_all(target: Target, machine: Machine, held: contextlib.ExitStack) -> dict[str, Place]:
+    """The places of the files that a target wants, by their kind, held open."""
+    uid = files.uid(target.owner)
+    places = {}
+    for kind, named in _paths(target).items():
+        place = held.enter_context(files.opened(named, uid, machine.keep_out))
+        if place.path != os.path.normpath(named):
+            logger.info("[install %s] %s leads to %s", target.name, named, place.path)
+        places[kind] = place
+    return places
+
+
+def _check_written_once(
+    target: Target, targets: Sequence[Target], places: Mapping[str, Place]
+) -> None:
     """Symbolic links can lead two targets to one file, which the reader of the file can't see."""
-    own = [os.path.realpath(path) for path in _paths(target).values()]
+    own = [place.path for place in places.values()]
     others = {
         os.path.realpath(path): other.name
         for other in targets
@@ -156,32 +202,40 @@ def _check_written_once(target: Target, targets: Sequence[Target]) -> None:
     for path in own:
         if path in others or own.count(path) > 1:
             raise InstallError(
-                f"[install {target.name}] {path}: symbolic links lead here from "
-                f"[install {others.get(path, target.name)}] as well; let one of them write it."
+                f"symbolic links lead here from [install {others.get(path, target.name)}] as well",
+                "let one of them write it",
+                where=path,
             )
 
 
-def _find_wrong(target: Target, lineage: Lineage, keep_out: Iterable[str]) -> list[_File]:
+def _find_wrong(
+    target: Target, lineage: Lineage, places: Mapping[str, Place], machine: Machine
+) -> list[_File]:
     """The files that are not yet what the lineage says, with what they are to be."""
     uid, gid = files.uid(target.owner), files.gid(target.group)
     password = _password(target)
     wrong = []
-    for kind, named in _paths(target).items():
-        path = os.path.realpath(named)
-        if path != os.path.normpath(named):
-            logger.info("[install %s] %s leads to %s", target.name, named, path)
-        files.check_place(path, uid, keep_out)
+    for kind, place in places.items():
         default = 0o600 if kind in formats.WITH_KEY else 0o644
         rights = Rights(uid, gid, default if target.mode is None else target.mode)
-        found = files.look(path)
-        if found is None or found.rights != rights:
-            same = False
-        else:
-            same = formats.holds(kind, found.data, lineage, password)
-        if not same:
-            data = formats.render(kind, lineage, password)
-            wrong.append(_File(path, data, rights, existed=found is not None))
+        found = files.look(place)
+        if found is not None and _has_rights(found, rights):
+            if kind == "pkcs12":
+                same = written.is_ours(machine.work_dir, place.path, found.data, target, lineage)
+            else:
+                same = found.data == formats.pem(kind, lineage)
+            if same:
+                continue
+        data = formats.render(kind, lineage, password)
+        wrong.append(_File(kind, place, data, rights, found))
     return wrong
+
+
+def _has_rights(found: Found, wanted: Rights) -> bool:
+    """Whether owner, group and mode are right; with an ACL, the mode's group bits are its mask."""
+    of_mode = 0o7707 if disk.has_acl(found) else 0o7777
+    same_mode = found.rights.mode & of_mode == wanted.mode & of_mode
+    return same_mode and (found.rights.uid, found.rights.gid) == (wanted.uid, wanted.gid)
 
 
 def _password(target: Target) -> bytes:
@@ -189,45 +243,94 @@ def _password(target: Target) -> bytes:
     path = target.pkcs12_password_file
     if path is None:
         return b""
+    where = f"pkcs12_password_file {path}"
     try:
-        with open(path, "rb") as file:
-            lines = file.read().splitlines()
+        lines = disk.read(path)[0].splitlines()
+    except DiskError as error:
+        raise InstallError(error.cause, error.remedy, where=where) from None
     except OSError as error:
         raise InstallError(
-            f"pkcs12_password_file {path}: cannot be read: {error.strerror}; write the keystore's "
-            "password into it."
+            f"cannot be read: {error.strerror}",
+            "write the keystore's password into it",
+            where=where,
         ) from None
     if len(lines) != 1 or not lines[0] or not lines[0].isascii():  # Java takes no other
         raise InstallError(
-            f"pkcs12_password_file {path}: it must hold the keystore's password, in plain ASCII, "
-            "on one line, and nothing else."
+            "it must hold the keystore's password, in plain ASCII, on one line, and nothing else",
+            where=where,
         )
     return lines[0]
 
 
-def _replace(target: Target, wrong: Sequence[_File], surroundings: Surroundings) -> None:
-    """Put the files in place and try them out; put the old ones back unless all goes well."""
-    environment = _environment(target, surroundings.environment)
-    replaced = tuple(undo.Replaced(file.path, file.existed) for file in wrong)
-    undo.begin(surroundings.record, undo.Record(target.name, replaced))
+def _replace(target: Target, wrong: Sequence[_File], machine: Machine) -> list[str]:
+    """Put the files in place and try them out; put the old ones back unless all goes well.
+
+    :returns: what the user should know beside that it went well
+    """
+    environment = _environment(target, machine.environment)
+    commands.check("test", target.test, environment)
+    commands.check("reload", target.reload, environment)
+    uid = files.uid(target.owner)
+    replaced = [
+        undo.Replaced(
+            file.place.path,
+            uid,
+            undo.digest(file.data),
+            disk.temporary_name(file.place.name),
+            file.old,
+        )
+        for file in wrong
+    ]
+    held = [file.place for file in wrong]
+    undo.begin(machine.records, target.name, replaced)
     try:
-        for file in wrong:
-            files.write(files.new_name(file.path), file.data, file.rights)
-        for file in wrong:
-            files.rename(files.new_name(file.path), file.path)
-        files.sync_folders(file.path for file in wrong)
+        lines = _put_all(wrong, replaced)
         failed = _try_out(target, environment)
     except BaseException:  # Ctrl-C as well
-        undo.restore(surroundings.record)
+        undo.restore(machine.records, target.name, held)
         raise
     if failed is not None:
         what, words, how = failed
-        undo.restore(surroundings.record)
+        undo.restore(machine.records, target.name, held)
         again = commands.run(words, environment)
         raise InstallError(
             f"{what} = {how}\nAll files are again as they were. {_outcome(what, again)}"
         )
-    undo.accept(surroundings.record)
+    undo.accept(machine.records, target.name)
+    return lines
+
+
+def _put_all(wrong: Sequence[_File], replaced: Sequence[undo.Replaced]) -> list[str]:
+    """Put the files in place; a line for each whose folder has a default ACL that it doesn't get.
+
+    All are written before the first gets its name: between two renames the set is a mixed one.
+    """
+    lines = []
+    for file, item in zip(wrong, replaced):
+        trusted = (0, os.geteuid(), file.rights.uid)
+        kept = file.old.kept if file.old is not None and file.old.rights.uid in trusted else ()
+        with _told(file):
+            if disk.write_aside(file.place, item.temporary, file.data, file.rights, kept):
+                lines.append(
+                    f"{foreign(file.place.path)}: the default ACL of its folder is not applied to "
+                    "it; write owner, group and mode, or give the file an ACL of its own "
+                    "(setfacl), which is kept."
+                )
+    for file, item in zip(wrong, replaced):
+        with _told(file):
+            disk.put(file.place, item.temporary)
+    for file in wrong:
+        with _told(file):
+            disk.sync(file.place)
+    return lines
+
+
+@contextlib.contextmanager
+def _told(file: _File) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise files.cannot_write(file.place.path, error) from None
 
 
 def _try_out(

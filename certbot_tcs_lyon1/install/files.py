@@ -1,9 +1,4 @@
-"""Files with owner and mode: what is there, may it be replaced, and writing it whole or not at all.
-
-A new file is written under a hidden name beside the one it replaces, and what it replaces is kept
-under another one: a rename needs one file system, and what a service reads by pattern (HAProxy's
-`crt FOLDER`) leaves hidden names alone.
-"""
+"""Where the files of `[install NAME]` go: owners, places, and the words for what can't be done."""
 
 from __future__ import annotations
 
@@ -12,47 +7,22 @@ import errno
 import grp
 import os
 import pwd
-import shlex
-import stat
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import Optional
 
-from certbot_tcs_lyon1.errors import InstallError
+from certbot_tcs_lyon1 import disk, folders
+from certbot_tcs_lyon1.errors import DiskError, InstallError
+from certbot_tcs_lyon1.report import foreign
 
 _CORRECT = "correct the rights or the path, or run certbot as root"
 
-
-@dataclass(frozen=True)
-class Rights:
-    """Numbers of owner and group, and the bits of the mode."""
-
-    uid: int
-    gid: int
-    mode: int
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a file holds, and its rights."""
-
-    data: bytes = field(repr=False)
-    rights: Rights
-
-
-def new_name(path: str) -> str:
-    """Where the new file is written before it gets its name."""
-    return _beside(path, "new")
-
-
-def old_name(path: str) -> str:
-    """Where the old file is kept while the new one is tried."""
-    return _beside(path, "old")
-
-
-def _beside(path: str, suffix: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.tcs-lyon1-{suffix}")
+#: What to do about an error that is not one of rights.
+_REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EBUSY: "a file is mounted there; mount its folder instead",
+    errno.EROFS: "have the file system mounted for writing, or choose another folder",
+}
 
 
 def uid(owner: Optional[str]) -> int:
@@ -62,7 +32,7 @@ def uid(owner: Optional[str]) -> int:
     """
     if owner is None:
         return os.geteuid()
-    if owner.isdigit():
+    if owner.isdecimal():
         return int(owner)
     try:
         return pwd.getpwnam(owner).pw_uid
@@ -79,7 +49,7 @@ def gid(group: Optional[str]) -> int:
     """
     if group is None:
         return 0 if os.geteuid() == 0 else os.getegid()
-    if group.isdigit():
+    if group.isdecimal():
         return int(group)
     try:
         return grp.getgrnam(group).gr_gid
@@ -89,145 +59,52 @@ def gid(group: Optional[str]) -> int:
         ) from None
 
 
-def check_place(path: str, owner: int, keep_out: Iterable[str]) -> None:
-    """Check that a file may be written at `path`, which has no symbolic link in it.
+@contextlib.contextmanager
+def opened(path: str, owner: int, keep_out: Iterable[str]) -> Iterator[folders.Place]:
+    """Hold open the folder that a file of a service's goes into.
 
-    Who can write the folder could put another file in the key's place, or a link.
-
-    :param owner: the number of the user that the file is to belong to
+    :param owner: the number of the user that the file is to belong to, who may own the folder
     :param keep_out: folders in or below which nothing may be written
-    :raises InstallError: it may not
+    :raises InstallError: nothing may be written there, or the folder is not there
     """
-    for forbidden in map(os.path.realpath, keep_out):
-        if os.path.commonpath([path, forbidden]) == forbidden:
-            raise InstallError(
-                f"{path}: it lies in {forbidden}, where certbot keeps its own files; "
-                "choose a folder of the service's."
-            )
-    folder = os.path.dirname(path)
-    try:
-        state = os.stat(folder)
-    except OSError as error:
-        raise InstallError(
-            f"{path}: its folder cannot be used: {error.strerror}; create {folder}, or correct the "
-            "path."
-        ) from None
-    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise InstallError(
-            f"{path}: others than its owner can write the folder {folder}; choose another, or run: "
-            f"chmod go-w {shlex.quote(folder)}"
-        )
-    if state.st_uid not in (0, os.geteuid(), owner):
-        raise InstallError(
-            f"{path}: the folder {folder} belongs to user number {state.st_uid}, who is neither "
-            "root nor the owner of the file; choose another folder, or correct owner."
-        )
-
-
-def look(path: str) -> Optional[Found]:
-    """What is at `path`; None if nothing is.
-
-    :raises InstallError: it is no ordinary file, or cannot be read
-    """
-    try:
-        # O_NONBLOCK: opening a FIFO would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InstallError(f"{path}: cannot be read: {error.strerror}; {_CORRECT}.") from None
-    with open(descriptor, "rb") as file:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise InstallError(
-                f"{path}: a folder or a device is there, not an ordinary file; correct the path."
-            )
-        rights = Rights(state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode))
-        return Found(file.read(), rights)
-
-
-def write(path: str, data: bytes, rights: Rights) -> None:
-    """Write a new file; when this returns it is on disk. At no instant can more read it than at
-    the end: it is its writer's alone until it is whole, and gets its owner before its mode.
-
-    :raises InstallError: it could not be written; then it isn't there
-    """
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600 & rights.mode)
+    with contextlib.ExitStack() as held:
         try:
-            with open(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fchown(descriptor, rights.uid, rights.gid)
-                os.fchmod(descriptor, rights.mode)
-                os.fsync(descriptor)
-        except BaseException:
-            remove(path)
-            raise
+            place = held.enter_context(folders.opened(path, owner))
+        except DiskError as error:
+            raise InstallError(error.cause, error.remedy, where=path) from None
+        except OSError as error:
+            raise InstallError(
+                f"its folder cannot be used: {error.strerror}",
+                f"create {os.path.dirname(path)}, or correct the path",
+                where=path,
+            ) from None
+        for forbidden in map(os.path.realpath, keep_out):
+            if os.path.commonpath([place.path, forbidden]) == forbidden:
+                raise InstallError(
+                    f"it lies in {forbidden}, where certbot keeps its own files",
+                    "choose a folder of the service's",
+                    where=path,
+                )
+        yield place
+
+
+def look(place: folders.Place) -> Optional[disk.Found]:
+    """What is at a place; None if nothing is.
+
+    :raises InstallError: it is no ordinary file, larger than any that was written here, or cannot
+        be read
+    """
+    try:
+        return disk.look(place)
     except OSError as error:
-        raise cannot_write(path, error) from None
+        raise InstallError(
+            f"cannot be read: {error.strerror}", _CORRECT, where=foreign(place.path)
+        ) from None
 
 
 def cannot_write(path: str, error: OSError) -> InstallError:
     """The error that says so."""
-    remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else _CORRECT
-    return InstallError(f"{path}: cannot be written: {error.strerror}; {remedy}.")
-
-
-def rename(source: str, path: str) -> None:
-    """Give a file another name, in one step, in place of what has it.
-
-    :raises InstallError: it could not be done
-    """
-    try:
-        os.rename(source, path)
-    except OSError as error:
-        raise cannot_write(path, error) from None
-
-
-def remove(path: str) -> None:
-    """Remove a file, if it is there.
-
-    :raises InstallError: it could not be removed
-    """
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-    except OSError as error:
-        raise InstallError(f"{path}: cannot be removed: {error.strerror}; remove it.") from None
-
-
-def keep_aside(path: str) -> None:
-    """Give the file at `path` its old name as well: the same file, so with the same rights.
-
-    :raises InstallError: it could not be done
-    """
-    try:
-        os.link(path, old_name(path), follow_symlinks=False)
-    except OSError:
-        _copy_aside(path)  # a file system without hard links
-
-
-def _copy_aside(path: str) -> None:
-    """Copy the file; its old name never stands for part of it."""
-    found = look(path)
-    if found is not None:
-        write(new_name(path), found.data, found.rights)
-        rename(new_name(path), old_name(path))
-
-
-def sync_folders(paths: Iterable[str]) -> None:
-    """Make what was renamed, linked or removed at `paths` last: it is the folders that changed.
-
-    :raises InstallError: the disk says no
-    """
-    for folder in sorted({os.path.dirname(path) for path in paths}):
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise cannot_write(folder, error) from None
+    remedy = _REMEDIES.get(error.errno or 0, _CORRECT)
+    if error.errno == errno.EPERM:
+        remedy = f"{_CORRECT}; or take off its attribute (lsattr, chattr -i)"
+    return InstallError(f"cannot be written: {error.strerror}", remedy, where=foreign(path))

@@ -25,28 +25,11 @@ def render(kind: str, lineage: Lineage, password: bytes) -> bytes:
     """
     if kind == "pkcs12":
         return _pkcs12(lineage, password)
-    return _pem(kind, lineage)
+    return pem(kind, lineage)
 
 
-def holds(kind: str, data: bytes, lineage: Lineage, password: bytes) -> bool:
-    """Whether `data` is what a file of that kind is to hold.
-
-    A PKCS#12 never has the same bytes twice (salt, IV): it is opened and compared.
-
-    :raises InstallError: the certificate cannot be read
-    """
-    if kind != "pkcs12":
-        return data == _pem(kind, lineage)
-    from cryptography.hazmat.primitives.serialization import pkcs12
-
-    try:
-        found = pkcs12.load_key_and_certificates(data, password)
-    except ValueError:
-        return False  # damaged, or of another password
-    return None not in found[:2] and _numbers(*found) == _numbers(*_parts(lineage))
-
-
-def _pem(kind: str, lineage: Lineage) -> bytes:
+def pem(kind: str, lineage: Lineage) -> bytes:
+    """What a PEM file of that kind is to hold."""
     if kind == "combined":
         return lineage.privkey + lineage.fullchain  # key, certificate, chain
     data: bytes = getattr(lineage, kind)
@@ -102,16 +85,3 @@ def _parts(lineage: Lineage) -> tuple[Any, Any, list[Any]]:
 def _certificates(pem: bytes) -> list[bytes]:
     end = b"-----END CERTIFICATE-----"
     return [part + end for part in pem.split(end)[:-1]]
-
-
-def _numbers(key: Any, certificate: Any, chain: list[Any]) -> tuple[Any, bytes, set[bytes]]:
-    """What makes two of them equal; OpenSSL versions return the chain in different orders."""
-    from cryptography.hazmat.primitives import serialization
-
-    der = serialization.Encoding.DER
-    public = key.public_key().public_bytes(der, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return (
-        public,
-        certificate.public_bytes(der),
-        {other.public_bytes(der) for other in chain},
-    )

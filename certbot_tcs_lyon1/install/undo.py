@@ -1,126 +1,226 @@
 """What is being replaced, written down before it is, so that a run that is killed can be undone.
 
-The record names files and holds no key. While it is there, the old files are beside the new ones,
-and the next run puts them back before it does anything else: so what a crash between two renames
-leaves (one file new, another old) is whole again, and is then deployed from the beginning. Once the
-service has taken the new files the record says so, and only the backups are left to remove.
+Each target has a record of its own, in a folder of root's below certbot's work folder, and beside
+it copies of the files that it had: a service's user reaches neither, and what can't be put back
+concerns its own target alone. A file is put back only where the one that was written is still
+there, or none: what was not replaced, and what somebody has put there since, is left.
+
+The record goes first when the service has taken the new files, and that needs no room on the disk.
+A copy without a record is what such a run has left, and is removed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from certbot_tcs_lyon1 import disk
+from certbot_tcs_lyon1.disk import Found, Rights
 from certbot_tcs_lyon1.errors import InstallError
+from certbot_tcs_lyon1.folders import Place
 from certbot_tcs_lyon1.install import files
+
+#: The folder of the records, in certbot's work folder.
+FOLDER_NAME = "tcs-lyon1-deploying"
+
+_RECORD = ".json"
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """A file that is being replaced; `existed`: there was one before."""
+    """A file that is being replaced.
+
+    `path` has no link in it; `owner` is the user's number that may own its folder; `new` is the
+    SHA-256 of what is written, and `temporary` its name until it is whole; `old` is what was there,
+    None if nothing was.
+    """
 
     path: str
-    existed: bool
+    owner: int
+    new: str
+    temporary: str
+    old: Optional[Found]
 
 
-@dataclass(frozen=True)
-class Record:
-    """The deployment that goes on; `accepted`: its service has the new files."""
-
-    target: str
-    files: tuple[Replaced, ...]
-    accepted: bool = False
+def digest(data: bytes) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
-def begin(path: str, record: Record) -> None:
-    """Write the record to `path`, and keep the old files aside.
+def begin(folder: str, target: str, replaced: Sequence[Replaced]) -> None:
+    """Write down what a target is about to lose.
 
     :raises InstallError: it could not be done; nothing has changed
     """
-    for item in record.files:
-        _clear(item.path)  # or a backup whose record was lost would count as this one's
-    _write(path, record)
     try:
-        for item in record.files:
-            if item.existed:
-                files.keep_aside(item.path)
-        files.sync_folders(item.path for item in record.files)
-    except BaseException:
-        restore(path)
-        raise
+        os.makedirs(folder, 0o700, exist_ok=True)
+        for number, item in enumerate(replaced):
+            if item.old is not None:
+                disk.write(_copy(folder, target, number), item.old.data)
+        disk.write(_record(folder, target), json.dumps(_to_json(replaced), indent=1).encode())
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            _remove_copies(folder, target)
+        raise files.cannot_write(folder, error) from None
 
 
-def restore(path: str) -> Optional[str]:
-    """Finish what the record at `path` says: put the old files back, or remove the backups of a
-    deployment that was accepted. What was done already stays done, so it can be killed as well.
-
-    :returns: the name of the target whose old files are back, None if there is none
-    :raises InstallError: a file could not be put back, or the record cannot be read
-    """
-    record = _read(path)
-    if record is None:
-        return None
-    if not record.accepted:
-        for item in record.files:
-            if not item.existed:
-                files.remove(item.path)
-            elif os.path.lexists(files.old_name(item.path)):
-                files.rename(files.old_name(item.path), item.path)
-    _end(path, record)
-    return None if record.accepted else record.target
-
-
-def accept(path: str) -> None:
-    """Remove the backups, and the record: the new files stay.
+def accept(folder: str, target: str) -> None:
+    """Forget what a target had: its service has the new files.
 
     :raises InstallError: it could not be done
     """
-    record = _read(path)
-    if record is not None:
-        done = Record(record.target, record.files, accepted=True)
-        _write(path, done)
-        _end(path, done)
-
-
-def _end(path: str, record: Record) -> None:
-    for item in record.files:
-        _clear(item.path)
-    # A folder that is gone has nothing to put back.
-    places = [item.path for item in record.files if os.path.isdir(os.path.dirname(item.path))]
-    files.sync_folders(places)
-    files.remove(path)
-    files.sync_folders([path])
-
-
-def _clear(path: str) -> None:
-    files.remove(files.new_name(path))
-    files.remove(files.old_name(path))
-
-
-def _write(path: str, record: Record) -> None:
     try:
-        disk.write(path, json.dumps(asdict(record), indent=1))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_record(folder, target))
+        _remove_copies(folder, target)
     except OSError as error:
-        raise files.cannot_write(path, error) from None
+        raise files.cannot_write(folder, error) from None
 
 
-def _read(path: str) -> Optional[Record]:
-    found = files.look(path)
-    if found is None:
-        return None
-    try:
-        return _record(json.loads(found.data))
-    except (ValueError, TypeError, KeyError):
+def interrupted(folder: str) -> list[str]:
+    """The targets whose deployment was cut short; copies that no record names are removed."""
+    with contextlib.suppress(FileNotFoundError):
+        names = os.listdir(folder)
+        targets = [name[: -len(_RECORD)] for name in names if name.endswith(_RECORD)]
+        for name in names:
+            if not name.endswith(_RECORD) and name.rpartition(".")[0] not in targets:
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(folder, name))
+        if not targets:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        return sorted(targets)
+    return []
+
+
+def restore(folder: str, target: str, held: Sequence[Place] = ()) -> None:
+    """Put back what a target had. It can be killed as well: what was done stays done.
+
+    :param held: places that are open still, from before anybody could exchange a folder
+    :raises InstallError: the record is damaged, or a file could not be put back; the others are
+    """
+    faults: list[InstallError] = []
+    for number, item in enumerate(_read(folder, target)):
+        try:
+            _put_back(_copy(folder, target, number), item, held)
+        except InstallError as error:
+            faults.append(error)
+        except OSError as error:
+            faults.append(files.cannot_write(item.path, error))
+    if faults:
         raise InstallError(
-            f"{path}: it is damaged, so a deployment that was killed cannot be undone. Look whether"
-            " files named .*.tcs-lyon1-old lie beside the targets, put them back by hand, and "
-            "remove the file."
+            f"a deployment that failed could not be undone; the old files are in {folder}",
+            "mend what follows, and run: certbot renew",
+            parts=faults,
+        )
+    accept(folder, target)
+
+
+def _put_back(copy: str, item: Replaced, held: Sequence[Place]) -> None:
+    with _open(item, held) as place:
+        if place is None:
+            return  # its folder is gone
+        disk.remove(place, item.temporary)
+        found = files.look(place)
+        if found is not None and digest(found.data) != item.new:
+            return  # not replaced yet, or somebody has changed it since
+        if item.old is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(place.name, dir_fd=place.folder)
+        else:
+            with open(copy, "rb") as file:
+                old = file.read()
+            disk.write_aside(place, item.temporary, old, item.old.rights, item.old.kept)
+            disk.put(place, item.temporary)
+        disk.sync(place)
+
+
+@contextlib.contextmanager
+def _open(item: Replaced, held: Sequence[Place]) -> Iterator[Optional[Place]]:
+    for place in held:
+        if place.path == item.path:
+            yield place
+            return
+    if not os.path.isdir(os.path.dirname(item.path)):
+        yield None
+        return
+    with files.opened(item.path, item.owner, ()) as place:
+        yield place
+
+
+def _record(folder: str, target: str) -> str:
+    return os.path.join(folder, target + _RECORD)
+
+
+def _copy(folder: str, target: str, number: int) -> str:
+    return os.path.join(folder, f"{target}.{number}")
+
+
+def _remove_copies(folder: str, target: str) -> None:
+    for name in os.listdir(folder):
+        if name.rpartition(".")[0] == target and not name.endswith(_RECORD):
+            os.unlink(os.path.join(folder, name))
+    with contextlib.suppress(OSError):  # another target's record is there
+        os.rmdir(folder)
+
+
+# The record as JSON
+
+
+def _to_json(replaced: Sequence[Replaced]) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": item.path,
+            "owner": item.owner,
+            "new": item.new,
+            "temporary": item.temporary,
+            "old": None if item.old is None else _rights_to_json(item.old),
+        }
+        for item in replaced
+    ]
+
+
+def _rights_to_json(old: Found) -> dict[str, Any]:
+    rights = old.rights
+    kept = {name: value.hex() for name, value in old.kept}
+    return {"uid": rights.uid, "gid": rights.gid, "mode": rights.mode, "kept": kept}
+
+
+def _read(folder: str, target: str) -> list[Replaced]:
+    path = _record(folder, target)
+    try:
+        with open(path, "rb") as file:
+            return [_from_json(item) for item in json.load(file)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InstallError(f"cannot be read: {error.strerror}", "mend it", where=path) from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise InstallError(
+            "it is damaged, so a deployment that was killed cannot be undone",
+            f"compare the files of [install {target}] with the copies in {folder}, put them back "
+            "by hand, and remove the record and the copies",
+            where=path,
         ) from None
 
 
-def _record(item: Any) -> Record:
-    replaced = tuple(Replaced(str(one["path"]), bool(one["existed"])) for one in item["files"])
-    return Record(str(item["target"]), replaced, bool(item["accepted"]))
+def _from_json(item: Any) -> Replaced:
+    old = item["old"]
+    return Replaced(
+        str(item["path"]),
+        int(item["owner"]),
+        str(item["new"]),
+        str(item["temporary"]),
+        None
+        if old is None
+        else Found(
+            b"",
+            Rights(int(old["uid"]), int(old["gid"]), int(old["mode"])),
+            tuple((str(name), bytes.fromhex(value)) for name, value in old["kept"].items()),
+        ),
+    )

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from certbot_tcs_lyon1.department.settings import Target
+from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.install import deploy
 
 NAME = "mail.labo.univ-lyon1.test"
@@ -182,18 +183,18 @@ class Desk:
     """A shelf with a certificate, and where to deploy from it."""
 
     shelf: Shelf
-    surroundings: deploy.Surroundings
+    machine: deploy.Machine
 
     def deploy(self, *services: Service) -> list[str]:
         """Deploy the live version to all of them."""
         targets = [service.target for service in services]
-        return deploy.deploy_live(targets, self.shelf.certificate(), self.surroundings)
+        return deploy.deploy_live(targets, self.shelf.certificate(), self.machine)
 
     def refused(self, *services: Service) -> str:
         """What the user is told; no record may be left."""
-        with pytest.raises(deploy.InstallError) as caught:
+        with pytest.raises(InstallError) as caught:
             self.deploy(*services)
-        assert not os.path.exists(self.surroundings.record)
+        assert not os.path.exists(self.machine.records)
         return str(caught.value)
 
 
@@ -210,10 +211,8 @@ def desk(shelf: Shelf, tmp_path: Path) -> Desk:
     """A desk whose forbidden folder is `certbot`."""
     work = tmp_path / "certbot" / "work"
     work.mkdir()
-    surroundings = deploy.Surroundings(
-        str(work / "deploying.json"), dict(os.environ), (str(tmp_path / "certbot"),)
-    )
-    return Desk(shelf, surroundings)
+    machine = deploy.Machine(str(work), dict(os.environ), (str(tmp_path / "certbot"),))
+    return Desk(shelf, machine)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 
 import pytest
@@ -23,12 +22,12 @@ def test_a_command_that_succeeds_says_nothing():
 
 def test_what_a_failing_command_printed_is_told_with_both_its_streams():
     told = run("sh", "-c", "echo out; echo err >&2; exit 3")
-    assert told.endswith("exit code 3; it printed:\nout\nerr")
+    assert told.endswith("exit code 3; it printed:\n    out\n    err")
 
 
 def test_of_a_long_output_the_end_is_told():
     told = run("sh", "-c", "seq 1 100000; exit 1")
-    assert told.endswith("\n100000")
+    assert told.endswith("\n    100000")
     assert len(told) < 4200
 
 
@@ -45,7 +44,7 @@ def test_a_command_killed_by_a_signal_is_told():
 def test_a_command_that_does_not_end_is_killed_with_its_children():
     began = time.monotonic()
     told = run("sh", "-c", "echo started; sleep 60", seconds=0.3)
-    assert "did not end within 0.3 seconds, and was killed; it printed:\nstarted" in told
+    assert "did not end within 0.3 seconds, and was killed; it printed:\n    started" in told
     assert time.monotonic() - began < 5
 
 
@@ -62,7 +61,7 @@ def test_no_shell_reads_the_words(tmp_path):
 def test_commands_get_certbots_environment_and_the_targets_paths(desk, service, tmp_path):
     out = tmp_path / "environment"
     quirky = changed(service, test=("sh", "-c", f"env > {out}"), reload=None)
-    desk.surroundings.environment["MARK"] = "as passed in"  # type: ignore[index]
+    desk.machine.environment["MARK"] = "as passed in"  # type: ignore[index]
     desk.deploy(quirky)
     found = dict(line.split("=", 1) for line in out.read_text().splitlines() if "=" in line)
     assert found["MARK"] == "as passed in"
@@ -84,14 +83,10 @@ def test_the_programs_of_daemons_are_found_also_by_cron():
 
 
 def test_ctrl_c_kills_the_command(monkeypatch, tmp_path):
-    wait = subprocess.Popen.wait
-
-    def interrupted(process, seconds=None):
-        if seconds is None:
-            return wait(process)
+    def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    monkeypatch.setattr(commands, "_read", interrupted)
     late = tmp_path / "late"
     with pytest.raises(KeyboardInterrupt):
         run("sh", "-c", f"sleep 0.5; touch {late}")

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from certbot_tcs_lyon1 import lineage as lineages
-from certbot_tcs_lyon1.install import formats
 from tests.install.conftest import NAME, make_service
 from tests.lab import process
 from tests.lab.errors import MissingProgram
@@ -99,17 +97,6 @@ def test_a_keystore_that_is_not_right_is_written_again(desk, java, change):
     assert str(java.path("pkcs12")) in desk.deploy(java)[0]
     assert java.files() != before
     assert desk.deploy(java) == []
-
-
-def test_a_keystore_without_the_key_is_not_right(desk, java):
-    lineage = lineages.read(desk.shelf.certificate())
-    output_of(
-        "openssl",
-        "openssl",
-        *("pkcs12", "-export", "-nokeys", "-in", lineage.cert_path, "-passout", "pass:x"),
-        *("-out", str(java.path("pkcs12"))),
-    )
-    assert not formats.holds("pkcs12", java.path("pkcs12").read_bytes(), lineage, b"x")
 
 
 @pytest.mark.parametrize(
