@@ -71,19 +71,19 @@ def opened(path: str, owner: int, keep_out: Iterable[str]) -> Iterator[folders.P
         try:
             place = held.enter_context(folders.opened(path, owner))
         except DiskError as error:
-            raise InstallError(error.cause, error.remedy, where=path) from None
+            raise InstallError(error.cause, error.remedy, where=foreign(path)) from None
         except OSError as error:
             raise InstallError(
                 f"its folder cannot be used: {error.strerror}",
                 f"create {os.path.dirname(path)}, or correct the path",
-                where=path,
+                where=foreign(path),
             ) from None
         for forbidden in map(os.path.realpath, keep_out):
             if os.path.commonpath([place.path, forbidden]) == forbidden:
                 raise InstallError(
                     f"it lies in {forbidden}, where certbot keeps its own files",
                     "choose a folder of the service's",
-                    where=path,
+                    where=foreign(path),
                 )
         yield place
 
