@@ -2,7 +2,7 @@
 
 `read` returns `Settings`; `ConfigError` is everything a user can have got wrong. A message
 names the file, the line, the section and the key, never the value of a key that may hold a secret.
-`inifile` is the file's text, `values` checks what the keys hold; what is here are the sections.
+`inifile` is the file's text, `keys` says what may stand in it; what is here are the sections.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any, NamedTuple, Optional
 
 from certbot_tcs_lyon1 import lyon1
-from certbot_tcs_lyon1.department import inifile, keyfiles, values
+from certbot_tcs_lyon1.department import inifile, keyfiles, keys, values
 from certbot_tcs_lyon1.department.inifile import Source
+from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS, WRITTEN
 from certbot_tcs_lyon1.department.settings import (
     DEFAULT_ALGORITHM,
     Department,
@@ -29,8 +30,6 @@ from certbot_tcs_lyon1.department.settings import (
 )
 from certbot_tcs_lyon1.department.values import FROM_PORTAL, Fault, shown
 from certbot_tcs_lyon1.errors import ConfigError
-
-_Checks = Mapping[str, values.Check]
 
 #: The smallest file that works, once the values from the portal are filled in.
 SMALLEST = """\
@@ -67,7 +66,7 @@ def read(path: str) -> Settings:
         ) from None
     source = Source(path, data)
     source.check_rights(path, found)
-    settings = _settings(source, inifile.parse(source, _EVERY_KEY))
+    settings = _settings(source, inifile.parse(source, EVERY_KEY))
     if source.faults:
         raise ConfigError("\n".join(source.faults_in_order()))
     return settings
@@ -84,8 +83,6 @@ def _missing(path: str) -> str:
 # The sections: which there are, and what they hold
 
 _PKCS12 = ("pkcs12", "pkcs12_password_file")
-_WRITTEN = ("fullchain", "cert", "chain", "privkey", "combined", "pkcs12")
-_DNS_WITH_DEFAULT = ("ttl", "check_servers", "propagation_seconds")
 
 _KINDS = {
     "tcs": "[tcs]",
@@ -93,48 +90,6 @@ _KINDS = {
     "dns": "[dns]",
     "install": "[install NAME]",
 }
-_TCS: _Checks = {
-    "server": values.https_url,
-    "email": values.email,
-    "agree_tos": values.yes_no,
-    "issuance_timeout": values.seconds(1, 3600),
-    "dry_run_server": values.https_url,
-}
-_DEPARTMENT: _Checks = {
-    **_TCS,
-    "eab_kid": values.key_id,
-    "eab_hmac_key": values.hmac_key,
-    "eab_hmac_key_file": values.path,
-    "domains": values.domains,
-}
-_DNS: _Checks = {
-    "server": values.update_servers,
-    "key_file": values.path,
-    "key_name": keyfiles.check_name,
-    "key_algorithm": keyfiles.check_algorithm,
-    "key_secret": keyfiles.check_secret,
-    "zone": values.zone,
-    "ttl": values.seconds(0, 86400),
-    "check_servers": values.endpoints,
-    "propagation_seconds": values.seconds(1, 3600),
-}
-_INSTALL: _Checks = {
-    "certificate": values.lineage,
-    **dict.fromkeys((*_WRITTEN, "pkcs12_password_file"), values.path),
-    "owner": values.account,
-    "group": values.account,
-    "mode": values.mode,
-    "test": values.command,
-    "reload": values.command,
-}
-#: What each kind of section may hold, and how its values are checked.
-KEYS: Mapping[str, _Checks] = {
-    "tcs": _TCS,
-    "department": _DEPARTMENT,
-    "dns": _DNS,
-    "install": _INSTALL,
-}
-_EVERY_KEY = tuple(dict.fromkeys(key for keys in KEYS.values() for key in keys))
 
 
 def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
@@ -142,7 +97,7 @@ def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
     sections = _sections(source, parsed)
     shared: dict[str, Any] = {}
     for section in sections["tcs"]:
-        shared = _good(source, section, _TCS)
+        shared = _good(source, section, "tcs")
     departments = [_department(source, section, shared) for section in sections["department"]]
     servers = [_dns_server(source, section) for section in sections["dns"]]
     targets = [_target(source, section) for section in sections["install"]]
@@ -213,55 +168,48 @@ def _name_fault(kind: str, name: str) -> str:
     return ""
 
 
-def _good(source: Source, section: _Section, checks: _Checks) -> dict[str, Any]:
+def _good(source: Source, section: _Section, kind: str) -> dict[str, Any]:
     """Return the good values of a section, checked and converted, with the faults noted."""
+    known = KEYS[kind]
     good = {}
     for key, text in section.body.items():
-        if key not in checks:
-            _tell_unknown_key(source, section.header, key, checks)
+        if key not in known:
+            _tell_unknown_key(source, section.header, key, known)
             continue
         line = source.lines[source.number(section.header, key) - 1]
         try:
-            good[key] = values.convert(text, checks[key], line)
+            good[key] = keys.convert(text, known[key], line)
         except Fault as fault:
             source.fault(section.header, key, str(fault))
     return good
 
 
-def _tell_unknown_key(source: Source, header: str, key: str, checks: _Checks) -> None:
+def _tell_unknown_key(source: Source, header: str, key: str, known: Collection[str]) -> None:
     """Note a key that its section does not know.
 
     It is named only if it is plainly a key: it could be the second line of a secret.
     """
     number = source.number(header, key)
-    homes = [_KINDS[kind] for kind, keys in KEYS.items() if key in keys]
-    near = [*difflib.get_close_matches(key, checks, 1), *difflib.get_close_matches(key, _EVERY_KEY)]
+    homes = [_KINDS[kind] for kind, others in KEYS.items() if key in others]
+    near = [*difflib.get_close_matches(key, known, 1), *difflib.get_close_matches(key, EVERY_KEY)]
     if homes:
         text = f"does not belong here; move it to {' or '.join(homes)}"
     elif near:
         text = f"is unknown; did you mean {near[0]}?"
     else:
-        text = f"is unknown; known are {', '.join(checks)}"
+        text = f"is unknown; known are {', '.join(known)}"
     plain = homes or (near and len(key) <= len(near[0]) + 3)
     source.fault(header, key if plain else values.NOT_SHOWN, text, number)
 
 
 def _department(source: Source, section: _Section, shared: dict[str, Any]) -> Department:
-    own = _good(source, section, _DEPARTMENT)
+    own = _good(source, section, "department")
     if "eab_kid" not in section.body:
         source.fault(section.header, "eab_kid", f"is missing; {FROM_PORTAL}")
-    both = {**shared, **own}
-    return Department(
-        name=section.name,
-        server=both.get("server", lyon1.DEFAULT_SERVER),
-        email=both.get("email"),
-        agree_tos=both.get("agree_tos", False),
-        issuance_timeout=both.get("issuance_timeout"),
-        dry_run_server=both.get("dry_run_server"),
-        eab_kid=own.get("eab_kid", ""),
-        eab_hmac_key=_eab_hmac_key(source, section, own),
-        domains=own.get("domains", ()),
-    )
+    both = {**keys.defaults("department"), **shared, **own}
+    both["eab_hmac_key"] = _eab_hmac_key(source, section, own)
+    del both["eab_hmac_key_file"]
+    return Department(name=section.name, **both)
 
 
 def _eab_hmac_key(source: Source, section: _Section, own: dict[str, Any]) -> str:
@@ -299,7 +247,7 @@ def _named_file(source: Source, header: str, key: str, path: str) -> Optional[by
 
 
 def _dns_server(source: Source, section: _Section) -> DnsServer:
-    header, own = section.header, _good(source, section, _DNS)
+    header, own = section.header, _good(source, section, "dns")
     base = ""
     try:
         base = values.dns_name(section.name) if section.name else ""
@@ -311,14 +259,16 @@ def _dns_server(source: Source, section: _Section) -> DnsServer:
     if base and zone and not (is_under(base, zone) or is_under(zone, base)):
         text = f"the zone {zone} has no name in common with [dns {base}]; correct one of them"
         source.fault(header, "zone", text)
-    given = {key: own[key] for key in _DNS_WITH_DEFAULT if key in own}
+    both = {**keys.defaults("dns"), **own}
     return DnsServer(
         base=base,
-        servers=own.get("server", ()),
+        servers=both["server"],
         key=_tsig_key(source, section, own),
         zone=zone or None,
+        ttl=both["ttl"],
+        check_servers=both["check_servers"],
+        propagation_seconds=both["propagation_seconds"],
         section=header,
-        **given,
     )
 
 
@@ -353,11 +303,11 @@ def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> TsigKey
 
 
 def _target(source: Source, section: _Section) -> Target:
-    header, own = section.header, _good(source, section, _INSTALL)
+    header, own = section.header, _good(source, section, "install")
     if "certificate" not in section.body:
         source.fault(header, "certificate", f"is missing; {values.WRITE_CERTIFICATE}")
-    if not any(key in section.body for key in _WRITTEN):
-        source.fault(header, "", f"writes nothing; add one of {', '.join(_WRITTEN)}")
+    if not any(key in section.body for key in WRITTEN):
+        source.fault(header, "", f"writes nothing; add one of {', '.join(WRITTEN)}")
     for key, other in (_PKCS12, _PKCS12[::-1]):
         if key in section.body and other not in section.body:
             source.fault(header, other, f"is missing; {key} needs it")
@@ -368,8 +318,7 @@ def _target(source: Source, section: _Section) -> Target:
     password_file = own.get("pkcs12_password_file")
     if password_file and os.path.exists(password_file):
         _named_file(source, header, "pkcs12_password_file", password_file)
-    every = {key: own.get(key) for key in _INSTALL}
-    return Target(**{**every, "name": section.name, "certificate": own.get("certificate", "")})
+    return Target(name=section.name, **{**keys.defaults("install"), **own})
 
 
 def _check_owners(source: Source, sections: list[_Section], found: list[Department]) -> None:
@@ -397,7 +346,7 @@ def _check_paths(source: Source, sections: list[_Section], found: list[Target]) 
     """Note each path that is written twice."""
     writers: dict[str, tuple[str, str]] = {}
     for section, target in zip(sections, found):
-        for key in _WRITTEN:
+        for key in WRITTEN:
             path = getattr(target, key)
             here = (section.header, key)
             if path and writers.setdefault(os.path.normpath(path), here) != here:

@@ -260,29 +260,3 @@ def command(text: str) -> tuple[str, ...]:
     if any(_SHELL.fullmatch(word) for word in words):
         raise Fault("commands run without a shell; put several into a script, and name that")
     return tuple(words)
-
-
-_LISTS = (domains, endpoints, update_servers)
-_MAY_BE_EMPTY = (domains, endpoints, zone)
-
-
-def convert(text: str, check: Check, line: str) -> Any:
-    """Return `check(text)`; `line` is the line of the file that the value begins on.
-
-    Raises `Fault`, or what `check` raises, also where a value is empty, runs over several lines or
-    lost its end to a comment.
-    """
-    if not text and check not in _MAY_BE_EMPTY:
-        raise Fault("is empty; fill it in, or remove the line")
-    _, *more = text.split("\n")
-    if more and (check not in _LISTS or any("=" in part for part in more)):
-        raise Fault(
-            "goes on over an indented line; begin every key at the margin, and write its value on"
-            " one line"
-        )
-    if check is command and re.search(r"\s;", line):
-        raise Fault(
-            "commands run without a shell, so `;` does not part them, and a comment goes on a"
-            " line of its own"
-        )
-    return check(text)

@@ -10,6 +10,7 @@ import pytest
 import certbot_tcs_lyon1
 from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.department import reader
+from certbot_tcs_lyon1.department.keys import KEYS
 from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, DnsServer, Settings
 from certbot_tcs_lyon1.errors import ConfigError
 from tests.lab import zones
@@ -82,7 +83,7 @@ def test_every_key_loads_uncommented(tmp_path, left_out):
 
 
 def test_every_key_is_in_it():
-    shown: dict[str, set[str]] = {kind: set() for kind in reader.KEYS}
+    shown: dict[str, set[str]] = {kind: set() for kind in KEYS}
     kind = ""
     for line in uncommented(TEXT).splitlines():
         if line.startswith("["):
@@ -90,7 +91,7 @@ def test_every_key_is_in_it():
         elif re.match("[a-z0-9_]+ = ", line):
             shown[kind].add(line.split(" = ")[0])
     shown["department"] |= shown["tcs"]  # each key of [tcs] may stand there as well
-    assert shown == {kind: set(keys) for kind, keys in reader.KEYS.items()}
+    assert shown == {kind: set(keys) for kind, keys in KEYS.items()}
 
 
 def test_the_defaults_that_it_shows_are_the_defaults():

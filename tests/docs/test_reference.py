@@ -11,6 +11,7 @@ import pytest
 import certbot_tcs_lyon1
 from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.department import keyfiles, reader, values
+from certbot_tcs_lyon1.department.keys import KEYS, convert
 from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, DnsServer
 from certbot_tcs_lyon1.errors import ConfigError
 from tests.integration.test_help import defined_in
@@ -83,15 +84,15 @@ def keys() -> list[Key]:
 
 
 def check_of(key: Key) -> values.Check:
-    return reader.KEYS[key.kind][key.name]
+    return KEYS[key.kind][key.name].check
 
 
 def test_it_lists_every_key_once():
-    shown: dict[str, list[str]] = {kind: [] for kind in reader.KEYS}
+    shown: dict[str, list[str]] = {kind: [] for kind in KEYS}
     for key in keys():
         shown[key.kind].append(key.name)
-    shared = list(reader.KEYS["tcs"])
-    expected = {kind: list(found) for kind, found in reader.KEYS.items()}
+    shared = list(KEYS["tcs"])
+    expected = {kind: list(found) for kind, found in KEYS.items()}
     expected["department"] = [name for name in expected["department"] if name not in shared]
     assert {kind: sorted(found) for kind, found in shown.items()} == {
         kind: sorted(found) for kind, found in expected.items()
@@ -115,7 +116,7 @@ def test_the_type_is_what_the_program_checks(key):
 @pytest.mark.parametrize("key", keys(), ids=str)
 def test_the_example_is_taken(key):
     example = PLACEHOLDERS.get(key.example, key.example)
-    values.convert(example, check_of(key), f"{key.name} = {example}")
+    convert(example, KEYS[key.kind][key.name], f"{key.name} = {example}")
 
 
 @pytest.mark.parametrize("key", keys(), ids=str)

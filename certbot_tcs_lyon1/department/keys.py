@@ -1,0 +1,109 @@
+"""Every key that the department config may hold, in one table: `KEYS`.
+
+To add one: a row in `KEYS` under its kind of section, with a check of `values` (a function from the
+text to the converted value, which raises `Fault`); a field of the same name in `settings`; the line
+in `reader` that hands it over (an `[install]` key needs none); and its lines in
+`tcs-lyon1.ini.example` and `docs/reference.rst`, which tests hold against this table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department import keyfiles, values
+from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, DnsServer
+from certbot_tcs_lyon1.department.values import Check, Fault
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key.
+
+    :ivar check: from the text to the value; raises `Fault`
+    :ivar is_list: it may run over several lines
+    :ivar may_be_empty: `key =` is a value
+    :ivar is_command: a comment behind it could be meant for a shell's `;`
+    :ivar default: the converted value where the key is missing
+    :ivar secret: never shown, in whole or in part
+    """
+
+    check: Check
+    is_list: bool = False
+    may_be_empty: bool = False
+    is_command: bool = False
+    default: Any = None
+    secret: bool = False
+
+
+#: The keys of an `[install]` section that name a file to be written.
+WRITTEN = ("fullchain", "cert", "chain", "privkey", "combined", "pkcs12")
+
+_TCS = {
+    "server": Key(values.https_url, default=lyon1.DEFAULT_SERVER),
+    "email": Key(values.email),
+    "agree_tos": Key(values.yes_no, default=False),
+    "issuance_timeout": Key(values.seconds(1, 3600)),
+    "dry_run_server": Key(values.https_url),
+}
+#: By kind of section. What `[tcs]` may hold, a `[department NAME]` may hold for itself.
+KEYS: Mapping[str, Mapping[str, Key]] = {
+    "tcs": _TCS,
+    "department": {
+        **_TCS,
+        "eab_kid": Key(values.key_id, default=""),
+        "eab_hmac_key": Key(values.hmac_key, default="", secret=True),
+        "eab_hmac_key_file": Key(values.path),
+        "domains": Key(values.domains, is_list=True, may_be_empty=True, default=()),
+    },
+    "dns": {
+        "server": Key(values.update_servers, is_list=True, default=()),
+        "key_file": Key(values.path),
+        "key_name": Key(keyfiles.check_name, default=""),
+        "key_algorithm": Key(keyfiles.check_algorithm, default=DEFAULT_ALGORITHM),
+        "key_secret": Key(keyfiles.check_secret, default="", secret=True),
+        "zone": Key(values.zone, may_be_empty=True),
+        "ttl": Key(values.seconds(0, 86400), default=DnsServer.ttl),
+        "check_servers": Key(values.endpoints, is_list=True, may_be_empty=True, default=()),
+        "propagation_seconds": Key(values.seconds(1, 3600), default=DnsServer.propagation_seconds),
+    },
+    "install": {
+        "certificate": Key(values.lineage, default=""),
+        **dict.fromkeys((*WRITTEN, "pkcs12_password_file"), Key(values.path)),
+        "owner": Key(values.account),
+        "group": Key(values.account),
+        "mode": Key(values.mode),
+        "test": Key(values.command, is_command=True),
+        "reload": Key(values.command, is_command=True),
+    },
+}
+EVERY_KEY = tuple(dict.fromkeys(key for keys in KEYS.values() for key in keys))
+
+
+def defaults(kind: str) -> dict[str, Any]:
+    """The values of a section that has no line."""
+    return {name: key.default for name, key in KEYS[kind].items()}
+
+
+def convert(text: str, key: Key, line: str) -> Any:
+    """The value of `text`; `line` is the line of the file that it begins on.
+
+    :raises Fault: the check's, or it is empty, runs over several lines or lost its end to a comment
+    """
+    if not text and not key.may_be_empty:
+        raise Fault("is empty; fill it in, or remove the line")
+    _, *more = text.split("\n")
+    if more and (not key.is_list or any("=" in part for part in more)):
+        raise Fault(
+            "goes on over an indented line; begin every key at the margin, and write its value on"
+            " one line"
+        )
+    if key.is_command and re.search(r"\s;", line):
+        raise Fault(
+            "commands run without a shell, so `;` does not part them, and a comment goes on a"
+            " line of its own"
+        )
+    return key.check(text)
