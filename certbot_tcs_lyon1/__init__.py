@@ -74,6 +74,8 @@ key_file             the TSIG key as ``tsig-keygen NAME`` prints it
 key_name             or the key itself: its name,
 key_algorithm        its algorithm (``hmac-sha256``),
 key_secret           its secret
+keytab               or, for Active Directory, the keytab of a Kerberos account,
+principal            and which one, if it holds several: NAME@REALM
 zone                 the zone, instead of finding it out
 ttl                  of the records (seconds; 60)
 check_servers        whom to poll, instead of the zone's name servers

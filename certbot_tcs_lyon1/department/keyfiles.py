@@ -1,4 +1,4 @@
-"""TSIG keys (RFC 8945), which sign the updates: written in the department config or in a key file.
+"""What signs the updates: TSIG keys (RFC 8945), in the department config or in a key file; keytabs.
 
 A key file is what BIND's ``tsig-keygen NAME`` prints, and what ``nsupdate -k`` takes::
 
@@ -7,7 +7,9 @@ A key file is what BIND's ``tsig-keygen NAME`` prints, and what ``nsupdate -k`` 
             secret "…";
     };
 
-The faults of a key file are reported together with those of the department config.
+A keytab holds the keys of Kerberos accounts, whose tickets sign the updates (RFC 3645).
+
+The faults of both files are reported together with those of the department config.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import base64
 import binascii
 import difflib
 import re
+from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple, Optional
 
-from certbot_tcs_lyon1.department.settings import ALGORITHMS, TsigKey
+from certbot_tcs_lyon1.department.settings import ALGORITHMS, Keytab, TsigKey
 from certbot_tcs_lyon1.department.values import Fault
+from certbot_tcs_lyon1.report import foreign
 
 #: Used only when written out, and then with a warning (RFC 8945, section 6).
 WEAK = frozenset({"hmac-md5", "hmac-sha1"})
@@ -195,3 +199,108 @@ def _at(line: int, check: Callable[[str], str], text: str) -> str:
     except KeyFault as fault:
         fault.line = line
         raise
+
+
+# Keytabs: version 0x0502 of MIT's format, big-endian, which Samba and ktpass write as well
+
+_EXPORT_AGAIN = (
+    "export it again (MIT: ktadd -k FILE NAME; Samba: samba-tool domain exportkeytab FILE "
+    "--principal=NAME; Windows: ktpass), and copy it as binary"
+)
+#: Encryption types that AD and MIT refuse today: DES, triple DES, RC4 (RFC 8429).
+_REFUSED_TYPES = frozenset({1, 2, 3, 5, 7, 16, 23, 24})
+_PRINCIPAL = re.compile(r"[^\s@\\/]+(/[^\s@\\/]+)*@[^\s@\\/]+")
+
+
+def check_principal(text: str) -> str:
+    """Return the principal; raise `KeyFault` unless it is NAME@REALM."""
+    if not _PRINCIPAL.fullmatch(text) or not text.isprintable():
+        raise KeyFault("write the account with its realm, as in svc-acme@AD.UNIV-LYON1.FR")
+    return text
+
+
+def parse_keytab(data: bytes, principal: Optional[str] = None) -> Keytab:
+    """Return the account that signs, and the keytab; raise `KeyFault` for whatever is wrong.
+
+    :param data: what the file holds
+    :param principal: what the department config says; needed where the file holds several
+    """
+    types: dict[str, set[int]] = {}
+    for name, encryption in _keytab_entries(data):
+        types.setdefault(name, set()).add(encryption)
+    if not types:
+        raise KeyFault(f"the keytab holds no key; {_EXPORT_AGAIN}")
+    if principal is None and len(types) > 1:
+        raise KeyFault(f"holds keys of {_listed(types)}; choose one with principal = NAME@REALM")
+    name = next(iter(types)) if principal is None else principal
+    if name not in types:
+        raise KeyFault(
+            f"holds no key of {name}, but of {_listed(types)} (upper and lower case count); correct"
+            f" principal, or {_EXPORT_AGAIN}"
+        )
+    machine = next((other for other in types if "$@" in other), None)
+    if machine and "/" in name:
+        raise KeyFault(
+            f"{foreign(name)} is a service of a machine in Active Directory, which gives tickets to"
+            f" accounts alone; write principal = {foreign(machine)}"
+        )
+    if types[name] <= _REFUSED_TYPES:
+        raise KeyFault(
+            f"holds for {foreign(name)} only keys that Kerberos no longer takes (DES, RC4); have it"
+            " exported with AES keys (Windows: ktpass /crypto AES256-SHA1, and AES allowed for the"
+            " account)"
+        )
+    return Keytab(name, data)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first accounts before the services (with a slash), as they may be shown."""
+    first = sorted(names, key=lambda name: ("/" in name, name))
+    more = ", and so on" if len(first) > 5 else ""
+    return ", ".join(foreign(name, 80) for name in first[:5]) + more
+
+
+def _keytab_entries(data: bytes) -> Iterator[tuple[str, int]]:
+    """The principal and the encryption type of each key."""
+    if not data:
+        raise KeyFault(f"the keytab is empty; {_EXPORT_AGAIN}")
+    if data[:2] != b"\5\2":
+        raise KeyFault(f"is no keytab (of version 0502); {_EXPORT_AGAIN}")
+    at = 2
+    while at + 4 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big", signed=True)
+        at += 4
+        if size > 0:
+            try:
+                yield _keytab_entry(memoryview(data)[at : at + size], size)
+            except ValueError:
+                raise KeyFault(f"the keytab is damaged or cut short; {_EXPORT_AGAIN}") from None
+        elif size == 0:  # MIT's library takes it for the end
+            return
+        at += abs(size)  # a negative size is a hole that a deleted entry left
+
+
+def _keytab_entry(entry: memoryview, size: int) -> tuple[str, int]:
+    """Read one entry; raise `ValueError` if it is not whole, or no principal can be read."""
+    at = 0
+
+    def take(count: int) -> bytes:
+        nonlocal at
+        if at + count > size or len(entry) != size:
+            raise ValueError
+        at += count
+        return bytes(entry[at - count : at])
+
+    def number() -> int:
+        return int.from_bytes(take(2), "big")
+
+    count = number()
+    realm, *parts = [take(number()).decode() for _ in range(count + 1)]
+    name = f"{'/'.join(parts)}@{realm}"
+    if not _PRINCIPAL.fullmatch(name):
+        raise ValueError
+    take(9)  # the name's type, the time, the key's version
+    encryption = number()
+    if not take(number()):
+        raise ValueError
+    return name, encryption

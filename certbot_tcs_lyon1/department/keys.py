@@ -65,6 +65,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "key_name": Key(keyfiles.check_name, default=""),
         "key_algorithm": Key(keyfiles.check_algorithm, default=DEFAULT_ALGORITHM),
         "key_secret": Key(keyfiles.check_secret, default="", secret=True),
+        "keytab": Key(values.path),
+        "principal": Key(keyfiles.check_principal),
         "zone": Key(values.zone, may_be_empty=True),
         "ttl": Key(values.seconds(0, 86400), default=DnsServer.ttl),
         "check_servers": Key(values.endpoints, is_list=True, may_be_empty=True, default=()),

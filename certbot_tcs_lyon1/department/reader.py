@@ -23,7 +23,9 @@ from certbot_tcs_lyon1.department.settings import (
     DEFAULT_ALGORITHM,
     Department,
     DnsServer,
+    Keytab,
     Settings,
+    SigningKey,
     Target,
     TsigKey,
     is_under,
@@ -263,13 +265,34 @@ def _dns_server(source: Source, section: _Section) -> DnsServer:
     return DnsServer(
         base=base,
         servers=both["server"],
-        key=_tsig_key(source, section, own),
+        key=_signing_key(source, section, own),
         zone=zone or None,
         ttl=both["ttl"],
         check_servers=both["check_servers"],
         propagation_seconds=both["propagation_seconds"],
         section=header,
     )
+
+
+def _signing_key(source: Source, section: _Section, own: dict[str, Any]) -> SigningKey:
+    """Return what signs the updates; an empty key where a fault was noted."""
+    header, body = section.header, section.body
+    tsig = [key for key in body if key.startswith("key_")]
+    if "keytab" not in body and "principal" not in body:
+        return _tsig_key(source, section, own)
+    if "keytab" not in body:
+        text = "belongs to a keytab, which is missing; write keytab, or take principal out"
+        source.fault(header, "principal", text)
+    elif tsig:
+        source.fault(header, "keytab", f"{tsig[0]} is there as well; keep one of them")
+    path, principal = own.get("keytab"), own.get("principal")
+    data = _named_file(source, header, "keytab", path) if path else None
+    if data is not None and ("principal" in own or "principal" not in body):
+        try:
+            return keyfiles.parse_keytab(data, principal)
+        except keyfiles.KeyFault as fault:
+            source.fault(header, "keytab", f"{path}: {fault}")
+    return Keytab("", b"")
 
 
 def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> TsigKey:

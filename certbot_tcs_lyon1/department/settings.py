@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Optional, Union
 
 #: Every HMAC algorithm of dnspython, lower case, and the name of its constant in `dns.tsig`.
 ALGORITHMS = {
@@ -56,6 +56,18 @@ class TsigKey:
 
 
 @dataclass(frozen=True)
+class Keytab:
+    """A Kerberos account, NAME@REALM, and the bytes of the keytab that holds its keys."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+
+#: What signs the updates: a TSIG key, or an account's Kerberos tickets (GSS-TSIG, RFC 3645).
+SigningKey = Union[TsigKey, Keytab]
+
+
+@dataclass(frozen=True)
 class Department:
     """One `[department NAME]`, completed from `[tcs]`.
 
@@ -84,7 +96,7 @@ class DnsServer:
 
     base: str
     servers: tuple[Endpoint, ...]
-    key: TsigKey
+    key: SigningKey
     zone: Optional[str]
     ttl: int = 60
     check_servers: tuple[Endpoint, ...] = ()

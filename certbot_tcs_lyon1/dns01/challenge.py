@@ -109,7 +109,8 @@ def _publish(batch: Batch, journal_path: str) -> Batch:
     except Refused as error:
         if error.of_a_name and len(batch.names) > 1:
             error = _find_culprits(batch, error)
-        _strike(journal_path, entry)
+        if not error.claimed:
+            _strike(journal_path, entry)
         raise error from None
     taken = replace(batch, zone=zone)
     if zone != batch.zone:  # so that the withdrawal goes to the server that took it
@@ -146,7 +147,8 @@ def _find_culprits(batch: Batch, refusal: Refused) -> Refused:
     lines = [f"  {', '.join(names)}: {message}" for message, names in blamed.items()]
     return Refused(
         f"{len(taken)} of {len(batch.records)} records of the zone {text(batch.zone.name)} can be "
-        "published, and nothing was. Refused:\n" + "\n".join(lines)
+        "published, and nothing was. Refused:\n" + "\n".join(lines),
+        claimed=refusal.claimed,
     )
 
 

@@ -17,7 +17,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.tsig
 
-from certbot_tcs_lyon1.department.settings import DnsServer
+from certbot_tcs_lyon1.department.settings import DnsServer, Keytab
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,13 @@ class Asked:
     names: Sequence[dns.name.Name]
 
     def __str__(self) -> str:
-        return (
-            f"{self.server}, UPDATE of the zone {text(self.zone)} "
-            f"with the TSIG key {self.config.key.name}"
-        )
+        return f"{self.server}, UPDATE of the zone {text(self.zone)} with the {self.key}"
+
+    @property
+    def key(self) -> str:
+        """What signs it, in words."""
+        key = self.config.key
+        return f"{'Kerberos account' if isinstance(key, Keytab) else 'TSIG key'} {key.name}"
 
 
 def text(name: dns.name.Name) -> str:
@@ -84,6 +87,12 @@ def of_tsig_error(error: dns.tsig.PeerError, heard: bytes, asked: Asked) -> tupl
     :param heard: the reply as it came
     """
     key = asked.config.key
+    if isinstance(key, Keytab):
+        return (
+            f"{asked}: the server rejects the signature ({type(error).__name__}), also with a new "
+            "Kerberos context. Ask the DNS administrator what the server's log says.",
+            False,
+        )
     if isinstance(error, dns.tsig.PeerBadKey):
         return (
             f"{asked}: BADKEY. The server does not know a key of this name with the algorithm "
@@ -176,8 +185,40 @@ def _unsigned(code: str, asked: Asked) -> tuple[str, bool]:
     )
 
 
+def of_claim(code: str, asked: Asked) -> tuple[str, bool]:
+    """The meaning of a reply that echoes our signature, as Samba and Windows do, and whether one
+    name may be to blame. It is the server's answer, or that of anybody on the path."""
+    says = f"{asked}: the server says, unsigned, {code}"
+    if code == "YXRRSET":
+        return f"{says}. A CNAME stands at {_one_of(asked)}. Run certbot again.", True
+    if code in ("NOTIMP", "NOTZONE"):
+        section = asked.config.section
+        return f"{says}. {text(asked.zone)} is not its zone. Check `zone` in [{section}].", False
+    if code in ("REFUSED", "SERVFAIL"):
+        more = "; Samba 4.17 means REFUSED by that" if code == "SERVFAIL" else ""
+        return f"{says}{more}. {_rights(asked)}", True
+    return f"{says}. Ask the DNS administrator what the server's log says.", False
+
+
+def _account_rights(asked: Asked) -> str:
+    """What to ask for, if it is the rights of a Kerberos account."""
+    names, more = _first_names(asked)
+    account = asked.config.key.name
+    grants = " ".join(f"grant {account} name {name}. TXT;" for name in names)
+    zone = text(asked.zone)
+    node = names[0][: -len(zone) - 1] or "@"
+    return (
+        f"If it is the account's rights, ask for (BIND) update-policy {{ {grants} }}{more}; or "
+        "(Active Directory, Samba) the TXT record made beforehand, and the right to write it: "
+        f"dsacls or samba-tool dsacl with (A;;RPWP;;;SID of the account) on DC={node},DC={zone},"
+        "CN=MicrosoftDNS,DC=DomainDnsZones,…"
+    )
+
+
 def _rights(asked: Asked) -> str:
     """What to ask the DNS administrator for, if it is the key's rights."""
+    if isinstance(asked.config.key, Keytab):
+        return _account_rights(asked)
     key = asked.config.key.name
     names, more = _first_names(asked)
     grants = " ".join(f"grant {key} name {name}. TXT;" for name in names)

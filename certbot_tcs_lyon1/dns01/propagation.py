@@ -20,7 +20,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-from certbot_tcs_lyon1.department.settings import TsigKey
+from certbot_tcs_lyon1.department.settings import SigningKey
 from certbot_tcs_lyon1.dns01 import update
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.update import Address, NoAnswer, Txt
@@ -52,7 +52,7 @@ class Report:
     answer: str
 
 
-def poll(address: Address, records: Sequence[Txt], key: Optional[TsigKey] = None) -> Report:
+def poll(address: Address, records: Sequence[Txt], key: Optional[SigningKey] = None) -> Report:
     """Ask one address once for each of the names, and tell the first that it hasn't completely.
 
     :param key: sign the queries, for a view that is chosen by key

@@ -1,12 +1,69 @@
-"""TSIG keys as dnspython wants them (RFC 8945)."""
+"""What signs a message, for dnspython: TSIG keys (RFC 8945), Kerberos contexts (RFC 3645)."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Optional
+
+import dns.message
+import dns.name
 import dns.tsig
 import dns.version
 
-from certbot_tcs_lyon1.department.settings import ALGORITHMS, DEFAULT_ALGORITHM, TsigKey
+from certbot_tcs_lyon1.department.settings import (
+    ALGORITHMS,
+    DEFAULT_ALGORITHM,
+    Keytab,
+    SigningKey,
+    TsigKey,
+)
 from certbot_tcs_lyon1.errors import DnsError
+
+if TYPE_CHECKING:
+    from certbot_tcs_lyon1.dns01 import gss
+
+#: The security contexts of this process: one for each address of an update server.
+_contexts: Optional[gss.Contexts] = None
+
+
+def sign(
+    message: dns.message.Message, key: SigningKey, server: tuple[str, int, str], name: dns.name.Name
+) -> None:
+    """Have the message signed when it is sent to `server` (address, port, configured name).
+
+    :param name: any name in the zone
+    :raises DnsError: it can't be
+    :raises OSError: the server does not answer when a Kerberos context is negotiated, or
+    :raises EOFError: it closes the connection
+    """
+    secret = _of_keytab(key, server, name) if isinstance(key, Keytab) else to_dnspython(key)
+    # dnspython 2.0 wants the key's name even though the key has it.
+    message.use_tsig(secret, keyname=secret.name, algorithm=secret.algorithm)
+
+
+def _of_keytab(key: Keytab, server: tuple[str, int, str], name: dns.name.Name) -> dns.tsig.Key:
+    global _contexts  # noqa: PLW0603
+    from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415 - only where a keytab is configured
+
+    _contexts = _contexts or gss.Contexts()
+    return _contexts.key(key, gss.Server(*server), name)
+
+
+def forget(key: SigningKey, server: tuple[str, int, str]) -> bool:
+    """Drop what the server no longer knows of `key`; whether signing anew may help."""
+    from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415
+
+    if _contexts is None or not isinstance(key, Keytab):
+        return False
+    _contexts.forget(key, gss.Server(*server))
+    return True
+
+
+def is_echo(request: dns.message.Message, reply: bytes) -> bool:
+    """Whether a reply holds the request's own signature, and is thus signed by nobody.
+
+    So Samba answers every refused UPDATE, and Windows is said to answer a TXT that it took.
+    """
+    return request.mac is not None and request.mac != b"" and request.mac in reply
 
 
 def to_dnspython(key: TsigKey) -> dns.tsig.Key:

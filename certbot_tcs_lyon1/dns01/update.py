@@ -25,7 +25,7 @@ import dns.tsig
 import dns.update
 
 from certbot_tcs_lyon1 import errors
-from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, TsigKey
+from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKey
 from certbot_tcs_lyon1.dns01 import meaning, signing
 from certbot_tcs_lyon1.dns01.meaning import text
 
@@ -72,11 +72,13 @@ class Refused(DnsError):
     be signed.
 
     `of_a_name`: one name of the UPDATE may be to blame, and the others would have been taken.
+    `claimed`: nobody signed that no, so the UPDATE may have been applied.
     """
 
-    def __init__(self, message: str, of_a_name: bool = False) -> None:
+    def __init__(self, message: str, of_a_name: bool = False, claimed: bool = False) -> None:
         super().__init__(message)
         self.of_a_name = of_a_name
+        self.claimed = claimed
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class Address:
         """Address and port, without the name: what makes two of them the same server."""
         return self.ip, self.port
 
+    @property
+    def as_configured(self) -> tuple[str, int, str]:
+        """Address, port, and the name by which Kerberos may know it."""
+        return self.ip, self.port, self.label
+
 
 @dataclass(frozen=True)
 class Zone:
@@ -108,7 +115,7 @@ class Zone:
 
     name: dns.name.Name
     server: Address
-    view_key: Optional[TsigKey] = None
+    view_key: Optional[SigningKey] = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ def update_addresses(config: DnsServer, problems: list[str]) -> list[Address]:
 
 
 def ask(
-    server: Address, name: dns.name.Name, rdtype: str, key: Optional[TsigKey] = None
+    server: Address, name: dns.name.Name, rdtype: str, key: Optional[SigningKey] = None
 ) -> dns.message.Message:
     """One query (RD=0) to one address: by UDP, and by TCP if that was truncated or timed out.
 
@@ -183,9 +190,9 @@ def ask(
     """
     query = dns.message.make_query(name, rdtype, use_edns=0, payload=_PAYLOAD)
     query.flags &= ~dns.flags.RD
-    if key is not None:
-        _sign(query, key)
     try:
+        if key is not None:
+            _sign(query, key, server, name)
         try:
             return dns.query.udp(
                 query,
@@ -200,6 +207,8 @@ def ask(
     except (dns.exception.DNSException, OSError, EOFError) as error:
         if meaning.is_silence(error):
             _silent.add(server.socket_address)
+        if isinstance(error, dns.tsig.PeerBadKey) and key is not None:
+            signing.forget(key, server.as_configured)
         raise NoAnswer(f"{server}: {meaning.reason(error)}") from None
 
 
@@ -302,7 +311,7 @@ def locate_at(server: Address, config: DnsServer, name: dns.name.Name) -> Union[
 
 
 def _ask_signed(
-    server: Address, name: dns.name.Name, key: TsigKey
+    server: Address, name: dns.name.Name, key: SigningKey
 ) -> Optional[dns.message.Message]:
     try:
         return ask(server, name, "SOA", key)
@@ -311,7 +320,7 @@ def _ask_signed(
 
 
 def _read_location(
-    reply: dns.message.Message, server: Address, name: dns.name.Name, key: Optional[TsigKey]
+    reply: dns.message.Message, server: Address, name: dns.name.Name, key: Optional[SigningKey]
 ) -> Union[Zone, Alias, None]:
     if not is_authoritative(reply):
         return None
@@ -397,7 +406,7 @@ def add_records(zone: Zone, config: DnsServer, records: Sequence[Txt]) -> Zone:
     :raises NoAnswer: no reply came; the UPDATE may have been applied or not
     :raises Refused: the server said no; nothing was applied
     """
-    message = _new_update(zone, config)
+    message = dns.update.UpdateMessage(zone.name)
     for name in dict.fromkeys(record.name for record in records):
         message.absent(name, "CNAME")  # else BIND and Knot drop the TXT without a word (§3.4.2.2)
     for record in records:
@@ -410,36 +419,38 @@ def delete_records(zone: Zone, config: DnsServer, records: Sequence[Txt]) -> Zon
 
     A record that isn't there is no error.
     """
-    message = _new_update(zone, config)
+    message = dns.update.UpdateMessage(zone.name)
     for record in records:
         message.delete(record.name, "TXT", f'"{record.value}"')
-    return _send_to_first(message, zone, config, records)
+    return _send_to_first(message, zone, config, records, claims_count=False)
 
 
-def _new_update(zone: Zone, config: DnsServer) -> dns.update.UpdateMessage:
-    message = dns.update.UpdateMessage(zone.name)
-    _sign(message, config.key)
-    return message
-
-
-def _sign(message: dns.message.Message, key: TsigKey) -> None:
+def _sign(
+    message: dns.message.Message, key: SigningKey, server: Address, name: dns.name.Name
+) -> None:
     try:
-        secret = signing.to_dnspython(key)
+        signing.sign(message, key, server.as_configured, name)
     except errors.DnsError as error:
         raise Refused(str(error)) from None
-    # dnspython 2.0 wants the key's name even though the key has it.
-    message.use_tsig(secret, keyname=secret.name, algorithm=secret.algorithm)
 
 
 def _send_to_first(
-    message: dns.update.UpdateMessage, zone: Zone, config: DnsServer, records: Sequence[Txt]
+    message: dns.update.UpdateMessage,
+    zone: Zone,
+    config: DnsServer,
+    records: Sequence[Txt],
+    claims_count: bool = True,
 ) -> Zone:
-    """Send to the zone's server, and to the section's others while there is no answer."""
+    """Send to the zone's server, and to the section's others while there is no answer.
+
+    :param claims_count: an unsigned NOERROR is no refusal, because the records are read back
+    """
     problems: list[str] = []
     for server in _with_failover(zone, config):
         asked = meaning.Asked(str(server), zone.name, config, [record.name for record in records])
         try:
-            _send(message, server, asked)
+            if not _send(message, server, asked) and not claims_count:
+                raise Refused(meaning.of_claim("NOERROR", asked)[0], claimed=True)
             return Zone(zone.name, server, zone.view_key)
         except NoAnswer as error:
             problems.append(str(error))
@@ -456,36 +467,72 @@ def _with_failover(zone: Zone, config: DnsServer) -> Iterator[Address]:
             yield server
 
 
-def _send(message: dns.update.UpdateMessage, server: Address, asked: meaning.Asked) -> None:
-    """Send an UPDATE over TCP; only a signed NOERROR is a yes.
+def _send(message: dns.update.UpdateMessage, server: Address, asked: meaning.Asked) -> bool:
+    """Send an UPDATE over TCP, once more where the server has lost the Kerberos context.
 
+    :returns: whether the NOERROR is signed; else it is a claim
     :raises NoAnswer: none came, or one after which the next server is tried
     :raises Refused: any other answer, but for
-    :raises DnsError: a NOERROR that is not signed
+    :raises DnsError: a NOERROR that is not signed, and no echo
     """
+    key = asked.config.key
+    try:
+        return _send_once(message, server, asked)
+    except _BadKey as error:
+        if not signing.forget(key, server.as_configured):
+            raise Refused(error.args[0], True) from None
+    try:
+        return _send_once(message, server, asked)
+    except _BadKey as error:
+        raise Refused(error.args[0], True) from None
+
+
+class _BadKey(Exception):
+    """The server does not know the key, or no longer."""
+
+
+def _send_once(message: dns.update.UpdateMessage, server: Address, asked: meaning.Asked) -> bool:
     tape = _Tape(_family(server), socket.SOCK_STREAM)
     with tape:
         try:
+            _sign(message, asked.config.key, server, asked.zone)
             tape.settimeout(TCP_SECONDS)
             tape.connect(server.socket_address)
             tape.setblocking(False)
             reply = dns.query.tcp(message, server.ip, UPDATE_SECONDS, server.port, sock=tape)
+        except dns.tsig.PeerBadKey as error:
+            raise _BadKey(meaning.of_tsig_error(error, tape.reply(), asked)[0]) from None
         except dns.tsig.PeerError as error:
             raise Refused(*meaning.of_tsig_error(error, tape.reply(), asked)) from None
         except (dns.exception.DNSException, OSError, EOFError) as error:
-            unsigned = _read_unsigned(message, tape.reply())
+            heard = tape.reply()
+            if signing.is_echo(message, heard):
+                return _take_claim(heard, asked)
+            unsigned = _read_unsigned(message, heard)
             if unsigned is None:
                 if meaning.is_silence(error):
                     _silent.add(server.socket_address)
                 raise NoAnswer(f"{asked}: {meaning.reason(error)}.") from None
             reply = unsigned
     if reply.had_tsig and reply.rcode() == dns.rcode.NOERROR:
-        return
+        return True
     if reply.rcode() in _TRY_NEXT:
         raise NoAnswer(f"{asked}: answers {dns.rcode.to_text(reply.rcode())}.")
     if reply.rcode() == dns.rcode.NOERROR:  # it may have been applied, so it is to be withdrawn
         raise DnsError(meaning.of_update_reply(reply, asked)[0])
     raise Refused(*meaning.of_update_reply(reply, asked))
+
+
+def _take_claim(heard: bytes, asked: meaning.Asked) -> bool:
+    """False for a NOERROR that the server did not sign but echoed our signature with.
+
+    :raises Refused: for an error; no other server is tried, for Samba 4.17 says SERVFAIL so where
+        it means REFUSED
+    """
+    code = dns.rcode.to_text(dns.rcode.Rcode(heard[3] & 15))
+    if code == "NOERROR":
+        return False
+    raise Refused(*meaning.of_claim(code, asked), claimed=True)
 
 
 def _read_unsigned(message: dns.update.UpdateMessage, wire: bytes) -> Optional[dns.message.Message]:

@@ -13,14 +13,19 @@ from certbot_tcs_lyon1.department import reader
 from certbot_tcs_lyon1.department.keys import KEYS
 from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, DnsServer, Settings
 from certbot_tcs_lyon1.errors import ConfigError
+from tests.department import keytabs
 from tests.lab import zones
 from tests.lab.pebble import new_hmac_key
 
 TEXT = (Path(certbot_tcs_lyon1.__file__).parent / "tcs-lyon1.ini.example").read_text("utf-8")
 
 #: Of the keys of a pair, a section has one: those that the example shows first, or the others.
-FIRST = ("eab_hmac_key", "key_file")
-OTHERS = ("eab_hmac_key_file", "key_name", "key_algorithm", "key_secret")
+INLINE, KERBEROS = ("key_name", "key_algorithm", "key_secret"), ("keytab", "principal")
+CHOICES = [
+    ("eab_hmac_key", "key_file", *KERBEROS),
+    ("eab_hmac_key_file", *INLINE, *KERBEROS),
+    ("eab_hmac_key_file", "key_file", *INLINE),
+]
 
 
 def uncommented(text: str) -> str:
@@ -38,6 +43,10 @@ def without(text: str, keys: tuple[str, ...]) -> str:
 def read(folder: Path, text: str) -> Settings:
     """The example with values in the place of its placeholders."""
     zones.write_key_file(folder / "any.key", zones.new_key("tcs-lyon1"))
+    keytab = folder / "any.keytab"
+    keytab.touch(mode=0o600)
+    keytab.write_bytes(keytabs.keytab(("svc-acme@AD.UNIV-LYON1.FR", keytabs.AES256)))
+    text = re.sub(r"^keytab = .*$", f"keytab = {keytab}", text, flags=re.MULTILINE)
     secret = folder / "hmac"
     secret.touch(mode=0o600)
     secret.write_text(new_hmac_key())
@@ -74,7 +83,7 @@ def test_its_placeholders_are_told_until_they_are_replaced(tmp_path):
     assert all("placeholder" in line for line in lines)
 
 
-@pytest.mark.parametrize("left_out", [FIRST, OTHERS])
+@pytest.mark.parametrize("left_out", CHOICES)
 def test_every_key_loads_uncommented(tmp_path, left_out):
     settings = read(tmp_path, without(uncommented(TEXT), left_out))
     assert [found.name for found in settings.departments] == ["labo", "chimie"]

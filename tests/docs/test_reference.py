@@ -45,6 +45,7 @@ TYPES = {
     keyfiles.check_name: "nom de clé",
     keyfiles.check_algorithm: "algorithme HMAC",
     keyfiles.check_secret: "base64 avec ses =",
+    keyfiles.check_principal: "compte@DOMAINE",
 }
 PLACEHOLDERS = {
     "KEY_ID": "kid",

@@ -1,0 +1,295 @@
+"""GSS-TSIG (RFC 3645): updates signed by the Kerberos tickets of an account, not by a shared key.
+
+`Contexts.key` gives what dnspython takes for a key. Behind it are a ticket from the keytab, kept in
+the memory of this process (nothing in /tmp, nothing in the environment), and one security context
+for each address of an update server, negotiated by TKEY (RFC 2930).
+
+What isn't signed here is a claim. Samba's errors, and Windows' NOERROR to a new TXT (external-dns
+#6573), come back with the request's own TSIG record: anybody on the path can make such a reply.
+Whoever does gains at most a failed order: a NOERROR counts only once the record is read back, which
+the CA's own look at the zone proves or disproves; an error fails the order, and is told as "says,
+unsigned"; no claim strikes the journal, none is a reason to write elsewhere (no failover).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Optional, cast
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+import dns.tsig
+import dns.version
+
+from certbot_tcs_lyon1.department.settings import Keytab
+from certbot_tcs_lyon1.dns01 import kerberos, libgssapi
+from certbot_tcs_lyon1.errors import DnsError
+
+#: Seconds for a connection, and for a whole exchange.
+_CONNECT_SECONDS, _SECONDS = 2.0, 15.0
+
+#: A context with less than this left (seconds) is made anew.
+_SPARE_SECONDS = 60
+
+#: TKEY's mode of GSS-API (RFC 2930 §2.5), and seconds that the key is asked for.
+_GSS_MODE, _LIFETIME = 3, 3600
+
+#: Rounds of a negotiation; Kerberos takes one.
+_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Server:
+    """One address of an update server, and the name or address that the department config gives."""
+
+    ip: str
+    port: int
+    label: str
+
+
+class _Signer:
+    """A security context as dnspython uses it in place of a secret; its repr shows nothing."""
+
+    def __init__(self, context: libgssapi.Context) -> None:
+        self.context = context
+        self._lock = threading.Lock()
+
+    def get_signature(self, data: bytes) -> bytes:
+        """Sign."""
+        with self._lock:
+            return self.context.sign(data)
+
+    def verify_signature(self, data: bytes, mac: bytes) -> None:
+        """Raise unless the server signed; dnspython makes a BadSignature of whatever it is."""
+        with self._lock:
+            try:
+                self.context.verify(data, mac)
+            except libgssapi.BadMic:
+                # Samba 4.17 leaves out the two bytes of the request MAC's length (4.22 is right).
+                self.context.verify(data[2:], mac)
+
+
+@dataclass(frozen=True)
+class _Established:
+    key: dns.tsig.Key
+    until: float
+
+
+class Contexts:
+    """The tickets and the security contexts of one process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._library: Optional[libgssapi.Library] = None
+        self._established: dict[tuple[str, int, str], _Established] = {}
+
+    def key(self, keytab: Keytab, server: Server, name: dns.name.Name) -> dns.tsig.Key:
+        """The key for one address of an update server, negotiated if there is none.
+
+        :param name: any name in the zone: its SOA names the server where Kerberos does not know it
+            as the department config calls it
+        :raises DnsError: there can be none; the cause and the remedy are in it
+        :raises OSError: the server does not answer, or
+        :raises EOFError: it closes the connection
+        """
+        place = (server.ip, server.port, keytab.name)
+        with self._lock:
+            found = self._established.get(place)
+            if found is None or time.monotonic() > found.until - _SPARE_SECONDS:
+                found = self._negotiate(keytab, server, name)
+                self._established[place] = found
+            return found.key
+
+    def forget(self, keytab: Keytab, server: Server) -> None:
+        """Drop a context that the server no longer knows, say since it was restarted."""
+        with self._lock:
+            self._established.pop((server.ip, server.port, keytab.name), None)
+
+    def _negotiate(self, keytab: Keytab, server: Server, name: dns.name.Name) -> _Established:
+        where = f"{server.label}, Kerberos account {keytab.name}"
+        credentials = self._ticket(keytab, where)
+        failure: Optional[DnsError] = None
+        for host in _hosts(server, name):
+            try:
+                context = libgssapi.Context(credentials, host)
+                key = _negotiate(server, context, where, host)
+                return _Established(key, time.monotonic() + context.lifetime)
+            except libgssapi.GssError as error:
+                failure = failure or kerberos.of_negotiation(error, host, where)
+                if not kerberos.is_unknown_service(error):
+                    break
+        raise failure or kerberos.of_no_name(where)
+
+    def _ticket(self, keytab: Keytab, where: str) -> libgssapi.Credentials:
+        try:
+            self._library = self._library or _load()
+            with _in_memory(keytab.data) as path:
+                cache = f"tcs-lyon1-{secrets.token_hex(8)}"
+                return libgssapi.Credentials(self._library, keytab.name, path, cache)
+        except libgssapi.GssError as error:
+            raise kerberos.of_ticket(error, keytab, where) from None
+
+
+def _load() -> libgssapi.Library:
+    if not hasattr(dns.tsig, "GSS_TSIG") or not hasattr(dns.rdatatype, "TKEY"):
+        raise DnsError(
+            f"the installed dnspython {dns.version.version} cannot sign by Kerberos",
+            "install dnspython 2.1 or later (Debian 12 has it), or use a TSIG key",
+            where="keytab",
+        )
+    try:
+        return libgssapi.Library()
+    except (OSError, AttributeError):
+        raise DnsError(
+            f"the Kerberos library {libgssapi.LIBRARY} cannot be loaded",
+            "install it (Debian: libgssapi-krb5-2; RHEL: krb5-libs), or use a TSIG key",
+            where="keytab",
+        ) from None
+
+
+@contextlib.contextmanager
+def _in_memory(data: bytes) -> Iterator[str]:
+    """A path at which the library finds the keytab as it was read and checked, and no later one."""
+    descriptor = os.memfd_create("keytab")
+    try:
+        os.write(descriptor, data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+# TKEY
+
+
+def _hosts(server: Server, name: dns.name.Name) -> Iterator[str]:
+    """The names under which Kerberos may know the server: its own, then the zone's primary (SOA
+    MNAME), as nsupdate does. A forged MNAME leads to another service's ticket, which this server
+    can't use."""
+    if server.label != server.ip:
+        yield server.label
+    query = dns.message.make_query(name, "SOA")
+    query.flags &= ~dns.flags.RD
+    reply = dns.message.from_wire(_exchange(server, query.to_wire()))
+    for rrset in [*reply.answer, *reply.authority]:
+        if rrset.rdtype == dns.rdatatype.SOA:
+            primary = rrset[0].mname.to_text(omit_final_dot=True)
+            if primary.lower() != server.label.lower():
+                yield primary
+            return
+
+
+def _negotiate(server: Server, context: libgssapi.Context, where: str, host: str) -> dns.tsig.Key:
+    """Bring the context to its end with the server (RFC 3645 §3.1).
+
+    :raises GssError: no ticket for the service, or its token isn't good
+    """
+    # Shares no suffix with a zone: dnspython would compress the name of the TSIG record, which
+    # Samba 4.17 answers with BADSIG.
+    name = dns.name.from_text(f"{secrets.token_hex(8)}.tcs-lyon1-sig.")
+    key = dns.tsig.Key(name, cast(Any, _Signer(context)), dns.tsig.GSS_TSIG)
+    token = context.step()
+    for _ in range(_ROUNDS):
+        query = _tkey_query(name, token)
+        ring = _Ring(key, context)
+        wire = _exchange(server, query.to_wire())
+        try:
+            reply = dns.message.from_wire(wire, keyring=ring, request_mac=b"")
+        except dns.exception.DNSException as error:
+            if ring.failed is not None:
+                raise ring.failed from None
+            raise kerberos.of_tkey_reply(error, where, host) from None
+        record = _tkey_of(reply, name)
+        if reply.id != query.id or record is None or record.error or reply.rcode():
+            code = reply.rcode() if record is None or not record.error else record.error
+            raise kerberos.of_tkey_code(dns.rcode.to_text(code, True), where, host)
+        ring.step(reply)  # where the reply was not signed
+        if context.complete:
+            return key
+        token = ring.token
+    raise kerberos.of_tkey_code("no end", where, host)
+
+
+class _Ring:
+    """What dnspython asks for the key of a TKEY reply, which is signed with the very context that
+    the reply's token completes: so the context is stepped before the signature is looked at."""
+
+    def __init__(self, key: dns.tsig.Key, context: libgssapi.Context) -> None:
+        self._key, self._context = key, context
+        self.token = b""
+        self.failed: Optional[libgssapi.GssError] = None
+        self._stepped = False
+
+    def step(self, reply: dns.message.Message) -> None:
+        """Step once with the token in the reply."""
+        record = _tkey_of(reply, self._key.name)
+        if self._stepped or record is None or record.error:
+            return
+        self._stepped = True
+        self.token = self._context.step(record.key)
+
+    def __call__(self, reply: dns.message.Message, name: dns.name.Name) -> Optional[dns.tsig.Key]:
+        if name != self._key.name:
+            return None
+        try:
+            self.step(reply)
+        except libgssapi.GssError as error:
+            self.failed = error
+        return None if self.failed else self._key
+
+
+def _tkey_of(reply: dns.message.Message, name: dns.name.Name) -> Any:
+    """The TKEY record of the reply; None if there is none."""
+    for rrset in reply.answer:
+        if rrset.rdtype == dns.rdatatype.TKEY and rrset.name == name:
+            return rrset[0]
+    return None
+
+
+def _tkey_query(name: dns.name.Name, token: bytes) -> dns.message.Message:
+    """The query of RFC 2930 §4.3 with a token; it is not signed, for there is no key yet."""
+    from dns.rdtypes.ANY.TKEY import TKEY  # noqa: PLC0415 - dnspython 2.0 has none
+
+    query = dns.message.make_query(name, dns.rdatatype.TKEY, dns.rdataclass.ANY)
+    query.flags &= ~dns.flags.RD
+    now = int(time.time())
+    make: Any = TKEY  # dnspython's is not typed
+    record = make(
+        *(dns.rdataclass.ANY, dns.rdatatype.TKEY, dns.tsig.GSS_TSIG),
+        *(now, now + _LIFETIME, _GSS_MODE, 0, token),
+    )
+    query.additional.append(dns.rrset.from_rdata(name, 0, record))
+    return query
+
+
+def _exchange(server: Server, wire: bytes) -> bytes:
+    """One message there and one back, over TCP.
+
+    :raises OSError: no connection, or no answer in time
+    :raises EOFError: the connection was closed before
+    """
+    end = time.monotonic() + _SECONDS
+    with socket.create_connection((server.ip, server.port), _CONNECT_SECONDS) as tcp:
+        tcp.settimeout(_SECONDS)
+        tcp.sendall(struct.pack("!H", len(wire)) + wire)
+        heard = b""
+        while len(heard) < 2 or len(heard) < 2 + int.from_bytes(heard[:2], "big"):
+            tcp.settimeout(max(0.001, end - time.monotonic()))
+            more = tcp.recv(65537)
+            if not more:
+                raise EOFError
+            heard += more
+        return heard[2 : 2 + int.from_bytes(heard[:2], "big")]

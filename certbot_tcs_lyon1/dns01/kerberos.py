@@ -1,0 +1,144 @@
+"""What Kerberos says, in words: the likely cause, the remedy, and whom to ask.
+
+The library's texts differ between MIT's KDC and AD's, and mislead (every fault of a keytab is "No
+credentials cache found"); so the number decides. Each row was seen on a real KDC; so were those of
+AD, on Samba's.
+"""
+
+from __future__ import annotations
+
+import dns.exception
+import dns.tsig
+
+from certbot_tcs_lyon1.department.settings import Keytab
+from certbot_tcs_lyon1.dns01.libgssapi import GssError
+from certbot_tcs_lyon1.errors import DnsError
+from certbot_tcs_lyon1.report import foreign
+
+#: Where Kerberos' numbers begin (krb5.h, ERROR_TABLE_BASE_krb5, as 32 bits without a sign).
+_BASE = 2529638912
+
+_SERVICE_UNKNOWN = 7
+_ADMIN = "the administrator of the directory (Active Directory, Kerberos)"
+_CLOCK = "set this machine's clock (timedatectl), or have the KDC's set"
+_EXPORT = f"have the keytab exported again by {_ADMIN}; with ktpass, each export makes the last old"
+_EXTEND = f"ask {_ADMIN} to enable or extend the account"
+
+#: Number past the base: cause, remedy. {account} and {realm} are the account's.
+_ROWS = {
+    1: ("the account {account} has expired", _EXTEND),
+    6: (
+        "the KDC of {realm} knows no account {account}",
+        "check `principal` (upper and lower case count; in Active Directory a service's name such "
+        f"as HTTP/host is no account), or ask {_ADMIN}",
+    ),
+    14: (
+        "the KDC has no encryption type in common with the keytab",
+        f"ask {_ADMIN} to allow AES for the account, and to export the keytab with AES keys",
+    ),
+    18: ("the account {account} is disabled, locked or expired", _EXTEND),
+    23: (
+        "the password of {account} has expired",
+        f"ask {_ADMIN} for a new one that does not expire, and for a new keytab",
+    ),
+    24: ("the keytab's key is not the account's: its password was changed since", _EXPORT),
+    31: ("the keytab's key is not the account's: its password was changed since", _EXPORT),
+    32: ("the ticket has expired already: the clocks of this machine and the KDC differ", _CLOCK),
+    37: ("the clocks of this machine and of the KDC differ by more than 300 s", _CLOCK),
+    136: (
+        "/etc/krb5.conf, or the file that KRB5_CONFIG names, has a fault",
+        "correct it; Active Directory needs none",
+    ),
+    148: ("the clocks of this machine and of the KDC differ by more than 300 s", _CLOCK),
+    154: (
+        "no KDC is known for the realm {realm}",
+        "check the realm in `principal` and this machine's resolver (Active Directory: the SRV "
+        "record _kerberos._udp.{realm}), or name the KDC in /etc/krb5.conf",
+    ),
+    156: (
+        "no KDC of the realm {realm} answers (a silent one is asked for half a minute)",
+        "have port 88, UDP and TCP, opened from here to it, or correct it in /etc/krb5.conf",
+    ),
+    195: ("the keytab holds no key of {account} that the library can use", _EXPORT),
+    210: (
+        "the account has no key of the keytab's encryption types",
+        f"ask {_ADMIN} to export the keytab again with AES keys",
+    ),
+    224: ("the account {account} has no realm", "write it in `principal`: NAME@REALM"),
+}
+#: `EAGAIN`: what MIT gives where a KDC's name does not resolve.
+_NO_ADDRESS = 11
+
+
+def is_unknown_service(error: GssError) -> bool:
+    """Whether the KDC has no service of that name, and another name may be tried."""
+    return error.minor == _BASE + _SERVICE_UNKNOWN
+
+
+def of_ticket(error: GssError, keytab: Keytab, where: str) -> DnsError:
+    """Why the KDC gives the account no ticket."""
+    realm = keytab.name.rpartition("@")[2]
+    return _of_number(error, where, {"account": foreign(keytab.name), "realm": foreign(realm)})
+
+
+def of_negotiation(error: GssError, host: str, where: str) -> DnsError:
+    """Why there is no ticket for the service `DNS/host`, or the server's token isn't good."""
+    service = f"DNS/{foreign(host)}"
+    if is_unknown_service(error):
+        return DnsError(
+            f"Kerberos knows no service {service}",
+            "name the server in `server` by its own name: not by its address, an alias or the "
+            "domain's name; a BIND needs that principal in its keytab",
+            where=where,
+        )
+    return _of_number(error, where, {"account": service, "realm": "the server"})
+
+
+def of_no_name(where: str) -> DnsError:
+    """The server is given by its address, and its zone names no primary."""
+    return DnsError(
+        "Kerberos needs the server's name, and the server gives none (no SOA)",
+        "write its name, not its address, in `server`",
+        where=where,
+    )
+
+
+def _of_number(error: GssError, where: str, names: dict[str, str]) -> DnsError:
+    number = error.minor - _BASE
+    if error.minor == _NO_ADDRESS:
+        number = 156
+    if number in _ROWS:
+        cause, remedy = (part.format(**names) for part in _ROWS[number])
+        return DnsError(cause, remedy, where=where)
+    return DnsError(f"Kerberos says: {foreign(error.text)}", f"ask {_ADMIN}", where=where)
+
+
+def of_tkey_reply(error: dns.exception.DNSException, where: str, host: str) -> DnsError:
+    """Why a TKEY reply can't be used."""
+    if isinstance(error, dns.tsig.BadTime):
+        return DnsError(
+            "the clocks of this machine and of the name server differ by more than 300 s",
+            "set the one that is wrong (timedatectl)",
+            where=where,
+        )
+    if isinstance(error, dns.tsig.PeerError):
+        return of_tkey_code("BADKEY", where, host)
+    return of_tkey_code(type(error).__name__, where, host)
+
+
+def of_tkey_code(code: str, where: str, host: str) -> DnsError:
+    """What a server's error to TKEY means."""
+    if code == "BADKEY":
+        return DnsError(
+            f"the server rejects the ticket for DNS/{foreign(host)} (BADKEY): it has another key, "
+            "or this is another server",
+            "name in `server` the controller itself; BIND: have its keytab (tkey-gssapi-keytab) "
+            "exported again",
+            where=where,
+        )
+    return DnsError(
+        f"the server does not negotiate Kerberos signatures (it answers {code} to TKEY)",
+        "a BIND needs tkey-gssapi-keytab, Knot and PowerDNS take TSIG keys; check `server`, or use "
+        "key_file in place of keytab",
+        where=where,
+    )
