@@ -9,23 +9,23 @@ help:            ## this list
 demo: packages-demo .venv/made ## one certificate from first to last, on a CA and name servers of its own
 	@.venv/bin/python -m tests.lab.demo
 
-test: packages-test .venv/made .venv-dist/made ## all tests, on the newest certbot
-	.venv/bin/python -m pytest tests --ignore tests/distros --ignore tests/guide --numprocesses 4 --cov
+test: packages-test .venv/made .venv-dist/made ## all tests, on the newest certbot (T=tests/dns01: these)
+	.venv/bin/python -m pytest $(or $(T),tests --ignore tests/distros --ignore tests/guide --cov) --numprocesses 4
 
 bench: packages-demo .venv-bench/made ## speed and load, against certbot-dns-rfc2136 (7 minutes)
 	@.venv-bench/bin/python -m tests.bench
 
 dist: .venv-dist/made ## the sdist and the wheel, the same bytes from the same commit
-	@sh packaging/make-dist .venv-dist/bin/python
+	@sh release/make-dist .venv-dist/bin/python
 
 deb: packages-deb ## the Debian package, looked at by lintian
-	@sh packaging/make-deb
+	@sh release/make-deb
 
 matrix: packages-test dist ## all tests of the wheel on every platform's certbot (PLATFORMS="debian-11 pypi": on these)
 	@$(PYTHON) -m tests.matrix $(PLATFORMS)
 
 rpm: packages-test dist .venv/made ## the RPMs for EPEL 9 and 10, checked with rpmlint
-	@sh packaging/rpm/make-rpm dist/certbot_tcs_lyon1-*.tar.gz dist .venv/bin/python
+	@sh release/rpm/make-rpm dist/certbot_tcs_lyon1-*.tar.gz dist .venv/bin/python
 
 distros: packages-distros deb dist .venv/made ## the .deb on Debian 11 to 13 with their own certbots, and the guide's commands on 12
 	CI=true .venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/distros tests/guide

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from certbot._internal import snap_config
 
-from tests.packaging.source import ROOT, VERSION, make_sdist, need, run
+from tests.release.source import ROOT, VERSION, make_sdist, need, run
 
 SNAP = ROOT / "snap"
 BASES = {"core24": "python3.12"}

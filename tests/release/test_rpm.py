@@ -1,4 +1,4 @@
-"""The RPM for EPEL 9 and 10, built on Debian (packaging/rpm)."""
+"""The RPM for EPEL 9 and 10, built on Debian (release/rpm)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 import sys
 from pathlib import Path
 
-from tests.packaging.source import ROOT, VERSION, make_sdist, need, run
+from tests.release.source import ROOT, VERSION, make_sdist, need, run
 
-RPM = ROOT / "packaging" / "rpm"
+RPM = ROOT / "release" / "rpm"
 
 # The real certbot, and then where it found the plugin.
 _FIND_PLUGIN = """

@@ -13,7 +13,7 @@ import pytest
 
 import certbot_tcs_lyon1
 from tests.lab.require import cannot_run
-from tests.packaging import source
+from tests.release import source
 
 PYTHON = source.ROOT / ".venv-dist" / "bin" / "python"
 
@@ -28,7 +28,7 @@ def build(folder: Path, umask: int) -> dict[str, Path]:
         path.chmod(path.stat().st_mode & ~umask)
         os.utime(path)
     done = subprocess.run(
-        ["sh", "packaging/make-dist", str(PYTHON)],
+        ["sh", "release/make-dist", str(PYTHON)],
         cwd=str(tree),
         env={**os.environ, "SOURCE_DATE_EPOCH": "1790000000"},
         umask=umask,

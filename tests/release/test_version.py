@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.packaging.source import ROOT, VERSION
+from tests.release.source import ROOT, VERSION
 
 
 def test_the_documentation_names_the_files_of_this_version() -> None:
