@@ -160,23 +160,8 @@ def lineage_parameters(config: Any) -> dict[str, str]:
         return {}
 
 
-def directory(config: Any, server: str) -> dict[str, Any]:
-    """An ACME server's directory, by one GET of it.
-
-    :raises certbot.errors.Error: there is none; the reason in the text
-    """
-    from acme import client
+def user_agent(config: Any) -> str:
+    """What certbot says of itself to a CA."""
     from certbot._internal import client as certbot_client
 
-    net = client.ClientNetwork(
-        None,
-        verify_ssl=not config.no_verify_ssl,
-        user_agent=certbot_client.determine_user_agent(config),
-    )
-    try:
-        found: dict[str, Any] = net.get(server).json()
-    except Exception as error:  # whatever requests, urllib3, josepy and acme raise
-        raise errors.Error(str(error) or type(error).__name__) from None
-    if "newOrder" not in found:
-        raise errors.Error("its answer is no ACME directory")
-    return found
+    return str(certbot_client.determine_user_agent(config))

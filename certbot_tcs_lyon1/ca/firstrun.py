@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, Optional
 
-from certbot import errors
-
-from certbot_tcs_lyon1 import compat, disk, lyon1
+from certbot_tcs_lyon1 import disk, lyon1
+from certbot_tcs_lyon1.ca import directory
 from certbot_tcs_lyon1.department import keyfiles, values
-from certbot_tcs_lyon1.errors import Aborted
+from certbot_tcs_lyon1.errors import Aborted, ServerError
+from certbot_tcs_lyon1.report import foreign
 
 _Check = Callable[[str], Any]
 
@@ -97,11 +97,11 @@ def _ask(
 def _terms(config: Any, server: str) -> str:
     """Where the CA's terms are, as its directory says."""
     try:
-        url = compat.directory(config, server).get("meta", {}).get("termsOfService")
-    except errors.Error as error:
-        print(f"  {server} does not answer as an ACME server ({error}); going on.")
+        url = directory.meta(directory.read(config, server), "termsOfService")
+    except ServerError as error:
+        print(f"  {server} does not answer as an ACME server ({error.cause}); going on.")
         url = None
-    return f"The CA's terms of service: {url}." if url else _TERMS_IN_PORTAL
+    return f"The CA's terms of service: {foreign(str(url))}." if url else _TERMS_IN_PORTAL
 
 
 def _name(text: str) -> None:

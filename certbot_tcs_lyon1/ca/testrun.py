@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from certbot import errors
-
 from certbot_tcs_lyon1 import compat
-from certbot_tcs_lyon1.ca import departments, options
+from certbot_tcs_lyon1.ca import departments, directory, options
 from certbot_tcs_lyon1.department.settings import Department, Settings
 from certbot_tcs_lyon1.errors import OrderError, ServerError
 from certbot_tcs_lyon1.process import Process
@@ -71,11 +69,11 @@ def _check_directory(config: Any, department: Department, process: Process) -> N
     if department.server in process.answered:
         return
     try:
-        compat.directory(config, department.server)
-    except errors.Error as error:
+        directory.read(config, department.server)
+    except ServerError as error:
         raise ServerError(
             f"The server of department {department.name} does not answer as an ACME server: "
-            f"{department.server}: {error}. Compare it with the ACME URL in the portal. If it is "
-            "right, check that this machine reaches it by HTTPS (firewall, proxy)."
+            f"{department.server}: {error.cause}. Compare it with the ACME URL in the portal. If it "
+            "is right, check that this machine reaches it by HTTPS (firewall, proxy)."
         ) from None
     process.answered.add(department.server)

@@ -154,8 +154,9 @@ def converge(
             if not wrong:
                 return []
             lineages.check_pair(lineage)
-            lines = _replace(target, wrong, machine)
+            # Before the files change: if this fails for want of room, nothing has changed.
             written.note(machine.work_dir, {f.place.path: f.data for f in wrong}, target, lineage)
+            lines = _replace(target, wrong, machine)
     except InstallError as error:
         raise InstallError(f"[install {target.name}] {error}{_kept(lineage)}") from None
     names = ", ".join(file.place.path for file in wrong)

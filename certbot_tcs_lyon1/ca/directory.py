@@ -1,0 +1,115 @@
+"""An ACME server's directory, by one GET that cannot cost more than its bounds.
+
+Not by acme's client, which reads whatever comes: a directory is 1 kB, and a server, or whoever
+plays it, may send 500 MB, or one byte each second, or compress the former to little.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import urljoin, urlsplit
+
+from certbot_tcs_lyon1 import compat
+from certbot_tcs_lyon1.errors import ServerError
+from certbot_tcs_lyon1.report import foreign
+
+if TYPE_CHECKING:
+    from certbot.configuration import NamespaceConfig
+
+#: Bytes, and seconds in all and for one step of the connection.
+MOST_BYTES = 1 << 20
+MOST_SECONDS = 30.0
+_STEP_SECONDS = 10.0
+
+_MOST_REDIRECTS = 5
+
+_NO_DIRECTORY = "its answer is no ACME directory"
+
+
+def read(config: NamespaceConfig, server: str) -> dict[str, Any]:
+    """The directory of an ACME server.
+
+    :param server: an https URL
+    :raises ServerError: there is none within the bounds; the cause tells why
+    """
+    found: list[bytes] = []
+    failed: list[Exception] = []
+
+    def get() -> None:
+        try:
+            found.append(_get(config, server))
+        except Exception as error:  # whatever requests and urllib3 raise
+            failed.append(error)
+
+    # A time-out of requests' is one of each step: a server that drips never meets it.
+    thread = threading.Thread(target=get, daemon=True)
+    thread.start()
+    thread.join(MOST_SECONDS)
+    if failed:
+        error = failed[0]
+        raise ServerError(
+            error.cause if isinstance(error, ServerError) else foreign(str(error)), where=server
+        )
+    if not found:
+        raise ServerError(f"no whole answer within {MOST_SECONDS:g} s", where=server)
+    return _parse(found[0], server)
+
+
+def _get(config: NamespaceConfig, url: str) -> bytes:
+    import requests
+
+    headers = {"User-Agent": compat.user_agent(config), "Accept-Encoding": "identity"}
+    with requests.Session() as session:
+        for _ in range(_MOST_REDIRECTS + 1):
+            reply = session.get(
+                url,
+                headers=headers,
+                stream=True,
+                timeout=_STEP_SECONDS,
+                allow_redirects=False,
+                verify=not config.no_verify_ssl,
+            )
+            with reply:
+                target = _redirect(reply, url)
+                if target is None:
+                    return _body(reply)
+                url = target
+    raise ServerError(f"more than {_MOST_REDIRECTS} redirects")
+
+
+def _redirect(reply: Any, url: str) -> Optional[str]:
+    if not reply.is_redirect:
+        return None
+    target: str = urljoin(url, reply.headers["location"])
+    if urlsplit(target).scheme != "https":
+        raise ServerError(f"it redirects to {foreign(target)}, which is not https")
+    return target
+
+
+def _body(reply: Any) -> bytes:
+    if reply.status_code != 200:
+        raise ServerError(f"HTTP status {reply.status_code}")
+    if reply.headers.get("content-encoding", "identity") != "identity":
+        raise ServerError("its answer is compressed, though that was not asked for")
+    body: bytes = reply.raw.read(MOST_BYTES + 1, decode_content=False)
+    if len(body) > MOST_BYTES:
+        raise ServerError(f"its answer has more than {MOST_BYTES} bytes")
+    return body
+
+
+def _parse(body: bytes, server: str) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("newOrder"), str):
+        raise ServerError(_NO_DIRECTORY, where=server)
+    return found
+
+
+def meta(found: dict[str, Any], name: str) -> Any:
+    """An entry of a directory's `meta` (RFC 8555 §7.1.1); None if it has none."""
+    entries = found.get("meta")
+    return entries.get(name) if isinstance(entries, dict) else None
