@@ -73,7 +73,7 @@ def _check_directory(config: Any, department: Department, process: Process) -> N
     except ServerError as error:
         raise ServerError(
             f"The server of department {department.name} does not answer as an ACME server: "
-            f"{department.server}: {error.cause}. Compare it with the ACME URL in the portal. If it "
-            "is right, check that this machine reaches it by HTTPS (firewall, proxy)."
+            f"{department.server}: {error.cause}. Compare it with the ACME URL in the portal. If "
+            "it is right, check that this machine reaches it by HTTPS (firewall, proxy)."
         ) from None
     process.answered.add(department.server)
