@@ -6,8 +6,10 @@ Nothing else in the package looks at certbot's version or at its private modules
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from typing import Any, Callable, TypeVar
+import sys
+from typing import Any, Callable, Optional, TypeVar
 
 import certbot
 from certbot import errors, interfaces, util
@@ -145,15 +147,17 @@ def ask_yes_no(question: str, option: str) -> bool:
     return bool(ask(question, cli_flag=option, force_interactive=True))
 
 
-def lineage_parameters(config: Any) -> dict[str, str]:
-    """What certbot keeps of the lineage that `config.certname` names; nothing if there is none."""
+def lineage_parameters(config: Any, certname: Optional[str] = None) -> dict[str, str]:
+    """What certbot keeps of a lineage, else of the one that `config.certname` names; nothing if
+    there is none."""
     import configobj  # certbot's own
     from certbot._internal import storage
 
-    if not config.certname:
+    certname = certname or config.certname
+    if not certname:
         return {}
     try:
-        path = storage.renewal_file_for_certname(config, config.certname)
+        path = storage.renewal_file_for_certname(config, certname)
         kept = configobj.ConfigObj(path, encoding="utf-8", default_encoding="utf-8")
         return {name: str(value) for name, value in kept["renewalparams"].items()}
     except (errors.Error, configobj.ConfigObjError, OSError, KeyError):
@@ -165,3 +169,38 @@ def user_agent(config: Any) -> str:
     from certbot._internal import client as certbot_client
 
     return str(certbot_client.determine_user_agent(config))
+
+
+def is_choice_of_plugins(record: logging.LogRecord) -> bool:
+    """Whether a record of certbot's log says which plugins it goes on with (1.12 to 5.8)."""
+    return str(record.msg).startswith("Selected authenticator")
+
+
+def fatal_error(record: logging.LogRecord) -> Optional[BaseException]:
+    """The error that ends certbot, if a record of its log is about one (1.12 to 5.8)."""
+    if str(record.msg).startswith("Exiting abnormally") and record.exc_info:
+        return record.exc_info[1]
+    return None
+
+
+def preferred_challenges_line(config: Any, certname: str) -> Optional[str]:
+    """The renewal file of a lineage, if it holds preferred challenges without DNS-01; else None."""
+    from certbot._internal import storage
+
+    kept = lineage_parameters(config, certname).get("pref_challs", "")
+    if not kept or "dns-01" in kept:
+        return None
+    return str(storage.renewal_file_for_certname(config, certname))
+
+
+def comes_from_a_file(config: Any, name: str) -> bool:
+    """Whether the user gave the option `name` in cli.ini, and not for this command.
+
+    Before 2.7 certbot does not tell them apart: then all that is not on the command line counts.
+    """
+    sources = getattr(config, "argument_sources", None)
+    if sources is not None:
+        source = sources.get(name)
+        return source is not None and source.name == "CONFIG_FILE"
+    flag = f"--{name.replace('_', '-')}"
+    return by_user(config, name) and not any(word.startswith(flag) for word in sys.argv)

@@ -14,3 +14,10 @@ CONFIG_OPTION = "--tcs-lyon1-config"
 
 #: Whom to write to about certificates: the RAO, the university's correspondents for TCS.
 CONTACT = "certificats.tcs@univ-lyon1.fr"
+
+#: Where the portal makes a new ACME account.
+PORTAL_NEW_ACCOUNT = "Settings, Enrollment Endpoints, Accounts"
+
+#: The names that CAs want to see in a CAA record, for those whose directory does not list them; the
+#: host of their directory lies under them.
+CAA_IDENTITIES = ("sectigo.com", "harica.gr", "letsencrypt.org")

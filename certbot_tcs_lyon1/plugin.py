@@ -93,7 +93,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
             self._answer_menu()
             return
         from certbot_tcs_lyon1.authenticator import Authenticator
-        from certbot_tcs_lyon1.ca import advice, prefill
+        from certbot_tcs_lyon1.ca import prefill
 
         if self.conf("config"):  # certbot would store it relative to today's folder
             setattr(self.config, self.dest("config"), os.path.abspath(self.conf("config")))
@@ -108,18 +108,34 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
             )
             self._authenticator.check_library()
             if self.config.verb in prefill.ORDERING_VERBS:
-                advice.watch(self, lambda: advice.order_of(self.config), self._find_caa)
+                self._listen()
                 prefill.prepare_order(self.config, settings, self.process)
                 self._authenticator.withdraw()
         except errors.Error as error:
             raise certbot_errors.ConfigurationError(str(error)) from None
         self._prepare_installer(settings)
 
-    def _find_caa(self, name: str) -> Optional[tuple[str, str]]:
-        """The CAA records that apply to a name, for the advice on a CA's error."""
-        from certbot_tcs_lyon1.dns01 import caa
+    def _listen(self) -> None:
+        """Have the CA's errors explained, with what is looked up when there is one."""
+        from certbot_tcs_lyon1.ca import advice, directory
+        from certbot_tcs_lyon1.ca.listener import Listener
 
-        return caa.find(name, self._settings) if self._settings is not None else None
+        config = self.config
+
+        def caa(name: str) -> Optional[tuple[str, str]]:
+            from certbot_tcs_lyon1.dns01 import caa
+
+            return caa.find(name, self._settings) if self._settings is not None else None
+
+        def identities(server: str) -> list[str]:
+            return directory.caa_identities(directory.read(config, server))
+
+        look_up = advice.LookUp(
+            caa, identities, lambda name: compat.preferred_challenges_line(config, name)
+        )
+        if self.process.listener is None:
+            self.process.listener = Listener()
+        self.process.listener.listen(self, lambda: advice.order_of(config), look_up)
 
     def _was_asked_for(self) -> bool:
         config = self.config

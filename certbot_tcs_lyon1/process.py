@@ -7,16 +7,22 @@ order for the next one lives here. `plugin` makes the one object, and hands it t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Optional
 
 from certbot_tcs_lyon1.report import Report
+
+if TYPE_CHECKING:
+    from certbot_tcs_lyon1.ca.listener import Listener
 
 
 @dataclass
 class Process:
     """What outlives one lineage.
 
-    `answered` holds the ACME servers whose directory has answered: one look at each is enough.
+    `answered` holds the ACME servers whose directory has answered: one look at each is enough;
+    `listener` hears the errors that certbot logs.
     """
 
     report: Report
     answered: set[str] = field(default_factory=set)
+    listener: Optional[Listener] = None

@@ -113,3 +113,10 @@ def meta(found: dict[str, Any], name: str) -> Any:
     """An entry of a directory's `meta` (RFC 8555 §7.1.1); None if it has none."""
     entries = found.get("meta")
     return entries.get(name) if isinstance(entries, dict) else None
+
+
+def caa_identities(found: dict[str, Any]) -> list[str]:
+    """The names that the CA wants to see in a CAA record (`meta.caaIdentities`), as it lists "
+    "them."""
+    listed = meta(found, "caaIdentities")
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []

@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pytest
 
-from certbot_tcs_lyon1.ca import advice
+from certbot_tcs_lyon1.ca import rows
 from certbot_tcs_lyon1.department.settings import ALGORITHMS
 from certbot_tcs_lyon1.dns01.propagation import State
 
@@ -172,5 +172,5 @@ def test_every_message_of_the_package_is_in_the_guide():
 
 def test_every_error_of_the_ca_that_is_explained_is_in_the_guide():
     cells = "\n".join(quoted()).lower()
-    missing = [words for row in advice._ROWS for words in row.words if words.lower() not in cells]
+    missing = [words for row in rows.ROWS for words in row.words if words.lower() not in cells]
     assert missing == []

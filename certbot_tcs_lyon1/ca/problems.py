@@ -1,0 +1,85 @@
+"""An exception taken apart: everything that it says, holds, was raised from or came upon."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from acme import messages
+
+from certbot_tcs_lyon1.report import foreign
+
+#: The functions of acme's client, one or another in each version, in which an order is finalized.
+_FINALIZING = ("finalize_order", "begin_finalization", "poll_finalization")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that went wrong.
+
+    `kind` is an ACME type without its prefix, or the exception's package and class; `words` is what
+    it says, as it may be shown; `raw` as it came; `name` is the name of the certificate that it is
+    about. `finalizing`: it came up while the order was finalized, so a certificate may be issued.
+    """
+
+    kind: str
+    words: str
+    raw: str
+    finalizing: bool
+    by_ca: bool = False
+    name: Optional[str] = None
+
+
+def take_apart(error: BaseException) -> list[Problem]:
+    """The problems of an exception, the outermost first (RFC 8555 §6.7.1: the CA's in parts)."""
+    chain = _chain(error)
+    finalizing = any(
+        frame.f_code.co_name in _FINALIZING
+        for link in chain
+        for frame, _ in traceback.walk_tb(link.__traceback__)
+    )
+    found: list[Problem] = []
+    for link in chain:
+        if isinstance(link, messages.Error):
+            parts = (link, *(getattr(link, "subproblems", None) or ()))
+            found += [_of_ca(part, finalizing) for part in parts]
+        else:
+            package = type(link).__module__.split(".")[0]
+            words = _words(link)
+            kind = f"{package}.{type(link).__name__}"
+            found.append(Problem(kind, foreign(words), words, finalizing))
+    return found
+
+
+def _of_ca(error: Any, finalizing: bool) -> Problem:
+    kind = str(error.typ).rsplit(":", 1)[-1]
+    # The order of certbot's own describe_acme_error.
+    words = str(error.detail or error.title or error.description or error.typ)
+    identifier = getattr(error, "identifier", None)
+    name = None if identifier is None else foreign(str(identifier.value))
+    return Problem(foreign(kind), foreign(words), words, finalizing, by_ca=True, name=name)
+
+
+def _words(error: BaseException) -> str:
+    """What an exception says; acme's of an answer that is no ACME answer holds that answer."""
+    for part in error.args:
+        status = getattr(part, "status_code", None)
+        for answer in part if isinstance(part, tuple) else ():  # (answer, why it can't be read)
+            status = status or getattr(answer, "status_code", None)
+        if status is not None:
+            return f"HTTP status {status}"
+    return str(error)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """`error`, and what it was raised from, holds (acme's IssuanceError) or came upon."""
+    chain: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        link = waiting.pop(0)
+        if isinstance(link, Exception) and all(link is not other for other in chain):
+            context = None if link.__suppress_context__ else link.__context__
+            chain.append(link)
+            waiting += [getattr(link, "error", None), link.__cause__, context]
+    return chain
