@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any, Optional
 
 from certbot import errors
 
 from certbot_tcs_lyon1 import compat, disk
-from certbot_tcs_lyon1.department.settings import Department, Settings
+from certbot_tcs_lyon1.department.settings import Department
 from certbot_tcs_lyon1.errors import AccountError
+from certbot_tcs_lyon1.process import Process
 
 #: In the account's folder: {"eab_kid": …}.
 RECORD_NAME = "tcs-lyon1.json"
@@ -25,40 +27,26 @@ RECORD_NAME = "tcs-lyon1.json"
 _BOUND_ALREADY = "not awaiting external account binding"
 
 
-def pin(config: Any, department: Department, settings: Settings) -> None:
-    """Set `config.account` to the account of the department's EAB key, made or adopted if need be.
+def pin(config: Any, department: Department, process: Process) -> None:
+    """Set `config.account` to the account of the EAB key, registered or adopted if need be.
 
     :param config: certbot's config, with server, EAB, e-mail and terms set
-    :raises AccountError: it could not be recorded, or something to register one is missing
+    :raises AccountError: it could not be recorded, something to register one is missing, or one of
+        several has to be named
     :raises certbot.errors.Error: the CA refused to register one
     """
     owners = {
         account: _owner(_record_path(config, account)) for account in compat.account_ids(config)
     }
-    mine = [account for account, owner in owners.items() if owner == department.eab_kid]
+    mine = [account for account, owner in owners.items() if owner == config.eab_kid]
     if mine:
         config.account = config.account if config.account in mine else mine[0]
         return
-    candidate = _candidate(config.account, owners)
-    if candidate is None or not _is_alone(department, settings):
-        _check_what_it_takes(config, department)
-        candidate = _register(config, candidate)
-    _claim(config, candidate, department)
-    config.account = candidate
-
-
-def _is_alone(department: Department, settings: Settings) -> bool:
-    """Whether no other department of the file could own an account at this one's server."""
-    return [found.server for found in settings.departments].count(department.server) == 1
-
-
-def _candidate(current: Optional[str], owners: dict[str, Optional[str]]) -> Optional[str]:
-    """The account that may have been made with the key by hand: the lineage's own, or the only
-    one, if nobody has claimed it."""
+    _check_what_it_takes(config, department)
     unclaimed = [account for account, owner in owners.items() if owner is None]
-    if current in unclaimed:
-        return current
-    return unclaimed[0] if len(unclaimed) == 1 else None
+    account = _register(config, unclaimed, process)
+    _claim(config, account, department)
+    config.account = account
 
 
 def _check_what_it_takes(config: Any, department: Department) -> None:
@@ -77,14 +65,32 @@ def _check_what_it_takes(config: Any, department: Department) -> None:
         )
 
 
-def _register(config: Any, candidate: Optional[str]) -> str:
-    """Register; if the CA says that the key has its account already, that is the candidate."""
+def _register(config: Any, unclaimed: Sequence[str], process: Process) -> str:
+    """Register; where the CA says that the key has its account already, that is the unclaimed one.
+
+    Only then is an account adopted: one that was made by hand may be of another key.
+    """
     try:
         return compat.register_account(config)
     except errors.Error as error:
-        if candidate is not None and _BOUND_ALREADY in str(error):
-            return candidate
-        raise
+        if not unclaimed or _BOUND_ALREADY not in str(error):
+            raise
+    if config.account in unclaimed:  # the lineage's own
+        adopted = str(config.account)
+    elif len(unclaimed) == 1:
+        adopted = unclaimed[0]
+    else:
+        raise AccountError(
+            f"The Key ID {config.eab_kid} has its account at {config.server} already, and nothing "
+            f"says which of these it is: {', '.join(unclaimed)}",
+            "run the command once with --account ID and the one that `certbot show_account "
+            "--account ID` shows to be the department's",
+        )
+    process.report.info(
+        f"The Key ID {config.eab_kid} has its account at {config.server} already: {adopted} is "
+        "taken for it."
+    )
+    return adopted
 
 
 def _record_path(config: Any, account: str) -> str:
@@ -103,7 +109,7 @@ def _owner(path: str) -> Optional[str]:
 def _claim(config: Any, account: str, department: Department) -> None:
     path = _record_path(config, account)
     try:
-        disk.write(path, json.dumps({"eab_kid": department.eab_kid}).encode() + b"\n")
+        disk.write(path, json.dumps({"eab_kid": config.eab_kid}).encode() + b"\n")
     except OSError as error:
         raise AccountError(
             f"{path} cannot be written: {error.strerror}. It says that this ACME account belongs "

@@ -36,10 +36,16 @@ def prepare_order(config: Any, settings: Settings, process: Process) -> None:
         return
     department = whose_order(config, settings)
     if department is None:
+        if compat.comes_from_a_file(config, "server"):
+            process.report.warning(
+                f"cli.ini has server = {config.server}, which is no department's of "
+                f"{settings.path}: nothing is taken from there. If a department has moved, take "
+                "that line out of cli.ini."
+            )
         return
     prefill(config, department, process)
     if config.verb != "reconfigure" and not _account_is_given(config):
-        accounts.pin(config, department, settings)
+        accounts.pin(config, department, process)
 
 
 def whose_order(config: Any, settings: Settings) -> Optional[Department]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Optional
 
 import pytest
 
-from tests.lab import leaks, pebble, ports
+from tests.lab import front, leaks, pebble, ports
 from tests.lab.certbot import Certbot, Result
 from tests.lab.lab import Lab
 
@@ -22,7 +25,7 @@ class World:
     """Two CAs that know the same keys, name servers, and a certbot."""
 
     lab: Lab
-    first: pebble.Pebble
+    first: Any
     second: pebble.Pebble
     client: Certbot
 
@@ -169,18 +172,91 @@ def reconfigures(world: World) -> bool:
     return tuple(int(part) for part in version.split(".")[:2]) >= (2, 3)
 
 
-def test_a_lineage_made_by_hand_is_taken_over_with_its_account(world):
+@pytest.fixture
+def once(world: World) -> Iterator[tuple[World, front.Front]]:
+    """The world with a CA whose Key IDs are good for one registration, once `behave` says so."""
+    with front.running(world.first) as ca:
+        bundle = world.client.folder.parent / "three.pem"
+        bundle.write_text(
+            "".join(path.read_text() for path in (ca.ca_bundle, world.client.ca_bundle))
+        )
+        client = Certbot(world.client.folder, bundle, world.client.executable)
+        yield replace(world, first=ca, client=client), ca
+
+
+def owner_of(world: World, account: str) -> Optional[str]:
+    """The Key ID that is written down for an account."""
+    [folder] = (world.client.config_dir / "accounts").rglob(account)
+    record = folder / "tcs-lyon1.json"
+    return json.loads(record.read_text())["eab_kid"] if record.exists() else None
+
+
+def test_an_account_made_by_hand_is_adopted_where_the_ca_says_that_its_key_is_bound(once):
+    world, ca = once
     by_hand(world, ONE)
     account = world.account_of(ONE)
+    ca.behave = front.refuse("newAccount", front.USED_UP)
     world.configure(LABO)
     done = world.issue(ONE, "--cert-name", ONE, "--force-renewal")
     assert done.returncode == 0, done.output
+    assert " ".join(done.output.split()).count(f"{account} is taken for it") == 1
     assert world.account_of(ONE) == account
+    assert owner_of(world, account) == "kid-1"
     assert world.client.renewal(ONE)["authenticator"] == "tcs-lyon1"
     assert len(world.client.accounts()) == 1
     renewed = world.run("renew", "--force-renewal")
     assert renewed.returncode == 0, renewed.output
+    assert "is taken for it" not in renewed.output
     assert world.account_of(ONE) == account
+
+
+def test_an_account_made_by_hand_with_another_key_is_not_taken_for_the_departments(world):
+    by_hand(world, TWO, "kid-2")
+    account = world.account_of(TWO)
+    world.configure(LABO)
+    done = world.issue(ONE)
+    assert done.returncode == 0, done.output
+    assert world.account_of(ONE) != account
+    assert owner_of(world, world.account_of(ONE)) == "kid-1"
+    assert owner_of(world, account) is None
+
+
+def test_of_several_accounts_made_by_hand_the_right_one_is_asked_for(once):
+    world, ca = once
+    kept = world.client.folder.parent / "kept"
+    accounts = world.client.config_dir / "accounts"
+    for kid in ("kid-1", "kid-2"):  # certbot registers a second one only where it sees none
+        done = world.run(
+            *("register", "-n", "--agree-tos", "-m", "a@univ-lyon1.test"),
+            *("--server", ca.directory_url, "--eab-kid", kid, "--eab-hmac-key", KEYS[kid]),
+        )
+        assert done.returncode == 0, done.output
+        shutil.copytree(accounts, kept, dirs_exist_ok=True)
+        shutil.rmtree(accounts)
+    shutil.copytree(kept, accounts)
+    ids = [account.id for account in world.client.accounts()]
+    assert len(ids) == 2
+    ca.behave = front.refuse("newAccount", front.USED_UP)
+    world.configure(LABO)
+    done = world.issue(ONE)
+    assert done.returncode == 1
+    for account in ids:
+        assert account in done.output
+    chosen = world.issue(ONE, "--account", ids[0])
+    assert chosen.returncode == 0, chosen.output
+    renewed = world.run("renew", "--force-renewal")
+    assert renewed.returncode == 0, renewed.output
+    assert world.account_of(ONE) == ids[0]
+
+
+def test_the_key_id_that_is_written_down_is_the_one_that_was_used(world):
+    world.configure(LABO)
+    ini = world.client.folder / "cli.ini"
+    ini.write_text(f"eab-kid = kid-2\neab-hmac-key = {KEYS['kid-2']}\n")
+    ini.chmod(0o600)
+    done = world.issue(ONE, "--config", str(ini))
+    assert done.returncode == 0, done.output
+    assert owner_of(world, world.account_of(ONE)) == "kid-2"
 
 
 def test_reconfigure_gives_a_lineage_this_authenticator_and_keeps_its_account(world):
@@ -196,6 +272,7 @@ def test_reconfigure_gives_a_lineage_this_authenticator_and_keeps_its_account(wo
     assert world.account_of(ONE) == account
     renewed = world.run("renew", "--force-renewal")
     assert renewed.returncode == 0, renewed.output
+    assert owner_of(world, world.account_of(ONE)) == "kid-1"
 
 
 def test_an_account_made_by_hand_is_not_adopted_where_it_could_be_anothers(world):
@@ -214,6 +291,21 @@ def test_an_explicit_server_or_a_lineage_by_hand_elsewhere_stays_where_it_is(wor
     done = world.run("renew", "--force-renewal")
     assert done.returncode == 0, done.output
     assert world.server_of(ONE) == world.first.directory_url
+
+
+def test_a_server_that_cli_ini_still_names_is_told_with_the_file(world):
+    world.configure(LABO, server=world.second.directory_url)
+    ini = world.client.folder / "cli.ini"
+    ini.write_text(f"server = {world.first.directory_url}\nagree-tos\nemail = a@b.test\n")
+    eab = ("--eab-kid", "kid-1", "--eab-hmac-key", KEYS["kid-1"])
+    done = world.issue(ONE, "--config", str(ini), *eab)
+    assert done.returncode == 0, done.output
+    told = " ".join(done.output.split())
+    assert told.count("cli.ini has server") == 1
+    assert f"server = {world.first.directory_url}" in told
+    asked_for = world.issue(ONE, "--force-renewal", "--server", world.first.directory_url, *eab)
+    assert asked_for.returncode == 0, asked_for.output
+    assert "cli.ini" not in asked_for.output
 
 
 def test_an_account_that_was_unregistered_is_made_anew(world):
