@@ -190,7 +190,12 @@ def of_claim(code: str, asked: Asked) -> tuple[str, bool]:
     name may be to blame. It is the server's answer, or that of anybody on the path."""
     says = f"{asked}: the server says, unsigned, {code}"
     if code == "YXRRSET":
-        return f"{says}. A CNAME stands at {_one_of(asked)}. Run certbot again.", True
+        return (
+            f"{says}. A CNAME stands at {_one_of(asked)}. If it is there again at the next run, "
+            "have it removed: Samba shows a CNAME to nobody who asks for TXT, so the CA can't "
+            "follow it.",
+            True,
+        )
     if code in ("NOTIMP", "NOTZONE"):
         section = asked.config.section
         return f"{says}. {text(asked.zone)} is not its zone. Check `zone` in [{section}].", False

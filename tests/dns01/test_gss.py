@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import dns.rcode
+import dns.tsig
 import pytest
 
 from certbot_tcs_lyon1.department import keyfiles
@@ -14,7 +16,8 @@ from certbot_tcs_lyon1.department.settings import DnsServer
 from certbot_tcs_lyon1.dns01 import challenge, signing
 from certbot_tcs_lyon1.dns01.challenge import Record
 from tests.dns01.conftest import Desk, endpoint
-from tests.lab import bind, kerberos, require, zones
+from tests.lab import bind, kerberos, proxy, require, zones
+from tests.lab.lab import Lab
 
 ZONE = "labo.univ-lyon1.test"
 WWW = f"_acme-challenge.www.{ZONE}"
@@ -100,3 +103,155 @@ def test_an_account_without_the_right_is_told_the_grant(
     assert "REFUSED" in told
     assert f"grant {kerberos.ACCOUNT} name {OTHER}. TXT;" in told
     assert f"DC=_acme-challenge.other,DC={ZONE}" in told
+
+
+# What Kerberos says, in words: each row on the real KDC
+
+
+def told(desk_with: Callable[..., Desk], section: DnsServer) -> str:
+    return desk_with(section).refused(Record(WWW, "one"))
+
+
+def account(realm: Realm, name: str, *then: str) -> DnsServer:
+    """A section with an account of its own, to which something happens after the export."""
+    full = f"{name}@{kerberos.REALM}"
+    keytab = realm.kdc.keytab(full, f"{name}.keytab")
+    realm.kdc.admin(*(command.format(full) for command in then))
+    return realm.section(key=keyfiles.parse_keytab(keytab.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "words"),
+    [
+        ("unknown", "delprinc -force {}", "knows no account unknown@"),
+        ("old-key", "cpw -randkey {}", "its password was changed since"),
+        ("disabled", "modprinc -allow_tix {}", "is disabled, locked or expired"),
+        ("expired", 'modprinc -expire "2001-01-01" {}', "has expired"),
+        ("stale", 'modprinc -pwexpire "2001-01-01" {}', "the password of stale@"),
+    ],
+)
+def test_what_happened_to_an_account_is_told(
+    realm: Realm, desk_with: Callable[..., Desk], name: str, command: str, words: str
+) -> None:
+    text = told(desk_with, account(realm, name, command))
+    assert words in text
+    assert "administrator of the directory" in text
+
+
+def test_a_kdc_that_cannot_be_reached_is_told_with_its_port(
+    realm: Realm, desk_with: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in realm.kdc.krb5_conf("closed.conf", kdc="127.0.0.1:1").items():
+        monkeypatch.setenv(name, value)
+    text = told(desk_with, realm.section())
+    assert f"no KDC of the realm {kerberos.REALM} answers" in text
+    assert "port 88" in text
+
+
+def test_a_realm_without_a_kdc_is_told(
+    realm: Realm, desk_with: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = realm.kdc.folder / "other.conf"
+    path.write_text("[libdefaults]\n dns_lookup_kdc = false\n", encoding="ascii")
+    monkeypatch.setenv("KRB5_CONFIG", str(path))
+    assert "no KDC is known for the realm" in told(desk_with, realm.section())
+
+
+def test_a_faulty_krb5_conf_is_told(
+    realm: Realm, desk_with: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = realm.kdc.folder / "faulty.conf"
+    path.write_text("nonsense\n[libdefaults\n", encoding="ascii")
+    monkeypatch.setenv("KRB5_CONFIG", str(path))
+    assert "has a fault" in told(desk_with, realm.section())
+
+
+def test_a_server_with_another_key_is_told(realm: Realm, desk_with: Callable[..., Desk]) -> None:
+    realm.kdc.admin(f"cpw -randkey DNS/localhost@{kerberos.REALM}")
+    text = told(desk_with, realm.section())
+    assert "rejects the ticket for DNS/localhost (BADKEY)" in text
+    realm.kdc.admin(f"ktadd -k {realm.kdc.folder}/bind.keytab DNS/localhost")
+
+
+def test_a_server_without_kerberos_is_told(
+    lab: Lab, realm: Realm, desk_with: Callable[..., Desk]
+) -> None:
+    here = endpoint(lab.primary.endpoint)
+    text = told(desk_with, realm.section(servers=(replace(here, host="localhost"),)))
+    assert "does not negotiate Kerberos signatures (it answers REFUSED to TKEY)" in text
+
+
+def test_a_server_that_was_restarted_is_negotiated_with_anew(
+    realm: Realm, desk_with: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_with(realm.section())
+    desk.publish(Record(WWW, "one"))
+    contexts = signing._contexts
+    assert contexts is not None
+    for place, found in list(contexts._established.items()):
+        key = found.key
+        other = dns.tsig.Key("unknown.tcs-lyon1-sig.", key.secret, key.algorithm)
+        contexts._established[place] = replace(found, key=other)
+    assert desk.withdraw() == []
+    assert realm.bind.txt(WWW) == []
+
+
+# What Windows is said to do, and Samba does: the request's own signature comes back
+
+
+def echo(rcode: str, *, applied: bool) -> proxy.Behaviour:
+    def behave(query: proxy.Query, ask: Any) -> Any:
+        if query.opcode != "UPDATE":
+            return ask()
+        if applied:
+            ask()
+        wire = bytearray(query.wire)
+        wire[2] |= 0x80
+        wire[3] = wire[3] & 0xF0 | dns.rcode.from_text(rcode)
+        return bytes(wire)
+
+    return behave
+
+
+@pytest.fixture
+def echoing(realm: Realm) -> Iterator[proxy.Proxy]:
+    with proxy.running(realm.bind.endpoint) as between:
+        yield between
+
+
+def through(realm: Realm, between: proxy.Proxy) -> DnsServer:
+    return realm.section(servers=(replace(endpoint(between.endpoint), host="localhost"),))
+
+
+def test_an_echoed_noerror_counts_once_the_record_is_read_back(
+    realm: Realm, desk_with: Callable[..., Desk], echoing: proxy.Proxy
+) -> None:
+    echoing.behave = echo("NOERROR", applied=True)
+    desk = desk_with(through(realm, echoing))
+    challenge.confirm(desk.publish(Record(WWW, "one")))
+    assert desk.withdraw() == []
+    assert realm.bind.txt(WWW) == []
+
+
+def test_an_echoed_noerror_without_the_record_fails_and_keeps_the_journal(
+    realm: Realm, desk_with: Callable[..., Desk], echoing: proxy.Proxy
+) -> None:
+    echoing.behave = echo("NOERROR", applied=False)
+    desk = desk_with(through(realm, echoing))
+    batches = desk.publish(Record(WWW, "one"))
+    with pytest.raises(challenge.DnsError, match="does not show the records"):
+        challenge.confirm(batches)
+    assert len(desk.journal()) == 1
+
+
+@pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED", "NOTIMP"])
+def test_an_echoed_refusal_is_told_as_unsigned_and_no_other_server_is_tried(
+    realm: Realm, desk_with: Callable[..., Desk], echoing: proxy.Proxy, rcode: str
+) -> None:
+    echoing.behave = echo(rcode, applied=False)
+    both = (*through(realm, echoing).servers, *realm.section().servers)
+    desk = desk_with(realm.section(servers=both))
+    with pytest.raises(challenge.DnsError, match=f"says, unsigned, {rcode}"):
+        desk.publish(Record(WWW, "one"))
+    assert realm.bind.txt(WWW) == []
+    assert len(desk.journal()) == 1  # nobody signed that no

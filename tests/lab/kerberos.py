@@ -110,10 +110,11 @@ def kdc(folder: Path) -> Iterator[Kdc]:
 
 @contextlib.contextmanager
 def bind_with_gss(
-    folder: Path, realm: Kdc, zones: Sequence[Zone], host: str, address: str = "127.0.0.1"
+    folder: Path, realm: Kdc, zones: Sequence[Zone], *hosts: str, address: str = "127.0.0.1"
 ) -> Iterator[bind.Bind]:
     """Run a primary that takes updates by tickets for `DNS/host`, and TSIG keys of no kind."""
-    keytab = realm.keytab(f"DNS/{host}", f"{host}.keytab")
+    for host in hosts:
+        keytab = realm.keytab(f"DNS/{host}", f"{folder.name}.keytab")
     with ports.claimed() as port:
         options = f'tkey-gssapi-keytab "{keytab}";'
         with (
@@ -127,11 +128,12 @@ def bind_with_gss(
 def _krb5_config(realm: Kdc) -> Iterator[None]:
     """Set the servers' krb5.conf, for those that are started meanwhile."""
     before = os.environ.get("KRB5_CONFIG")
-    os.environ.update(realm.environment)
+    # No replay cache: it would be a file in /var/tmp.
+    os.environ.update({**realm.environment, "KRB5RCACHENAME": "none:"})
     try:
         yield
     finally:
-        del os.environ["KRB5_CONFIG"]
+        del os.environ["KRB5_CONFIG"], os.environ["KRB5RCACHENAME"]
         if before is not None:
             os.environ["KRB5_CONFIG"] = before
 
