@@ -56,6 +56,8 @@ class Authenticator:
         self._propagation_seconds = propagation_seconds
         #: Why `perform` failed, if it did.
         self._failure = ""
+        #: Where records went that are not at the challenge's own name, by that name.
+        self._targets: dict[str, str] = {}
 
     def check_library(self) -> None:
         """Warn if a `[dns]` section is there, and nothing that could use it."""
@@ -71,6 +73,7 @@ class Authenticator:
         records = [_record(challenge, achall) for achall in achalls]
         try:
             batches = challenge.plan(records, self._settings, self._propagation_seconds)
+            self._targets = challenge.targets(records, batches)
             challenge.confirm(challenge.publish(batches, self._journal_path))
         except challenge.DnsError as error:
             self._failure = str(error)
@@ -101,11 +104,17 @@ class Authenticator:
     def hint(self, failed: Sequence[Any]) -> str:
         """What to look at when the CA did not accept the records of these challenges."""
         names = sorted({compat.domain_of(achall) for achall in failed})
+        asked = {one.validation_domain_name(compat.domain_of(one)) for one in failed}
+        followed = "".join(
+            f" The CNAME at {name} was followed, so the record is at {self._targets[name]}: CAs "
+            "differ in following it. Ask the RAO whether this one does."
+            for name in sorted(asked & self._targets.keys())
+        )
         return (
             "The TXT records were published, and every name server of the zone that answered here "
             f"had them, for: {', '.join(names)}. If the CA did not find them, the name servers "
             "that it sees from outside are others (views, a hidden primary: see check_servers), "
-            "or the zone's delegation or its DNSSEC is faulty."
+            f"or the zone's delegation or its DNSSEC is faulty.{followed}"
         )
 
 

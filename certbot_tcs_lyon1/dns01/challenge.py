@@ -20,7 +20,7 @@ from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.propagation import State
 from certbot_tcs_lyon1.dns01.update import Address, Alias, DnsError, NoAnswer, Refused, Txt, Zone
 
-__all__ = ["Batch", "DnsError", "Record", "confirm", "plan", "publish", "withdraw"]
+__all__ = ["Batch", "DnsError", "Record", "confirm", "plan", "publish", "targets", "withdraw"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,12 @@ def plan(
         )
         for key, place in zones.items()
     ]
+
+
+def targets(records: Sequence[Record], batches: Sequence[Batch]) -> dict[str, str]:
+    """Where a CNAME has led, by the challenge's name: the name that its record really has."""
+    placed = {txt.value: text(txt.name) for batch in batches for txt in batch.records}
+    return {r.name: placed[r.value] for r in records if placed[r.value] != r.name.lower()}
 
 
 def _names(records: Iterable[Record]) -> list[str]:

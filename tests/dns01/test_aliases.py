@@ -8,7 +8,7 @@ import pytest
 
 from certbot_tcs_lyon1.dns01 import challenge
 from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
-from tests.dns01.conftest import ZONE, dns_section
+from tests.dns01.conftest import WWW, ZONE, dns_section
 from tests.lab import lab as lab_module
 from tests.lab import zones
 from tests.lab.lab import Lab
@@ -67,6 +67,12 @@ def test_the_record_goes_to_the_end_of_an_alias(lab, desk):
     assert lab.secondary.txt(f"web.{ACME}") == ["value"]
     assert desk.withdraw() == []
     assert lab.primary.txt(f"web.{ACME}") == []
+
+
+def test_where_an_alias_has_led_is_known_by_the_challenges_name(desk):
+    records = [Record(CHALLENGE, "one"), Record(WWW, "two")]
+    found = challenge.targets(records, desk.plan(*records))
+    assert found == {CHALLENGE: f"web.{ACME}"}
 
 
 def test_an_alias_is_followed_over_several_hops_and_zones(lab, desk):
