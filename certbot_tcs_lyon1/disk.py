@@ -11,6 +11,7 @@ The way to a file is `folders`; what is here works on the last folder's descript
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shlex
@@ -64,11 +65,17 @@ def read(path: str, most: int = MOST_BYTES) -> tuple[bytes, os.stat_result]:
     :raises OSError: it cannot be read, is no ordinary file, or is larger than that
     """
     with opened(path) as place:
-        with open(_open_to_read(place), "rb") as file:
-            state = os.fstat(file.fileno())
+        descriptor = _open_to_read(place)
+        try:
+            state = os.fstat(descriptor)
+            if stat.S_ISDIR(state.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not stat.S_ISREG(state.st_mode):
                 raise OSError(0, "not an ordinary file")
-            data = file.read(most + 1)
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(most + 1)
+        finally:
+            os.close(descriptor)
     if len(data) > most:
         raise OSError(0, "too large")
     return data, state

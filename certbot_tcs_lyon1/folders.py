@@ -150,7 +150,9 @@ def _check_folder(path: str, state: os.stat_result, owner: Optional[int], is_roo
         raise DiskError(
             f"the folder {foreign(path)} belongs to user number {state.st_uid}, or lies in one of "
             "another user's, who can put another file in place",
-            "choose a folder of root's, or one of the file's owner",
+            "choose a folder of root's, or one of the file's owner"
+            if owner is not None
+            else f"choose a folder of root's, or run: chown root: {shlex.quote(foreign(path))}",
         )
     others = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if others and not state.st_mode & stat.S_ISVTX:

@@ -171,7 +171,11 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
     def _read_settings(self) -> Settings:
         from certbot_tcs_lyon1.department import reader
 
-        return reader.read(self._config_path())
+        path = self._config_path()
+        kept = self.process.settings.get(path)
+        if kept is None or not reader.is_current(kept):
+            kept = self.process.settings[path] = reader.read(path)
+        return kept
 
     def _answer_menu(self) -> None:
         """Answer certbot's menu, or `certbot plugins --prepare`: nothing is changed.

@@ -13,6 +13,7 @@ from certbot_tcs_lyon1.report import Report
 
 if TYPE_CHECKING:
     from certbot_tcs_lyon1.ca.listener import Listener
+    from certbot_tcs_lyon1.department.settings import Settings
 
 
 @dataclass
@@ -20,9 +21,11 @@ class Process:
     """What outlives one lineage.
 
     `answered` holds the ACME servers whose directory has answered: one look at each is enough;
-    `listener` hears the errors that certbot logs.
+    `listener` hears the errors that certbot logs;
+    `settings` are the department configs by path, to be read again where a file has changed.
     """
 
     report: Report
     answered: set[str] = field(default_factory=set)
     listener: Optional[Listener] = None
+    settings: dict[str, Settings] = field(default_factory=dict)

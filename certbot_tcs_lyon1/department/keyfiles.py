@@ -21,8 +21,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple, Optional
 
+from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1.department.settings import ALGORITHMS, Keytab, TsigKey
-from certbot_tcs_lyon1.department.values import Fault
+from certbot_tcs_lyon1.department.values import Fault, text_of
+from certbot_tcs_lyon1.errors import DiskError
 from certbot_tcs_lyon1.report import foreign
 
 #: Used only when written out, and then with a warning (RFC 8945, section 6).
@@ -99,19 +101,29 @@ def check_secret(text: str) -> str:
 
 
 def read_key_file(path: str) -> TsigKey:
-    """Return the only key of the key file at `path`; raise `KeyFault` for whatever is wrong."""
+    """The only key of the key file at `path`, an absolute one.
+
+    :raises KeyFault: whatever is wrong; somebody else could have written it
+    """
     try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
+        data, _ = disk.read(path)
+    except DiskError as error:
+        raise KeyFault(str(error)) from None
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
         raise KeyFault(f"{reason}; write the path of a key file, or {_ASK_FOR_ONE}") from None
-    # Bytes that are not UTF-8 become surrogates: an exception about them would hold the file.
-    return parse_key(data.decode("utf-8-sig", errors="surrogateescape"))
+    return parse_key(data)
 
 
-def parse_key(text: str) -> TsigKey:
-    """Return the only key in `text`, a key file's content; raise `KeyFault` with the line."""
+def parse_key(data: bytes) -> TsigKey:
+    """The only key in what a key file holds.
+
+    :raises KeyFault: whatever is wrong, with its line
+    """
+    try:
+        text = text_of(data)
+    except Fault as fault:
+        raise KeyFault(str(fault), 1) from None
     if _DNSSEC_KEYGEN.search(text):
         raise KeyFault(f"a file of dnssec-keygen, not a TSIG key file; {_ASK_FOR_ONE}", 1)
     tokens = _tokens(text)
@@ -144,9 +156,8 @@ def parse_key(text: str) -> TsigKey:
 def _tokens(text: str) -> list[_Token]:
     """Return the words, quoted texts and marks of a key file, without blanks and comments."""
     tokens = []
-    position = 0
+    position, line = 0, 1
     while position < len(text):
-        line = text.count("\n", 0, position) + 1
         match = _TOKEN.match(text, position)
         if match is None:
             what = "quote" if text[position] == '"' else "comment"
@@ -154,6 +165,7 @@ def _tokens(text: str) -> list[_Token]:
         kind = match.lastgroup or ""
         if kind != "skip":
             tokens.append(_Token(line, kind, match[kind]))
+        line += text.count("\n", position, match.end())
         position = match.end()
     return tokens
 

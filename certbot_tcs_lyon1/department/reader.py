@@ -15,8 +15,8 @@ import stat
 from collections.abc import Collection
 from typing import Any, NamedTuple, Optional
 
-from certbot_tcs_lyon1 import lyon1
-from certbot_tcs_lyon1.department import inifile, keyfiles, keys, values
+from certbot_tcs_lyon1 import disk, lyon1
+from certbot_tcs_lyon1.department import inifile, keyfiles, keys, rights, values
 from certbot_tcs_lyon1.department.inifile import Source
 from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS, WRITTEN
 from certbot_tcs_lyon1.department.settings import (
@@ -30,8 +30,9 @@ from certbot_tcs_lyon1.department.settings import (
     TsigKey,
     is_under,
 )
-from certbot_tcs_lyon1.department.values import FROM_PORTAL, Fault, shown
-from certbot_tcs_lyon1.errors import ConfigError
+from certbot_tcs_lyon1.department.values import FROM_PORTAL, KINDS, Fault, shown, text_of
+from certbot_tcs_lyon1.errors import ConfigError, DiskError
+from certbot_tcs_lyon1.report import foreign
 
 #: The smallest file that works, once the values from the portal are filled in.
 SMALLEST = """\
@@ -51,27 +52,45 @@ eab_hmac_key = <HMAC Key from the portal>
 
 
 def read(path: str) -> Settings:
-    """Read the department config at `path`, and the key files it names.
+    """Read the department config at `path`, and the key files it names, each once.
 
-    Raises `ConfigError` with all faults of the file, or the reason why it cannot be read.
+    :raises ConfigError: all faults of the file, or the reason why it cannot be read
     """
     path = os.path.abspath(path)
     try:
-        data, found = inifile.read_file(path)
+        data, state = disk.read(path)
     except FileNotFoundError:
         raise ConfigError(_missing(path)) from None
+    except DiskError as error:
+        raise ConfigError(error.cause, error.remedy, where=path) from None
     except OSError as error:
         as_root = "run certbot as root, or " if isinstance(error, PermissionError) else ""
         raise ConfigError(
             f"{path}: the department config cannot be read: {inifile.reason(error)}; {as_root}name"
             f" another file with {lyon1.CONFIG_OPTION} PATH"
         ) from None
+    return parse(path, data, state)
+
+
+def parse(path: str, data: bytes, state: Optional[os.stat_result] = None) -> Settings:
+    """The settings of a department config that holds `data`, with the key files it names.
+
+    :param state: of the file, if it is there already
+    :raises ConfigError: all its faults
+    """
     source = Source(path, data)
-    source.check_rights(path, found)
+    if state is not None:
+        source.check_rights(path, state)
+        source.note_file(path, state)
     settings = _settings(source, inifile.parse(source, EVERY_KEY))
     if source.faults:
         raise ConfigError("\n".join(source.faults_in_order()))
     return settings
+
+
+def is_current(settings: Settings) -> bool:
+    """Whether the files that the settings were read from are still the same."""
+    return all(inifile.stamp_of(path) == stamp for path, stamp in settings.files)
 
 
 def _missing(path: str) -> str:
@@ -85,13 +104,6 @@ def _missing(path: str) -> str:
 # The sections: which there are, and what they hold
 
 _PKCS12 = ("pkcs12", "pkcs12_password_file")
-
-_KINDS = {
-    "tcs": "[tcs]",
-    "department": "[department NAME]",
-    "dns": "[dns]",
-    "install": "[install NAME]",
-}
 
 
 def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
@@ -107,7 +119,12 @@ def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
     _check_bases(source, servers)
     _check_paths(source, sections["install"], targets)
     return Settings(
-        source.path, tuple(departments), tuple(servers), tuple(targets), tuple(source.warnings)
+        source.path,
+        tuple(departments),
+        tuple(servers),
+        tuple(targets),
+        tuple(source.warnings),
+        tuple(source.files),
     )
 
 
@@ -119,22 +136,23 @@ class _Section(NamedTuple):
 
 def _sections(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, list[_Section]]:
     """Return the sections by kind, with the faults of their headers noted."""
-    found: dict[str, list[_Section]] = {kind: [] for kind in _KINDS}
-    meant = set()
+    found: dict[str, list[_Section]] = {kind: [] for kind in KINDS}
+    meant, taken = set(), set()
     for header, body in parsed.items():
         kind, *names = header.split() or [""]
         name = " ".join(names)
-        near = difflib.get_close_matches(kind.lower(), _KINDS, n=1)
+        near = [kind] if kind in KINDS else _near(source, kind.lower(), KINDS)
         meant.update(near)
-        if kind not in _KINDS:
+        if kind not in KINDS:
             _tell_unknown_section(source, header, name, near)
             continue
         fault = _name_fault(kind, name)
         if fault:
             source.fault(header, "", fault)
-        elif name in (section.name for section in found[kind]):
+        elif (kind, name) in taken:
             source.fault(header, "", "stands in this file already; keep one")
             continue
+        taken.add((kind, name))
         found[kind].append(_Section(header, name, body))
     if "department" not in meant:
         text = (
@@ -148,11 +166,11 @@ def _sections(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, li
 def _tell_unknown_section(source: Source, header: str, name: str, near: list[str]) -> None:
     number = source.number(header, "")
     if near:
-        meant = f"{near[0]} {name}".rstrip()
+        meant = values.shown_header(f"{near[0]} {name}".rstrip())
         source.fault(header, "", f"is unknown; did you mean [{meant}]?", number)
     else:
-        known = ", ".join(_KINDS.values())
-        source.fault(shown(header), "", f"is unknown; there are {known}", number)
+        known = ", ".join(KINDS.values())
+        source.fault(header, "", f"is unknown; there are {known}", number)
 
 
 def _name_fault(kind: str, name: str) -> str:
@@ -162,7 +180,7 @@ def _name_fault(kind: str, name: str) -> str:
     if kind == "dns":
         return ""  # a domain: `_dns_server` looks at it
     if not name:
-        return f"has no name; write {_KINDS[kind]}"
+        return f"has no name; write {KINDS[kind]}"
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         return "the name may have letters, digits, dots, hyphens and underscores; change it"
     if name in ("None", "True", "False"):  # certbot turns them into values when it renews
@@ -192,8 +210,8 @@ def _tell_unknown_key(source: Source, header: str, key: str, known: Collection[s
     It is named only if it is plainly a key: it could be the second line of a secret.
     """
     number = source.number(header, key)
-    homes = [_KINDS[kind] for kind, others in KEYS.items() if key in others]
-    near = [*difflib.get_close_matches(key, known, 1), *difflib.get_close_matches(key, EVERY_KEY)]
+    homes = [KINDS[kind] for kind, others in KEYS.items() if key in others]
+    near = [*_near(source, key, known), *_near(source, key, EVERY_KEY)]
     if homes:
         text = f"does not belong here; move it to {' or '.join(homes)}"
     elif near:
@@ -202,6 +220,10 @@ def _tell_unknown_key(source: Source, header: str, key: str, known: Collection[s
         text = f"is unknown; known are {', '.join(known)}"
     plain = homes or (near and len(key) <= len(near[0]) + 3)
     source.fault(header, key if plain else values.NOT_SHOWN, text, number)
+
+
+def _near(source: Source, word: str, known: Collection[str]) -> list[str]:
+    return [] if source.is_full else difflib.get_close_matches(word, known, n=1)
 
 
 def _department(source: Source, section: _Section, shared: dict[str, Any]) -> Department:
@@ -226,8 +248,8 @@ def _eab_hmac_key(source: Source, section: _Section, own: dict[str, Any]) -> str
     data = _named_file(source, section.header, key, own[key])
     if data is None:
         return ""
-    lines = data.decode("utf-8-sig", errors="surrogateescape").strip().splitlines()
     try:
+        lines = text_of(data).strip().splitlines()
         if len(lines) != 1:
             raise Fault("the file must hold the HMAC Key alone, on one line")
         return values.hmac_key(lines[0])
@@ -239,13 +261,23 @@ def _eab_hmac_key(source: Source, section: _Section, own: dict[str, Any]) -> str
 def _named_file(source: Source, header: str, key: str, path: str) -> Optional[bytes]:
     """Return what a file holds that a key names, its rights checked; None after a fault."""
     try:
-        data, found = inifile.read_file(path)
-    except OSError as error:
-        text = f"{shown(path)}: {inifile.reason(error)}; correct the path or the file"
+        data, state = disk.read(path)
+    except DiskError as error:
+        text = f"{_shown_path(path)}: {error.cause}; {rights.copy(path, source.path, header)}"
         source.fault(header, key, text)
         return None
-    source.check_rights(path, found, header, key)
+    except (OSError, ValueError) as error:
+        text = f"{_shown_path(path)}: {inifile.reason(error)}; correct the path or the file"
+        source.fault(header, key, text)
+        return None
+    source.check_rights(path, state, header, key)
+    source.note_file(path, state)
     return data
+
+
+def _shown_path(path: str) -> str:
+    """The path as a message may hold it: what is there is no secret in the wrong place."""
+    return foreign(path) if inifile.stamp_of(path) else shown(path)
 
 
 def _dns_server(source: Source, section: _Section) -> DnsServer:
@@ -259,7 +291,8 @@ def _dns_server(source: Source, section: _Section) -> DnsServer:
         source.fault(header, "server", f"is missing; {values.NAME_UPDATE_SERVER}")
     zone = own.get("zone")
     if base and zone and not (is_under(base, zone) or is_under(zone, base)):
-        text = f"the zone {zone} has no name in common with [dns {base}]; correct one of them"
+        other = values.shown_header(header)
+        text = f"the zone {shown(zone)} has no name in common with [{other}]; correct one of them"
         source.fault(header, "zone", text)
     both = {**keys.defaults("dns"), **own}
     return DnsServer(
@@ -313,9 +346,10 @@ def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> TsigKey
         own.get("key_secret", ""),
     )
     path = own.get("key_file")
-    if path and _named_file(source, header, where, path) is not None:
+    data = _named_file(source, header, where, path) if path else None
+    if data is not None:
         try:
-            found = keyfiles.read_key_file(path)
+            found = keyfiles.parse_key(data)
         except keyfiles.KeyFault as fault:
             line = f", line {fault.line}" if fault.line else ""
             source.fault(header, where, f"{path}{line}: {fault}")
@@ -339,7 +373,7 @@ def _target(source: Source, section: _Section) -> Target:
         text = f"lets everybody at the private key in {keyed[0]}; write it like 0640, or split"
         source.fault(header, "mode", f"{text} the section in two")
     password_file = own.get("pkcs12_password_file")
-    if password_file and os.path.exists(password_file):
+    if password_file and not source.note_missing(password_file):
         _named_file(source, header, "pkcs12_password_file", password_file)
     return Target(name=section.name, **{**keys.defaults("install"), **own})
 

@@ -127,15 +127,23 @@ class Target:
     reload: Optional[tuple[str, ...]]
 
 
+#: What changes when a file does: device, inode, size in bytes, mtime and ctime in nanoseconds.
+Stamp = tuple[int, int, int, int, int]
+
+
 @dataclass(frozen=True)
 class Settings:
-    """A whole department config; `warnings` are complete messages."""
+    """A whole department config; `warnings` are complete messages.
+
+    `files` are those that it was read from, each with its stamp; None for one that was not there.
+    """
 
     path: str
     departments: tuple[Department, ...]
     dns: tuple[DnsServer, ...]
     targets: tuple[Target, ...]
     warnings: tuple[str, ...]
+    files: tuple[tuple[str, Optional[Stamp]], ...] = field(default=(), repr=False, compare=False)
 
     def dns_server_for(self, name: str) -> Optional[DnsServer]:
         """Return the section for `name` (A-labels): the longest match on labels, `[dns]`, None."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import configparser
-import encodings.idna
+import difflib
 import ipaddress
 import re
 import shlex
@@ -28,14 +28,26 @@ FROM_PORTAL = f"copy it from the portal ({lyon1.PORTAL_ACCOUNTS})"
 NAME_UPDATE_SERVER = "name the update server; the DNS administrator knows it"
 WRITE_CERTIFICATE = "write the certificate's name; see: certbot certificates"
 
+#: The kinds of sections, as they are written.
+KINDS = {
+    "tcs": "[tcs]",
+    "department": "[department NAME]",
+    "dns": "[dns]",
+    "install": "[install NAME]",
+}
+
 #: Stands in a message for what could be a secret in the wrong place.
 NOT_SHOWN = "(not shown)"
 
 #: What stands in the documentation for a value from the portal.
 _PLACEHOLDERS = ("KEY_ID", "HMAC_KEY", "NEW_KEY_ID", "NEW_HMAC_KEY")
 
+_ADDRESS = "is an IP address, which the DNS can't validate; write a DNS name"
+
 #: RFC 8555 leaves the length open; HMAC-SHA256 wants 32 bytes (RFC 7518, section 3.2).
 _HMAC_BYTES = 32
+#: Faults of one list that are shown.
+_MOST_BAD = 20
 _LABEL = re.compile(r"_?[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 #: A word that only a shell would understand; `\;` alone is a word of `find`.
 _SHELL = re.compile(r"[|&]+|[0-9&]*>.*|<|\S+;")
@@ -46,8 +58,30 @@ class Fault(Exception):
 
 
 def shown(text: str) -> str:
-    """Return `text` if a message may hold it: secrets are long and have no dots."""
-    return text if len(text) < 16 or ("." in text and "=" not in text) else NOT_SHOWN
+    """Return `text` if a message may hold it: secrets have 8 characters or more, and no dots."""
+    return text if len(text) < 8 or ("." in text and "=" not in text) else NOT_SHOWN
+
+
+def shown_header(text: str) -> str:
+    """Return a section's header as a message may hold it: the name of a good one, or words that
+    are too short for a secret."""
+    kind, *names = re.split(r"(\s+)", text)
+    kind = kind if difflib.get_close_matches(kind.lower(), KINDS, n=1) else shown(kind)
+    if kind in KINDS and len(names) == 2 and re.fullmatch(r"[A-Za-z0-9._-]+", names[1]):
+        return text
+    return kind + "".join(name if name.isspace() else shown(name) for name in names)
+
+
+def text_of(data: bytes) -> str:
+    """The text of a file in UTF-8, with or without a BOM.
+
+    Bytes that are not UTF-8 become surrogates: an exception about them would hold the file.
+
+    :raises Fault: it is UTF-16, as Windows' Notepad and PowerShell write "Unicode"
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (len(data) > 1 and data[:2].count(0) == 1):
+        raise Fault("the file is UTF-16; save it as UTF-8 text")
+    return data.decode("utf-8-sig", errors="surrogateescape")
 
 
 def _each(text: str, check: Callable[[str], Any]) -> tuple[Any, ...]:
@@ -59,28 +93,55 @@ def _each(text: str, check: Callable[[str], Any]) -> tuple[Any, ...]:
         except Fault as fault:
             bad.append(f"{shown(item)}: {fault}")
     if bad:
-        raise Fault("; ".join(bad))
+        more = [f"and {len(bad) - _MOST_BAD} more"] if len(bad) > _MOST_BAD else []
+        raise Fault("; ".join([*bad[:_MOST_BAD], *more]))
     return tuple(dict.fromkeys(good))
 
 
 def dns_name(text: str) -> str:
-    """Return a DNS name as A-labels (RFC 5890), in lower case, without its last dot."""
+    """A DNS name as A-labels, in lower case, without its last dot.
+
+    Other than ASCII it is IDNA 2008 (RFC 5891, with the mapping of UTS 46, not transitional), which
+    .fr, .de and .eu register and CAs issue for: `straße` is `xn--strae-oqa`, not `strasse`.
+
+    :raises Fault: it is none; an address, or a wildcard
+    """
     if text.startswith("*."):
         raise Fault("is a wildcard; write it without *., that covers the wildcard")
-    bare = text[:-1] if text.endswith(".") else text
-    try:
-        labels = [
-            encodings.idna.ToASCII(label).decode("ascii").lower()
-            for label in re.split("[.\u3002\uff0e\uff61]", bare)
-        ]
-    except UnicodeError:
-        labels = [""]
-    name = ".".join(labels)
+    name = _a_labels(text[:-1] if text.endswith(".") else text)
+    labels = name.split(".")
+    if ":" in text and _is_address(text):
+        raise Fault(_ADDRESS)
     if len(name) > 253 or not all(len(label) <= 63 and _LABEL.fullmatch(label) for label in labels):
         raise Fault("is not a DNS name (letters, digits and hyphens between dots); correct it")
+    if _is_address(name):
+        raise Fault(_ADDRESS)
     if labels[-1].isdigit():
         raise Fault("ends in a number, so it is an address or misspelt; write a DNS name")
     return name
+
+
+def _a_labels(text: str) -> str:
+    """The name as A-labels; "" if it has none."""
+    if text.isascii():
+        return text.lower()
+    import idna  # comes with requests, and so with certbot
+
+    try:
+        mapped = idna.uts46_remap(text, std3_rules=False, transitional=False)
+        return ".".join(
+            label if label.isascii() else idna.alabel(label).decode() for label in mapped.split(".")
+        )
+    except UnicodeError:
+        return ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _domain(text: str) -> str:
@@ -234,18 +295,23 @@ def lineage(text: str) -> str:
 
 
 def account(text: str) -> str:
-    """Return the name or number of a user or group."""
+    """The name or number of a user or group."""
     if not re.fullmatch(r"[^\s:/]+", text):
         raise Fault("is not a name or number; owner and group are two keys")
+    # The last number is what chown(2) takes for "leave it".
+    if text.isnumeric() and not (text.isascii() and len(text) < 11 and int(text) < 2**32 - 1):
+        raise Fault(f"is no number of a user or group (0 to {2**32 - 2}); correct it")
     return text
 
 
 def mode(text: str) -> int:
-    """Return the bits of a file mode written in octal."""
+    """The bits of a file mode written in octal."""
     if not re.fullmatch("[0-7]{3,4}", text):
         raise Fault("is not an octal mode; write it like 0640")
     if int(text, 8) & stat.S_IWOTH:
         raise Fault("lets everybody write the file; write it like 0640")
+    if int(text, 8) & ~0o777:
+        raise Fault("has set-user-ID, set-group-ID or the sticky bit; write it like 0640")
     return int(text, 8)
 
 

@@ -6,8 +6,14 @@ import base64
 import dataclasses
 import os
 import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -247,6 +253,8 @@ def test_an_hmac_key_may_be_in_a_file(config: Path) -> None:
         ("a.fr,\n  ; a comment between\n\n  b.fr\n\tc.fr", ("a.fr", "b.fr", "c.fr")),
         ("été.univ-lyon1.fr", ("xn--t-9fab.univ-lyon1.fr",)),
         ("ＬＡＢＯ。fr", ("labo.fr",)),
+        ("Straße.fr", ("xn--strae-oqa.fr",)),
+        ("_dns.été.fr", ("_dns.xn--t-9fab.fr",)),
         ("_dns.x-y.fr 3.a.fr", ("_dns.x-y.fr", "3.a.fr")),
         ("a" * 63 + ".fr", ("a" * 63 + ".fr",)),
         ("", ()),
@@ -358,6 +366,11 @@ BAD_FORM = [
     (f"{DEPARTMENT}[TCS]\n", "line 4, [TCS]: is unknown; did you mean [tcs]?"),
     (f"{DEPARTMENT}[DEFAULT]\n", "line 4, [DEFAULT]: is unknown; there are [tcs], [department NA"),
     (f"{DEPARTMENT}[{HMAC}]\n", "line 4, [(not shown)]: is unknown; there are"),
+    (f"{DEPARTMENT}[department l {HMAC[:8]}]\n", "line 4, [department l (not shown)]: the name "),
+    (f"{DEPARTMENT}[dns l {HMAC[:8]}]\n", "line 4, [dns l (not shown)]: is not a DNS name"),
+    (f"{DEPARTMENT}[{HMAC[:8]}]\n", "line 4, [(not shown)]: is unknown; there are"),
+    (f"{DEPARTMENT}[departmen {HMAC[:8]}]\n", "line 4, [departmen (not shown)]: is unknown; did "),
+    (DEPARTMENT.encode("utf-16"), "the file is UTF-16; save it as UTF-8 text"),
     (f"{DEPARTMENT}[ ]\n", "line 4, [ ]: is unknown; there are"),
     (f"{DEPARTMENT}[tcs x]\n", "line 4, [tcs x]: takes no name; write [tcs]"),
     (f"{DEPARTMENT}[department]\n", "line 4, [department]: has no name; write [department NAME]"),
@@ -432,8 +445,10 @@ BAD_DEPARTMENT = [
     ("issuance_timeout = ٣", "is not a whole number"),
     (f"issuance_timeout = {'9' * 5000}", "is not a whole number"),
     ("domains = *.x.fr", "*.x.fr: is a wildcard; write it without *., that covers the wildcard"),
-    ("domains = localhost", "localhost: is not a full name; write it with its domain"),
-    ("domains = 192.0.2.1", "192.0.2.1: ends in a number, so it is an address or misspelt"),
+    ("domains = labo", "labo: is not a full name; write it with its domain"),
+    ("domains = 192.0.2.1", "192.0.2.1: is an IP address, which the DNS can't validate; write a"),
+    ("domains = 2001:db8::1", "is an IP address, which the DNS can't validate"),
+    ("domains = 192.0.2.256", "192.0.2.256: ends in a number, so it is an address or misspelt"),
     ("domains = a..fr", "a..fr: is not a DNS name (letters, digits and hyphens between dots)"),
     ("domains = .fr", ".fr: is not a DNS name"),
     ("domains = https://x.fr/", "https://x.fr/: is not a DNS name"),
@@ -489,6 +504,13 @@ BAD_INSTALL = [
     ("mode = 0o640", "is not an octal mode; write it like 0640"),
     ("mode = 64", "is not an octal mode"),
     ("mode = 0649", "is not an octal mode"),
+    ("mode = 4755", "has set-user-ID, set-group-ID or the sticky bit; write it like 0640"),
+    ("mode = 2640", "has set-user-ID"),
+    ("mode = 1640", "has set-user-ID"),
+    ("owner = 99999999999", "is no number of a user or group (0 to 4294967294); correct it"),
+    ("owner = ²", "is no number of a user or group"),
+    ("owner = ٣", "is no number of a user or group"),
+    ("group = 4294967295", "is no number of a user or group"),
     ("mode = 0642", "lets everybody write the file; write it like 0640"),
     ("test = nginx -t 'x", "is no command, or a quote in it is not closed; correct it"),
     ('test = ""', "is no command"),
@@ -815,3 +837,177 @@ def test_an_install_section_that_would_give_the_key_away_is_refused(tmp_path, se
         return
     with pytest.raises(ConfigError, match=expected):
         reader.read(str(path))
+
+
+MOST = 120_000
+
+
+def repeated(unit: str) -> str:
+    return unit * (MOST // len(unit))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tcs]\n" + repeated("a=b\n"),
+        repeated("[tcs]\n"),
+        repeated("[x\n"),
+        "[tcs]\n" + repeated("x\n"),
+        "[tcs]\n" + "".join(f"k{number}=\n" for number in range(MOST // 7)),
+        "".join(f"[dns a{number}]\n" for number in range(MOST // 12)),
+        "".join(f"[x{number}]\n" for number in range(MOST // 8)),
+        DEPARTMENT + "domains = " + repeated("a..fr "),
+    ],
+    ids=["key", "section", "header", "no key", "new keys", "sections", "new sections", "list"],
+)
+def test_a_long_file_of_faults_is_told_at_once_and_not_at_length(config: Path, text: str) -> None:
+    started = time.process_time()
+    told = faults(config, text)
+    assert time.process_time() - started < 5
+    assert len(told) <= 101
+    assert len("\n".join(told)) < 30_000
+
+
+@pytest.mark.parametrize("unit", ["k ", "\n#\n", "a\n", '"a" ', "{};"])
+def test_a_long_key_file_is_told_at_once(config: Path, unit: str) -> None:
+    key_file = config.with_name("long.key")
+    write(key_file, f"key k {{\n{repeated(unit)}")
+    started = time.process_time()
+    faults(config, f"{DEPARTMENT}[dns]\nserver = a.fr\nkey_file = {key_file}\n")
+    assert time.process_time() - started < 2
+
+
+def test_a_fault_of_every_kind_is_told_up_to_a_hundred_and_the_rest_counted(config: Path) -> None:
+    told = faults(config, DEPARTMENT + "x\n" * 150)
+    assert told[99].startswith("line 103: neither")
+    assert told[100:] == ["and 50 more; correct these first"]
+
+
+# What root relies on: nobody else could have written it
+
+
+@pytest.mark.parametrize("key", ["eab_hmac_key_file", "key_file", "pkcs12_password_file"])
+def test_a_file_in_a_folder_that_others_can_write_is_refused_and_the_copy_works(
+    config: Path, key: str
+) -> None:
+    old = with_files(config)[key]
+    folder = config.with_name("open")
+    folder.mkdir()
+    folder.chmod(0o777)
+    moved = folder / old.name
+    old.rename(moved)
+    config.write_text(config.read_text().replace(str(old), str(moved)))
+    (told,) = faults_of(config)
+    assert f"others than its owner can write the folder {folder}" in told
+    use_copy(config, moved, told)
+    assert reader.read(str(config)).warnings == ()
+
+
+def use_copy(config: Path, path: Path, told: str) -> None:
+    """Do what is advised: run the command, and name the copy."""
+    command = re.search(r"copy it: (.*), and name that", told)
+    assert command is not None
+    subprocess.run(command[1], shell=True, check=True)
+    config.write_text(config.read_text().replace(str(path), shlex.split(command[1])[-1]))
+
+
+def test_a_config_in_a_folder_that_others_can_write_is_refused_and_the_command_mends_it(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    folder.chmod(0o775)
+    write(folder / "tcs-lyon1.ini", DEPARTMENT)
+    with pytest.raises(ConfigError) as caught:
+        reader.read(str(folder / "tcs-lyon1.ini"))
+    assert f"others than its owner can write the folder {folder}" in str(caught.value)
+    subprocess.run(str(caught.value).partition("run: ")[2], shell=True, check=True)
+    assert reader.read(str(folder / "tcs-lyon1.ini")).departments
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to others")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o660])
+def test_a_key_that_named_includes_is_copied_and_left_to_named(config: Path, mode: int) -> None:
+    old = with_files(config)["key_file"]
+    folder = config.with_name("bind")
+    folder.mkdir()
+    moved = folder / "session.key"
+    old.rename(moved)
+    os.chown(moved, 65534, 65534)
+    moved.chmod(mode)
+    config.write_text(config.read_text().replace(str(old), str(moved)))
+    (told,) = faults_of(config)
+    assert "it belongs to user number 65534, who can change it; copy it: install -m 600 " in told
+    use_copy(config, moved, told)
+    assert reader.read(str(config)).warnings == ()
+    assert (moved.stat().st_uid, moved.stat().st_mode & 0o777) == (65534, mode)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize("mode", [0o640, 0o644])
+def test_a_certbot_that_is_not_root_reads_roots_files_by_its_group(mode: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        path = write(folder / "tcs-lyon1.ini", DEPARTMENT, mode)
+        os.chown(path, 0, 65534)
+        warnings = warnings_as_nobody(path)
+        if mode == 0o640:
+            assert warnings == []
+            return
+        os.chown(path, 0, 0)
+        (warning,) = warnings_as_nobody(path)
+        subprocess.run(warning.partition("run: ")[2], shell=True, check=True)
+        assert warnings_as_nobody(path) == []
+
+
+def warnings_as_nobody(path: str) -> list[str]:
+    code = (
+        "import os; from certbot_tcs_lyon1.department import reader;"
+        f"reader.read({path!r});"  # loads what is imported late: Python may lie in root's folder
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+        f"print(*reader.read({path!r}).warnings, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split("\n")[:-1] if done.stdout.strip() else []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives links to others")
+def test_a_key_file_behind_a_link_that_another_user_made_is_refused(config: Path) -> None:
+    key = with_files(config)["key_file"]
+    real = key.with_name("real.key")
+    key.rename(real)
+    key.symlink_to(real)
+    assert reader.read(str(config)).warnings == ()
+    os.chown(key, 65534, 65534, follow_symlinks=False)
+    (told,) = faults_of(config)
+    assert "is a symbolic link that another user than root has made" in told
+
+
+def test_each_file_is_opened_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = with_files(config)
+    opened: list[str] = []
+    really_open = os.open
+
+    def count(path: str, flags: int, *args: Any, **kwargs: Any) -> int:
+        if not flags & os.O_PATH:
+            opened.append(os.path.basename(path))
+        return really_open(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", count)
+    reader.read(str(config))
+    assert sorted(opened) == sorted({config.name, *(path.name for path in files.values())})
+
+
+@pytest.mark.parametrize("key", ["", "eab_hmac_key_file", "key_file", "pkcs12_password_file"])
+def test_settings_are_current_until_a_file_that_they_come_from_changes(
+    config: Path, key: str
+) -> None:
+    path = with_files(config)[key]
+    settings = reader.read(str(config))
+    assert reader.is_current(settings)
+    data = path.read_bytes()
+    path.unlink()
+    assert not reader.is_current(settings)
+    write(path, data)
+    assert not reader.is_current(settings)
