@@ -62,7 +62,7 @@ def _ask_for_text(config: Any) -> str:
     )
     print("every name as validated):")
     dns = _ask("Name or address", values.endpoints, "none")
-    key_file = None if dns in ("", "none") else _ask("TSIG key file", _key_file)
+    key_file = None if dns in ("", "none") else _ask("TSIG key file, or keytab", _key_file)
     lines = [
         "[tcs]",
         f"server = {server}",
@@ -74,7 +74,8 @@ def _ask_for_text(config: Any) -> str:
         f"eab_hmac_key = {hmac}",
     ]
     if key_file is not None:
-        lines += ["", "[dns]", f"server = {dns}", f"key_file = {key_file}"]
+        key = "keytab" if _is_keytab(key_file) else "key_file"
+        lines += ["", "[dns]", f"server = {dns}", f"{key} = {key_file}"]
     return "\n".join(lines) + "\n"
 
 
@@ -115,4 +116,14 @@ def _key_file(text: str) -> None:
     values.path(text)
     if not os.path.isfile(text):
         raise values.Fault("is no file; the DNS administrator sends it")
-    keyfiles.read_key_file(text)
+    if _is_keytab(text):
+        with open(text, "rb") as file:
+            keyfiles.parse_keytab(file.read())
+    else:
+        keyfiles.read_key_file(text)
+
+
+def _is_keytab(path: str) -> bool:
+    """Whether the file begins as keytabs do (of any version)."""
+    with open(path, "rb") as file:
+        return file.read(1) == b"\5"

@@ -291,6 +291,7 @@ def _size_of_update(number: int) -> int:
     wires = []
 
     def keep(message: Any, zone: Any, config: Any, records: Any) -> Any:
+        update._sign(message, config.key, zone.server, zone.name)
         wires.append(message.to_wire())
         return zone
 

@@ -28,7 +28,7 @@ def test_the_answers_are_checked_written_and_used(lab, client):
             ("terms of service: data:text/plain", "yes"),
             ("A name for the department", ""),
             ("Name or address", str(lab.primary.endpoint)),
-            ("TSIG key file:", "/no/such/file"),
+            ("TSIG key file, or keytab:", "/no/such/file"),
             ("is no file", str(lab.key_file)),
         ],
         client.environment(),
