@@ -1,7 +1,7 @@
 """A CNAME at the challenge's name: where the record goes instead.
 
 The CA follows aliases when it looks for the record, so it has to be at the end of the chain. A
-CNAME that a wildcard makes up is no alias: a record at the name itself takes its place.
+CNAME synthesized by a wildcard (RFC 4592) is no alias: a record at the name itself takes its place.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+import dns.exception
 import dns.name
 import dns.rdatatype
 
 from certbot_tcs_lyon1.department.settings import DnsServer, Settings
-from certbot_tcs_lyon1.dns01 import update
+from certbot_tcs_lyon1.dns01 import zones
 from certbot_tcs_lyon1.dns01.meaning import text
-from certbot_tcs_lyon1.dns01.update import Alias, DnsError, Zone
+from certbot_tcs_lyon1.dns01.queries import SERVERS
+from certbot_tcs_lyon1.dns01.records import Alias, DnsError, NoAnswer, Zone
+from certbot_tcs_lyon1.report import foreign
 
 #: Resolvers give up on a chain of about this length, and so does the CA.
 _MOST_HOPS = 8
@@ -39,29 +42,38 @@ def find_place(challenge: str, settings: Settings) -> Place:
     :raises DnsError: no section for a name, no server that may write there, or a loop; the text
         shows the chain
     """
-    chain = [dns.name.from_text(challenge)]
+    try:
+        chain = [dns.name.from_text(challenge)]
+    except dns.exception.DNSException:
+        raise DnsError(
+            f"{foreign(challenge)} is no name that the DNS can have (255 octets at most, and 63 in "
+            "each label). Order the certificate for a shorter name."
+        ) from None
     while True:
         try:
             config = _section_for(chain[-1], settings)
-            found = update.locate(config, chain[-1])
-            if isinstance(found, Alias) and _is_made_up(found, chain[-1]):
+            found = zones.locate(config, chain[-1])
+            if isinstance(found, Alias) and _is_synthesized(found, chain[-1], config):
                 found = _zone_above(chain[-1], config, found)
+            elif isinstance(found, Zone):
+                found = zones.confirmed(found, chain[-1], config)
         except DnsError as error:
-            raise type(error)(f"{_told(chain)}{error}") from None
+            error.where = _alias_chain(chain)
+            raise
         if isinstance(found, Zone):
             return Place(chain[-1], found, config)
         chain.append(found.target)
         if found.target in chain[:-1] or len(chain) > _MOST_HOPS:
             raise DnsError(
-                f"{_told(chain)}the aliases never end. Have the DNS administrator correct them, or "
-                f"remove the CNAME at {challenge}."
+                f"{_alias_chain(chain)}: the aliases never end. Have the DNS administrator "
+                f"correct them, or remove the CNAME at {challenge}."
             )
 
 
-def _told(chain: Sequence[dns.name.Name]) -> str:
+def _alias_chain(chain: Sequence[dns.name.Name]) -> str:
     if len(chain) == 1:
         return ""
-    return f"{text(chain[0])} is an alias: {' -> '.join(map(text, chain))}: "
+    return f"{text(chain[0])} is an alias: {' -> '.join(map(text, chain))}"
 
 
 def _section_for(name: dns.name.Name, settings: Settings) -> DnsServer:
@@ -75,13 +87,17 @@ def _section_for(name: dns.name.Name, settings: Settings) -> DnsServer:
     return config
 
 
-def _is_made_up(alias: Alias, name: dns.name.Name) -> bool:
+def _is_synthesized(alias: Alias, name: dns.name.Name, config: DnsServer) -> bool:
     """Whether the CNAME comes from a wildcard: then a name that nobody can have made has it too.
 
     Under a DNAME each name has a target of its own.
     """
+    if len(name) <= 1:
+        return False
     nobody = dns.name.from_text(secrets.token_hex(8), name.parent())
-    reply = update.ask(alias.server, nobody, "CNAME")
+    reply = SERVERS.ask(alias.server, nobody, "CNAME", config.key)
+    if not reply.had_tsig:
+        raise NoAnswer(f"{alias.server}: the answer to a signed query is not signed")
     return any(
         rrset.rdtype == dns.rdatatype.CNAME and rrset[0].target == alias.target
         for rrset in reply.answer
@@ -89,11 +105,12 @@ def _is_made_up(alias: Alias, name: dns.name.Name) -> bool:
 
 
 def _zone_above(name: dns.name.Name, config: DnsServer, alias: Alias) -> Zone:
-    """The zone of the wildcard that made up `alias`: of the nearest name above that is none."""
+    """The zone of the wildcard of which `alias` is synthesized: of the nearest name above that is
+    no alias."""
     above = name
     while len(above) > 2:
         above = above.parent()
-        found = update.locate_at(alias.server, config, above)
+        found = zones.locate_at(alias.server, config, above)
         if isinstance(found, Zone):
             return found
     raise DnsError(

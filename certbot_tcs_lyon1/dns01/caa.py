@@ -14,9 +14,10 @@ import dns.resolver
 import dns.rrset
 
 from certbot_tcs_lyon1.department.settings import Settings
-from certbot_tcs_lyon1.dns01 import update
+from certbot_tcs_lyon1.dns01 import queries
 from certbot_tcs_lyon1.dns01.meaning import text
-from certbot_tcs_lyon1.dns01.update import Address, NoAnswer
+from certbot_tcs_lyon1.dns01.queries import SERVERS
+from certbot_tcs_lyon1.dns01.records import Address, NoAnswer
 
 #: Seconds for one question to the system's resolver: the user waits for a message.
 _RESOLVER_SECONDS = 2.0
@@ -46,7 +47,7 @@ def find(name: str, settings: Settings) -> Optional[tuple[str, str]]:
 
 def _climb(name: dns.name.Name, settings: Settings) -> Optional[dns.rrset.RRset]:
     section = settings.dns_server_for(text(name))
-    servers = update.update_addresses(section, []) if section else []
+    servers = queries.update_addresses(section)[0] if section else []
     while len(name) > 1:
         found = _at(name, servers)
         if found is not None:
@@ -80,11 +81,11 @@ def _from_server(name: dns.name.Name, servers: list[Address]) -> Optional[list[d
     """
     while servers:
         try:
-            reply = update.ask(servers[0], name, "CAA")
+            reply = SERVERS.ask(servers[0], name, "CAA")
         except NoAnswer:
             servers.pop(0)
             continue
-        return list(reply.answer) if update.is_authoritative(reply) else None
+        return list(reply.answer) if queries.is_authoritative(reply) else None
     return None
 
 

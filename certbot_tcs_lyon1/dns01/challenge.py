@@ -12,13 +12,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
+import dns.exception
 import dns.name
 
 from certbot_tcs_lyon1.department.settings import DnsServer, Settings
-from certbot_tcs_lyon1.dns01 import aliases, journal, propagation, update
+from certbot_tcs_lyon1.dns01 import aliases, journal, propagation, update, zones
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.propagation import State
-from certbot_tcs_lyon1.dns01.update import Address, Alias, DnsError, NoAnswer, Refused, Txt, Zone
+from certbot_tcs_lyon1.dns01.queries import SERVERS, together
+from certbot_tcs_lyon1.dns01.records import (
+    Address,
+    Alias,
+    DnsError,
+    NoAnswer,
+    Refused,
+    Txt,
+    Zone,
+)
+from certbot_tcs_lyon1.report import foreign
 
 __all__ = ["Batch", "DnsError", "Record", "confirm", "plan", "publish", "targets", "withdraw"]
 
@@ -62,13 +73,15 @@ def plan(
     :returns: a batch for each zone and section
     :raises DnsError: a name has no [dns] section, or no zone that may be written to
     """
-    places = {name: aliases.find_place(name, settings) for name in _names(records)}
-    zones: dict[tuple[dns.name.Name, str], aliases.Place] = {}
+    names = _names(records)
+    found = together(lambda name: aliases.find_place(name, settings), names)
+    places = dict(zip(names, found))
+    by_zone: dict[tuple[dns.name.Name, str], aliases.Place] = {}
     texts: dict[tuple[dns.name.Name, str], list[Txt]] = {}
     for record in records:
         place = places[record.name]
         key = (place.zone.name, place.config.section)
-        zones.setdefault(key, place)
+        by_zone.setdefault(key, place)
         texts.setdefault(key, []).append(Txt(place.name, record.value))
     return [
         Batch(
@@ -76,7 +89,7 @@ def plan(
             _with_deadline(place.config, propagation_seconds),
             tuple(dict.fromkeys(texts[key])),
         )
-        for key, place in zones.items()
+        for key, place in by_zone.items()
     ]
 
 
@@ -115,7 +128,7 @@ def _publish(batch: Batch, journal_path: str) -> Batch:
     except Refused as error:
         if error.of_a_name and len(batch.names) > 1:
             error = _find_culprits(batch, error)
-        if not error.claimed:
+        if not error.claimed or _is_gone(batch):
             _strike(journal_path, entry)
         raise error from None
     taken = replace(batch, zone=zone)
@@ -200,7 +213,7 @@ def _why_hidden(batch: Batch) -> str:
     """Why a record that was accepted is not there, by looking once more where its name belongs."""
     for name in batch.names:
         try:
-            found = update.locate_at(batch.zone.server, replace(batch.config, zone=None), name)
+            found = zones.locate_at(batch.zone.server, replace(batch.config, zone=None), name)
         except DnsError as error:
             return str(error)
         if isinstance(found, Alias):
@@ -221,11 +234,11 @@ def _why_hidden(batch: Batch) -> str:
 
 def _addresses_to_check(batch: Batch, port: int) -> list[Address]:
     if not batch.config.check_servers:
-        return update.name_server_addresses(batch.zone, port)
+        return zones.name_server_addresses(batch.zone, port)
     found: list[Address] = []
     for endpoint in batch.config.check_servers:
         try:
-            found += update.addresses_of(endpoint)
+            found += SERVERS.addresses_of(endpoint)
         except NoAnswer as error:
             raise NoAnswer(
                 f"check_servers in [{batch.config.section}]: {error}; correct it, or write the "
@@ -287,7 +300,7 @@ def withdraw(settings: Settings, journal_path: str) -> list[str]:
 
 
 def _withdraw(entry: journal.Entry, settings: Settings, journal_path: str) -> str:
-    names = ", ".join(dict.fromkeys(name for name, _ in entry.records))
+    names = foreign(", ".join(dict.fromkeys(name for name, _ in entry.records)))
     try:
         batch = _batch(entry, settings)
         try:
@@ -304,7 +317,10 @@ def _withdraw(entry: journal.Entry, settings: Settings, journal_path: str) -> st
 
 
 def _is_gone(batch: Batch) -> bool:
-    """Whether none of the records is there, as the key sees it: then a refusal doesn't matter."""
+    """Whether none of the records is there, as the server signs it: then a refusal doesn't matter.
+
+    Who can forge a reply must not make us forget what was published.
+    """
     return all(
         propagation.poll(batch.zone.server, [record], batch.config.key).state is State.STALE
         for record in batch.records
@@ -361,6 +377,11 @@ def _batch(entry: journal.Entry, settings: Settings) -> Batch:
             f"{settings.path} has no section [{entry.section}] any more. Put it back until the "
             "next run, or have the DNS administrator remove the records."
         )
-    zone = Zone(dns.name.from_text(entry.zone), Address(entry.ip, entry.port, entry.label))
-    records = tuple(Txt(dns.name.from_text(name), value) for name, value in entry.records)
+    try:
+        zone = Zone(dns.name.from_text(entry.zone), Address(entry.ip, entry.port, entry.label))
+        records = tuple(Txt(dns.name.from_text(name), value) for name, value in entry.records)
+    except (dns.exception.DNSException, UnicodeError, ValueError):
+        raise DnsError(
+            "An entry of the journal has a name that can't be one. Remove the entry by hand."
+        ) from None
     return Batch(zone, config, records)

@@ -8,6 +8,7 @@ works with one set of folders (certbot locks them), so nobody else writes the fi
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from certbot_tcs_lyon1 import disk
+
+#: A journal that is larger than this was not written here.
+_MOST_BYTES = 16 * 1024 * 1024
 
 
 class JournalError(Exception):
@@ -43,20 +47,27 @@ def read(path: str) -> list[Entry]:
     :raises JournalError: the file cannot be read, or is damaged
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            return [_entry(item) for item in json.load(file)]
+        with open(path, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ValueError
+        return [_entry(item) for item in json.loads(data.decode("utf-8"))]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise JournalError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise JournalError(f"{path} is damaged") from None
 
 
 def _entry(item: Any) -> Entry:
     records = tuple((str(name), str(value)) for name, value in item["records"])
     texts = {key: str(item[key]) for key in ("section", "zone", "ip", "label")}
-    return Entry(port=int(item["port"]), records=records, **texts)
+    port = item["port"]
+    if not isinstance(port, int) or not 0 < port < 65536:
+        raise ValueError
+    ipaddress.ip_address(texts["ip"])
+    return Entry(port=port, records=records, **texts)
 
 
 def add(path: str, entry: Entry) -> None:

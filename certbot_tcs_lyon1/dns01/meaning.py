@@ -6,6 +6,7 @@ the tests ask each of them again.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import dns.rdatatype
 import dns.tsig
 
 from certbot_tcs_lyon1.department.settings import DnsServer, Keytab
+from certbot_tcs_lyon1.report import foreign
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,13 @@ class Asked:
 
 
 def text(name: dns.name.Name) -> str:
-    """A name as users write it, without the final dot."""
-    written: str = name.to_text(omit_final_dot=True)
-    return written
+    """A name as users write it, without the final dot; a name server's may be shown so."""
+    return foreign(name.to_text(omit_final_dot=True))
 
 
 def reason(error: BaseException) -> str:
     """A failure of the network in a few words."""
-    if isinstance(error, (dns.exception.Timeout, TimeoutError)):
+    if isinstance(error, (dns.exception.Timeout, TimeoutError, socket.timeout)):
         return "no answer in time"
     if isinstance(error, EOFError):
         return "the connection was closed before the reply was complete"
@@ -58,7 +59,7 @@ def reason(error: BaseException) -> str:
 
 def is_silence(error: BaseException) -> bool:
     """Whether a failure cost its whole time-out, as a dead server does."""
-    return isinstance(error, (dns.exception.Timeout, TimeoutError))
+    return isinstance(error, (dns.exception.Timeout, TimeoutError, socket.timeout))
 
 
 def not_served(
@@ -66,7 +67,7 @@ def not_served(
 ) -> str:
     """Why the answer to a SOA query names no zone to write to."""
     for rrset in reply.authority:
-        if rrset.rdtype == dns.rdatatype.NS:
+        if rrset.rdtype == dns.rdatatype.NS and name.is_subdomain(rrset.name):
             others = ", ".join(sorted(text(record.target) for record in rrset))
             zone = text(rrset.name)
             return (

@@ -1,17 +1,15 @@
 """Polling: does every address of every name server have the records yet?
 
 A CA asks from several networks at once, so "one server has it" is not enough; and one dead server
-must not hold everything up. Each address is polled in a thread of its own and ends up as one of
-the states below. Names, not serials, are compared (RFC 2136 §3.6: a serial may be raised late).
+must not hold everything up. All addresses are polled together, and each ends up as one of the
+states below. Names, not serials, are compared (RFC 2136 §3.6: a serial may be raised late).
 """
 
 from __future__ import annotations
 
 import enum
-import threading
 import time
 from collections.abc import Sequence
-from concurrent import futures
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -21,13 +19,17 @@ import dns.rcode
 import dns.rdatatype
 
 from certbot_tcs_lyon1.department.settings import SigningKey
-from certbot_tcs_lyon1.dns01 import update
+from certbot_tcs_lyon1.dns01 import queries
 from certbot_tcs_lyon1.dns01.meaning import text
-from certbot_tcs_lyon1.dns01.update import Address, NoAnswer, Txt
+from certbot_tcs_lyon1.dns01.queries import SERVERS
+from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, Txt
 
 #: Seconds between two polls of an address: a quarter of the time waited so far, within bounds.
 _FIRST_INTERVAL = 0.5
 _LAST_INTERVAL = 3.0
+
+#: Questions to one address that are under way together: several addresses are polled at once.
+_NAMES_AT_ONCE = 8
 
 #: Seconds of waiting after which the user is told whom for, and then how often.
 _FIRST_NOTICE = 3.0
@@ -60,18 +62,28 @@ def poll(address: Address, records: Sequence[Txt], key: Optional[SigningKey] = N
     wanted: dict[dns.name.Name, set[str]] = {}
     for record in records:
         wanted.setdefault(record.name, set()).add(record.value)
-    seen = update.glimpse(address, wanted) if key is None and len(wanted) > 1 else set()
-    for name, values in wanted.items():
-        if name in seen:
-            continue
-        try:
-            reply = update.ask(address, name, "TXT", key)
-        except NoAnswer as error:
-            return Report(address, State.UNREACHABLE, str(error).rpartition(": ")[2])
-        if not update.is_authoritative(reply):
-            return Report(address, State.LAME, _lameness(reply))
-        if not values <= _values(reply, name):
-            return Report(address, State.STALE, _staleness(reply, name))
+    reports = queries.together(
+        lambda name: _poll_name(address, name, wanted[name], key), list(wanted), _NAMES_AT_ONCE
+    )
+    for report in reports:
+        if report.state is not State.HAS_IT:
+            return report
+    return reports[0]
+
+
+def _poll_name(
+    address: Address, name: dns.name.Name, values: set[str], key: Optional[SigningKey]
+) -> Report:
+    try:
+        reply = SERVERS.ask(address, name, "TXT", key)
+    except NoAnswer as error:
+        return Report(address, State.UNREACHABLE, error.reason)
+    if key is not None and not reply.had_tsig:
+        return Report(address, State.UNREACHABLE, "the answer to a signed query is not signed")
+    if not queries.is_authoritative(reply):
+        return Report(address, State.LAME, _lameness(reply))
+    if not values <= _values(reply, name):
+        return Report(address, State.STALE, _staleness(reply, name))
     return Report(address, State.HAS_IT, "has the records")
 
 
@@ -110,48 +122,31 @@ def wait_until_everywhere(
     :param say: gets a line about who is awaited, after 3 s and then every 10 s
     :returns: the last report of each address; whoever calls decides what STALE means
     """
-    if not addresses:
-        return []
     started = time.monotonic()
-    stop = threading.Event()
     latest: dict[Address, Report] = {}
+    pending, notice = list(dict.fromkeys(addresses)), _FIRST_NOTICE
 
-    def watch(address: Address) -> Report:
-        while True:
-            report = poll(address, records[:1])
-            if report.state is State.HAS_IT and len(records) > 1:
-                report = poll(address, records)
-            latest[address] = report
-            waited = time.monotonic() - started
-            if report.state is not State.STALE or waited >= seconds:
-                return report
-            pause = min(max(waited / 4, _FIRST_INTERVAL), _LAST_INTERVAL, seconds - waited)
-            if stop.wait(pause):
-                return report
+    def look(address: Address) -> Report:
+        report = poll(address, records[:1])
+        if report.state is State.HAS_IT and len(records) > 1:
+            report = poll(address, records)
+        return report
 
-    pool = futures.ThreadPoolExecutor(max_workers=len(addresses))
-    try:
-        pending = {pool.submit(watch, address) for address in addresses}
-        notice = _FIRST_NOTICE
-        while pending:
-            remaining = started + notice - time.monotonic()
-            _, pending = futures.wait(pending, timeout=max(remaining, 0))
-            if pending and time.monotonic() - started >= notice:
-                say(_notice(latest, addresses, notice))
-                notice += _NEXT_NOTICE
-    finally:  # also on Ctrl-C: let the threads end instead of waiting for the deadline
-        stop.set()
-        pool.shutdown()
+    while pending:
+        latest.update(zip(pending, queries.together(look, pending)))
+        pending = [address for address in pending if latest[address].state is State.STALE]
+        waited = time.monotonic() - started
+        if not pending or waited >= seconds:
+            break
+        if waited >= notice:
+            say(_notice(pending, waited))
+            notice += _NEXT_NOTICE
+        time.sleep(min(max(waited / 4, _FIRST_INTERVAL), _LAST_INTERVAL, seconds - waited))
     return [latest[address] for address in addresses]
 
 
-def _notice(latest: dict[Address, Report], addresses: Sequence[Address], waited: float) -> str:
-    awaited = [
-        str(address)
-        for address in addresses
-        if address not in latest or latest[address].state is State.STALE
-    ]
-    return f"After {waited:.0f} s still waiting for: {', '.join(awaited)}"
+def _notice(awaited: Sequence[Address], waited: float) -> str:
+    return f"After {waited:.0f} s still waiting for: {', '.join(map(str, awaited))}"
 
 
 def table(reports: Sequence[Report]) -> str:

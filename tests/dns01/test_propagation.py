@@ -10,10 +10,11 @@ import dns.name
 import pytest
 
 from certbot_tcs_lyon1.department.settings import Endpoint
-from certbot_tcs_lyon1.dns01 import challenge, propagation, update
+from certbot_tcs_lyon1.dns01 import challenge, propagation
+from certbot_tcs_lyon1.dns01 import zones as dns_zones
 from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
 from certbot_tcs_lyon1.dns01.propagation import State
-from certbot_tcs_lyon1.dns01.update import Address, Txt
+from certbot_tcs_lyon1.dns01.records import Address, Txt, Zone
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import bind, namespace, ports, zones
 from tests.lab import lab as lab_module
@@ -98,9 +99,9 @@ def test_a_server_that_does_not_serve_the_zone_is_named_as_lame(lab, desk_with, 
 def test_the_addresses_of_the_name_servers_come_from_the_update_server(lab):
     if not lab.same_port:
         pytest.skip("this machine has no IPv6 loopback")
-    zone = update.Zone(dns.name.from_text(ZONE), address(lab.primary.endpoint))
+    zone = Zone(dns.name.from_text(ZONE), address(lab.primary.endpoint))
     port = lab.primary.endpoint.port
-    assert sorted(map(str, update.name_server_addresses(zone, port))) == [
+    assert sorted(map(str, dns_zones.name_server_addresses(zone, port))) == [
         f"ns1.{ZONE} (127.0.0.1:{port})",
         f"ns2.{ZONE} ([::1]:{port})",
     ]
@@ -109,8 +110,8 @@ def test_the_addresses_of_the_name_servers_come_from_the_update_server(lab):
 def test_a_name_server_elsewhere_is_found_as_this_system_resolves_it(lab):
     lab.edit("univ-lyon1.test", add=[("@", 300, "NS", "localhost.")])
     try:
-        zone = update.Zone(dns.name.from_text("univ-lyon1.test"), address(lab.primary.endpoint))
-        found = update.name_server_addresses(zone, 5353)
+        zone = Zone(dns.name.from_text("univ-lyon1.test"), address(lab.primary.endpoint))
+        found = dns_zones.name_server_addresses(zone, 5353)
     finally:
         lab.edit("univ-lyon1.test", delete=[("@", "NS", "localhost.")])
     assert Address("127.0.0.1", 5353, "localhost") in found
