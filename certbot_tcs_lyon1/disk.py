@@ -16,6 +16,7 @@ import os
 import secrets
 import shlex
 import stat
+import struct
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -30,12 +31,22 @@ MOST_BYTES = 256 * 1024
 _KEPT = ("system.posix_acl_access", "security.selinux")
 _ACL = _KEPT[0]
 
+#: An entry of an ACL as Linux keeps it, behind a version of 4 bytes: tag, rights, number
+#: (linux/posix_acl_xattr.h).
+_ACL_ENTRY = struct.Struct("<HHI")
+_ACL_VERSION_BYTES = 4
+
+#: Tags of the entries that are those of a mode, with the place of their bits in it.
+_ACL_GROUP = 0x04
+_ACL_SHIFTS = {0x01: 6, _ACL_GROUP: 3, 0x20: 0}
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
 class Rights:
-    """Numbers of owner and group, and the bits of the mode."""
+    """Numbers of owner and group, and the bits of the mode: with an ACL, of its three entries for
+    owner, group and others, not the mask that stat(2) shows in place of the group's."""
 
     uid: int
     gid: int
@@ -49,6 +60,10 @@ class Found:
     data: bytes = field(repr=False)
     rights: Rights
     kept: tuple[tuple[str, bytes], ...] = ()
+
+
+class NotAFile(OSError):
+    """Something else than an ordinary file of the size of one that was written here."""
 
 
 # What root relies on
@@ -89,17 +104,28 @@ def check_program(path: str) -> None:
     """
     with opened(path) as place:
         state = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
-        if state.st_uid not in (0, os.geteuid()):
-            raise DiskError(
-                f"the program {foreign(place.path)} belongs to user number {state.st_uid}, who "
-                "would have it run with the rights of certbot",
-                f"run: chown root: {shlex.quote(foreign(place.path))}",
-            )
-        if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise DiskError(
-                f"others than its owner can write the program {foreign(place.path)}",
-                f"run: chmod go-w {shlex.quote(foreign(place.path))}",
-            )
+        check_rights(place.path, state, "program")
+
+
+def check_rights(path: str, state: os.stat_result, what: str = "file") -> None:
+    """Check that nobody but root, or who runs this, could have written a file.
+
+    :param state: of the file while it was held open, or whose folders are root's alone
+    :param what: what it is, for the message
+    :raises DiskError: somebody else can
+    """
+    if state.st_uid not in (0, os.geteuid()):
+        raise DiskError(
+            f"the {what} {foreign(path)} belongs to user number {state.st_uid}, who can change "
+            "what certbot does with its rights",
+            f"copy it where only root can write, and name that, or run: chown root: "
+            f"{shlex.quote(foreign(path))}",
+        )
+    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise DiskError(
+            f"others than its owner can write the {what} {foreign(path)}",
+            f"run: chmod go-w {shlex.quote(foreign(path))}",
+        )
 
 
 def write(path: str, data: bytes) -> None:
@@ -135,24 +161,26 @@ def look(place: Place, most: int = MOST_BYTES) -> Optional[Found]:
     """What is at a place; None if nothing is.
 
     :param most: bytes; a larger file is none that was written here
-    :raises OSError: it is no ordinary file, is too large, or cannot be read
+    :raises NotAFile: it is no ordinary file, or is too large
+    :raises OSError: it cannot be read
     """
     try:
         state = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
         if not stat.S_ISREG(state.st_mode):  # before it is opened: a device may act on that
-            raise OSError(0, "a folder, a link or a device is there, not an ordinary file")
+            raise NotAFile(0, "a folder, a link or a device is there, not an ordinary file")
         descriptor = _open_to_read(place)
     except FileNotFoundError:
         return None
     with open(descriptor, "rb") as file:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode) or state.st_size > most:
-            raise OSError(0, f"not a file of at most {most} bytes")
-        rights = Rights(state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode))
+            raise NotAFile(0, f"not a file of at most {most} bytes")
         data = file.read(most + 1)
         if len(data) > most:
-            raise OSError(0, f"not a file of at most {most} bytes")
-        return Found(data, rights, _kept(descriptor))
+            raise NotAFile(0, f"not a file of at most {most} bytes")
+        kept = _kept(descriptor)
+        mode = _mode(stat.S_IMODE(state.st_mode), dict(kept).get(_ACL, b""))
+        return Found(data, Rights(state.st_uid, state.st_gid, mode), kept)
 
 
 def _kept(descriptor: int) -> tuple[tuple[str, bytes], ...]:
@@ -160,6 +188,23 @@ def _kept(descriptor: int) -> tuple[tuple[str, bytes], ...]:
         names = set(os.listxattr(descriptor))
         return tuple((name, os.getxattr(descriptor, name)) for name in _KEPT if name in names)
     return ()
+
+
+def _mode(mode: int, acl: bytes) -> int:
+    """The mode, with the rights that an ACL gives to the group in place of the ACL's mask."""
+    for tag, rights, _ in _ACL_ENTRY.iter_unpack(acl[_ACL_VERSION_BYTES:]):
+        if tag == _ACL_GROUP:
+            return mode & ~0o070 | int(rights) << 3
+    return mode
+
+
+def _with_mode(acl: bytes, mode: int) -> bytes:
+    """The ACL with the entries for owner, group and others that the mode says."""
+    entries = [
+        (tag, mode >> _ACL_SHIFTS[tag] & 7 if tag in _ACL_SHIFTS else rights, number)
+        for tag, rights, number in _ACL_ENTRY.iter_unpack(acl[_ACL_VERSION_BYTES:])
+    ]
+    return acl[:_ACL_VERSION_BYTES] + b"".join(_ACL_ENTRY.pack(*entry) for entry in entries)
 
 
 def temporary_name(name: str) -> str:
@@ -197,6 +242,7 @@ def write_aside(
             os.fchown(descriptor, rights.uid, rights.gid)
             os.fchmod(descriptor, rights.mode)
             for name, value in kept:
+                value = _with_mode(value, rights.mode) if name == _ACL else value
                 os.setxattr(descriptor, name, value)
             os.fsync(descriptor)
     except BaseException:
@@ -223,11 +269,6 @@ def _take_off_acl(descriptor: int) -> bool:
             os.removexattr(descriptor, _ACL)
             return True
     return False
-
-
-def has_acl(found: Found) -> bool:
-    """Whether the file has a POSIX ACL: then the group bits of its mode are the ACL's mask."""
-    return _ACL in dict(found.kept)
 
 
 def remove(place: Place, temporary: str) -> None:

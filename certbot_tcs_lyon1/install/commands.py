@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import shlex
 import shutil
@@ -29,6 +30,9 @@ _MOST_BYTES = 4000
 #: certbot takes options from these, a secret one (EAB_HMAC_KEY) too.
 _CERTBOTS_OPTIONS = "CERTBOT_"
 
+#: Programs that run what a file says, which they get as their first word without a hyphen.
+_INTERPRETER = re.compile(r"(ba|da|k|z)?sh|python[0-9.]*|perl|ruby")
+
 #: Seconds between two looks whether the command has ended, while nothing is printed.
 _LOOK_EVERY = 0.05
 
@@ -45,36 +49,61 @@ def environment(base: Mapping[str, str], variables: Mapping[str, str]) -> dict[s
     }
 
 
-def check(what: str, words: Optional[Sequence[str]], environment: Mapping[str, str]) -> None:
+def check(
+    what: str, words: Optional[Sequence[str]], environment: Mapping[str, str]
+) -> Optional[str]:
     """Check that nobody but root can change a program that runs with the rights of certbot.
 
     :param what: the key that names it
+    :returns: the path to run it by, for a folder of PATH before may be somebody's; None if there
+        is no command, or its program is not there, as `run` says
     :raises InstallError: somebody can
     """
-    found = None if words is None else shutil.which(words[0], path=environment["PATH"])
+    if words is None:
+        return None
+    found = shutil.which(words[0], path=environment["PATH"])
     if found is None:
-        return  # there is no command, or `run` says that it is not there
-    try:
-        disk.check_program(os.path.join("/", found))  # commands run in /
-    except DiskError as error:
-        raise InstallError(error.cause, error.remedy, where=what) from None
-    except OSError as error:
-        raise InstallError(f"{found}: {error.strerror}", "correct it", where=what) from None
+        return None
+    for path in (found, *_script(words)):
+        try:
+            disk.check_program(os.path.join("/", path))  # commands run in /
+        except DiskError as error:
+            raise InstallError(error.cause, error.remedy, where=what) from None
+        except OSError as error:
+            raise InstallError(f"{path}: {error.strerror}", "correct it", where=what) from None
+    return os.path.join("/", found)
+
+
+def _script(words: Sequence[str]) -> Sequence[str]:
+    """The file that an interpreter is to run, if the words are such a command."""
+    if not _INTERPRETER.fullmatch(os.path.basename(words[0])):
+        return ()
+    for word in words[1:]:
+        if not word.startswith("-"):
+            return (word,) if os.path.lexists(os.path.join("/", word)) else ()
+        if not word.startswith("--") and word[-1] in "cem":  # code or a module, no file
+            return ()
+    return ()
 
 
 def run(
-    words: Sequence[str], environment: Mapping[str, str], seconds: float = TIME_LIMIT
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    seconds: float = TIME_LIMIT,
+    program: Optional[str] = None,
 ) -> Optional[str]:
     """Run a command; it fails if it is not found, exits with other than 0 or takes too long.
 
     Its output is read through a pipe, of which the end is kept. A daemon that it leaves behind
     holds nothing up: once the command itself has ended, what is in the pipe is read, and no more.
 
+    :param program: its path, as `check` has found it; None is to look for it in PATH
     :returns: how it failed, with the end of its output; None if it didn't
     """
     try:
         process = subprocess.Popen(
             list(words),
+            executable=program,
             env=dict(environment),
             cwd="/",
             stdin=subprocess.DEVNULL,

@@ -48,13 +48,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class _File:
-    """A file that is not yet what it should be, in a folder that is held open."""
+    """A file that is not yet what it should be, in a folder that is held open.
+
+    `source` is what a PKCS#12 is made of, as `written` says.
+    """
 
     kind: str
     place: Place
     data: bytes = field(repr=False)
     rights: Rights
     old: Optional[Found]
+    source: Optional[str] = None
 
 
 def deploy_live(targets: Sequence[Target], folder: str, machine: Machine) -> list[str]:
@@ -65,8 +69,9 @@ def deploy_live(targets: Sequence[Target], folder: str, machine: Machine) -> lis
     :returns: a line for each target that was changed
     :raises InstallError: with the messages of all that failed, after the others are done
     """
-    if not any(target.certificate == os.path.basename(folder) for target in targets):
-        return []
+    name = os.path.basename(folder)
+    if not any(target.certificate == name for target in targets):
+        return undo.finish(machine.records, [target.name for target in targets])[0]
     return _converge_all(targets, lineages.read(folder), machine)
 
 
@@ -102,10 +107,11 @@ def deploy_previous(
 
 def _converge_all(targets: Sequence[Target], lineage: Lineage, machine: Machine) -> list[str]:
     """Converge each target of the lineage; one that fails doesn't keep the others back."""
-    lines: list[str] = []
-    faults = _undo_what_was_cut_short(targets, machine)
-    for target in targets:
-        if target.certificate != lineage.name or target.name in faults:
+    lines, cut_short = undo.finish(machine.records, [target.name for target in targets])
+    mine = [target for target in targets if target.certificate == lineage.name]
+    faults = {target.name: cut_short[target.name] for target in mine if target.name in cut_short}
+    for target in mine:
+        if target.name in faults:
             continue
         try:
             lines += converge(target, targets, lineage, machine)
@@ -118,21 +124,6 @@ def _converge_all(targets: Sequence[Target], lineage: Lineage, machine: Machine)
     if faults:
         raise InstallError("\n".join([*lines, *faults.values()]))
     return lines
-
-
-def _undo_what_was_cut_short(targets: Sequence[Target], machine: Machine) -> dict[str, str]:
-    """Put back what killed runs have replaced; by target, why that was not possible.
-
-    The record of a section that is gone is told, and stays for the next run.
-    """
-    faults = {}
-    for name in undo.interrupted(machine.records):
-        try:
-            undo.restore(machine.records, name)
-            logger.info("A deployment to [install %s] was cut short: it is begun again", name)
-        except (InstallError, OSError) as error:
-            faults[name] = f"[install {name}] {foreign(str(error), 2000)}"
-    return faults
 
 
 def converge(
@@ -149,13 +140,15 @@ def converge(
     try:
         with contextlib.ExitStack() as held:
             places = _open_all(target, machine, held)
-            _check_written_once(target, targets, places)
             wrong = _find_wrong(target, lineage, places, machine)
             if not wrong:
                 return []
+            _check_written_once(target, targets, places)
             lineages.check_pair(lineage)
             # Before the files change: if this fails for want of room, nothing has changed.
-            written.note(machine.work_dir, {f.place.path: f.data for f in wrong}, target, lineage)
+            for file in wrong:
+                if file.source is not None:
+                    written.note(machine.work_dir, file.place.path, file.data, file.source)
             lines = _replace(target, wrong, machine)
     except InstallError as error:
         raise InstallError(f"[install {target.name}] {error}{_kept(lineage)}") from None
@@ -195,7 +188,7 @@ def _check_written_once(
     """Symbolic links can lead two targets to one file, which the reader of the file can't see."""
     own = [place.path for place in places.values()]
     others = {
-        os.path.realpath(path): other.name
+        files.end_of(path, other.owner): other.name
         for other in targets
         if other is not target
         for path in _paths(other).values()
@@ -219,24 +212,18 @@ def _find_wrong(
     for kind, place in places.items():
         default = 0o600 if kind in formats.WITH_KEY else 0o644
         rights = Rights(uid, gid, default if target.mode is None else target.mode)
+        source = written.source_of(lineage, password) if kind == "pkcs12" else None
         found = files.look(place)
-        if found is not None and _has_rights(found, rights):
-            if kind == "pkcs12":
-                same = written.is_ours(machine.work_dir, place.path, found.data, target, lineage)
+        if found is not None and found.rights == rights:
+            if source is not None:
+                same = written.is_ours(machine.work_dir, place.path, found.data, source)
             else:
                 same = found.data == formats.pem(kind, lineage)
             if same:
                 continue
         data = formats.render(kind, lineage, password)
-        wrong.append(_File(kind, place, data, rights, found))
+        wrong.append(_File(kind, place, data, rights, found, source))
     return wrong
-
-
-def _has_rights(found: Found, wanted: Rights) -> bool:
-    """Whether owner, group and mode are right; with an ACL, the mode's group bits are its mask."""
-    of_mode = 0o7707 if disk.has_acl(found) else 0o7777
-    same_mode = found.rights.mode & of_mode == wanted.mode & of_mode
-    return same_mode and (found.rights.uid, found.rights.gid) == (wanted.uid, wanted.gid)
 
 
 def _password(target: Target) -> bytes:
@@ -246,7 +233,9 @@ def _password(target: Target) -> bytes:
         return b""
     where = f"pkcs12_password_file {path}"
     try:
-        lines = disk.read(path)[0].splitlines()
+        data, state = disk.read(path)
+        disk.check_rights(path, state)
+        lines = data.splitlines()
     except DiskError as error:
         raise InstallError(error.cause, error.remedy, where=where) from None
     except OSError as error:
@@ -269,8 +258,8 @@ def _replace(target: Target, wrong: Sequence[_File], machine: Machine) -> list[s
     :returns: what the user should know beside that it went well
     """
     environment = _environment(target, machine.environment)
-    commands.check("test", target.test, environment)
-    commands.check("reload", target.reload, environment)
+    commanded = {"test": target.test, "reload": target.reload}
+    programs = {key: commands.check(key, words, environment) for key, words in commanded.items()}
     uid = files.uid(target.owner)
     replaced = [
         undo.Replaced(
@@ -286,14 +275,14 @@ def _replace(target: Target, wrong: Sequence[_File], machine: Machine) -> list[s
     undo.begin(machine.records, target.name, replaced)
     try:
         lines = _put_all(wrong, replaced)
-        failed = _try_out(target, environment)
+        failed = _try_out(target, environment, programs)
     except BaseException:  # Ctrl-C as well
         undo.restore(machine.records, target.name, held)
         raise
     if failed is not None:
         what, words, how = failed
         undo.restore(machine.records, target.name, held)
-        again = commands.run(words, environment)
+        again = commands.run(words, environment, program=programs[what])
         raise InstallError(
             f"{what} = {how}\nAll files are again as they were. {_outcome(what, again)}"
         )
@@ -335,12 +324,12 @@ def _told(file: _File) -> Iterator[None]:
 
 
 def _try_out(
-    target: Target, environment: Mapping[str, str]
+    target: Target, environment: Mapping[str, str], programs: Mapping[str, Optional[str]]
 ) -> Optional[tuple[str, Sequence[str], str]]:
     """Test and reload; the key, the command and how it failed, None if both went well."""
     for what, words in (("test", target.test), ("reload", target.reload)):
         if words is not None:
-            how = commands.run(words, environment)
+            how = commands.run(words, environment, program=programs[what])
             if how is not None:
                 return what, words, how
     return None

@@ -88,6 +88,17 @@ def opened(path: str, owner: int, keep_out: Iterable[str]) -> Iterator[folders.P
         yield place
 
 
+def end_of(path: str, owner: Optional[str]) -> Optional[str]:
+    """Where a path of another section leads, by links of root's alone; None if it can't be used.
+
+    A link of a service's would let its user say so of any other's file.
+    """
+    with contextlib.suppress(InstallError, DiskError, OSError):
+        with folders.opened(path, uid(owner)) as place:
+            return place.path
+    return None
+
+
 def look(place: folders.Place) -> Optional[disk.Found]:
     """What is at a place; None if nothing is.
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -24,6 +25,9 @@ from certbot_tcs_lyon1.disk import Found, Rights
 from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.folders import Place
 from certbot_tcs_lyon1.install import files
+from certbot_tcs_lyon1.report import foreign
+
+logger = logging.getLogger(__name__)
 
 #: The folder of the records, in certbot's work folder.
 FOLDER_NAME = "tcs-lyon1-deploying"
@@ -98,6 +102,30 @@ def interrupted(folder: str) -> list[str]:
     return []
 
 
+def finish(folder: str, targets: Collection[str]) -> tuple[list[str], dict[str, str]]:
+    """Put back what killed runs have replaced.
+
+    What can't be put back for a section that is gone is forgotten: it would hold up every run.
+
+    :param targets: the names of the [install] sections that there are
+    :returns: lines for the user; by target, why it was not possible
+    """
+    lines, faults = [], {}
+    for name in interrupted(folder):
+        try:
+            restore(folder, name)
+            logger.info("A deployment to [install %s] was cut short: it is begun again", name)
+        except (InstallError, OSError) as error:
+            text = f"[install {name}] {foreign(str(error), 2000)}"
+            if name in targets:
+                faults[name] = text
+                continue
+            with contextlib.suppress(InstallError, OSError):
+                accept(folder, name)
+                lines.append(f"{text}\nThe section is gone, so the old files are forgotten.")
+    return lines, faults
+
+
 def restore(folder: str, target: str, held: Sequence[Place] = ()) -> None:
     """Put back what a target had. It can be killed as well: what was done stays done.
 
@@ -126,7 +154,10 @@ def _put_back(copy: str, item: Replaced, held: Sequence[Place]) -> None:
         if place is None:
             return  # its folder is gone
         disk.remove(place, item.temporary)
-        found = files.look(place)
+        try:
+            found = disk.look(place)
+        except disk.NotAFile:
+            return  # somebody has put it there since
         if found is not None and digest(found.data) != item.new:
             return  # not replaced yet, or somebody has changed it since
         if item.old is None:

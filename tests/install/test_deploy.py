@@ -176,7 +176,7 @@ def test_ctrl_c_puts_the_old_files_back(desk, service, monkeypatch):
     before = service.files()
     desk.shelf.issue()
 
-    def interrupted(*args):
+    def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(deploy.commands, "run", interrupted)
