@@ -54,5 +54,8 @@ setup(
     python_requires=">=3.9",
     install_requires=REQUIRED,
     extras_require={"dns": DNSPYTHON},
-    entry_points={"certbot.plugins": ["tcs-lyon1 = certbot_tcs_lyon1.plugin:Plugin"]},
+    entry_points={
+        "certbot.plugins": ["tcs-lyon1 = certbot_tcs_lyon1.plugin:Plugin"],
+        "console_scripts": ["certbot-tcs-lyon1 = certbot_tcs_lyon1.status.command:main"],
+    },
 )

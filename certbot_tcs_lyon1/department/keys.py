@@ -80,6 +80,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "mode": Key(values.mode),
         "test": Key(values.command, is_command=True),
         "reload": Key(values.command, is_command=True),
+        "serves": Key(values.services, default=()),
     },
 }
 EVERY_KEY = tuple(dict.fromkeys(key for keys in KEYS.values() for key in keys))

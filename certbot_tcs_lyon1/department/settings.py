@@ -104,6 +104,23 @@ class DnsServer:
     section: str = "dns"
 
 
+#: The protocols whose STARTTLS is spoken.
+STARTTLS = ("smtp", "imap", "pop3", "ldap", "ftp", "postgres")
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where a certificate is served: host, port, and a protocol of `STARTTLS` or None for TLS."""
+
+    host: str
+    port: int
+    starttls: Optional[str] = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
 @dataclass(frozen=True)
 class Target:
     """One `[install NAME]`: where the lineage `certificate` goes; all paths are absolute.
@@ -125,6 +142,7 @@ class Target:
     mode: Optional[int]
     test: Optional[tuple[str, ...]]
     reload: Optional[tuple[str, ...]]
+    serves: tuple[Service, ...] = ()
 
 
 #: What changes when a file does: device, inode, size in bytes, mtime and ctime in nanoseconds.

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from certbot_tcs_lyon1 import lyon1
-from certbot_tcs_lyon1.department.settings import Endpoint
+from certbot_tcs_lyon1.department.settings import STARTTLS, Endpoint, Service
 
 Check = Callable[[str], Any]
 
@@ -326,3 +326,19 @@ def command(text: str) -> tuple[str, ...]:
     if any(_SHELL.fullmatch(word) for word in words):
         raise Fault("commands run without a shell; put several into a script, and name that")
     return tuple(words)
+
+
+def services(text: str) -> tuple[Service, ...]:
+    """Return where a certificate is served: `HOST:PORT`, each with `starttls=PROTOCOL` or not."""
+    found = []
+    for item in text.split(","):
+        place, *more = item.split()[:3] or [""]
+        match = re.fullmatch(r"(\[[^]]+\]|[^:]+):[0-9]{1,5}", place)
+        if not match or len(more) > 1 or not all(word.startswith("starttls=") for word in more):
+            raise Fault("is not HOST:PORT or HOST:PORT starttls=PROTOCOL, parted by commas")
+        protocol = more[0][len("starttls=") :] if more else None
+        if protocol is not None and protocol not in STARTTLS:
+            raise Fault(f"starttls is one of {', '.join(STARTTLS)}; correct it")
+        endpoint = _endpoint(place)
+        found.append(Service(endpoint.host, endpoint.port, protocol))
+    return tuple(dict.fromkeys(found))

@@ -42,6 +42,7 @@ TYPES = {
     values.account: "nom ou numéro",
     values.mode: "mode octal",
     values.command: "commande",
+    values.services: "services, HÔTE:PORT",
     keyfiles.check_name: "nom de clé",
     keyfiles.check_algorithm: "algorithme HMAC",
     keyfiles.check_secret: "base64 avec ses =",

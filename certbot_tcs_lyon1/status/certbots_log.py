@@ -1,0 +1,91 @@
+"""What certbot's log says of the last runs of `renew`: when they were, and what failed in them.
+
+certbot writes a file for each run, `letsencrypt.log` and, older, `letsencrypt.log.1` and so on, in
+a folder of root's. The wordings are those of certbot 1.12 to 5.8: of an unknown one nothing is
+told, and the certificate's days left speak then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import Optional
+
+from certbot_tcs_lyon1.report import foreign
+
+_NAME = re.compile(r"letsencrypt\.log(\.[0-9]+)?")
+_START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+:(\w+):")
+_ARGUMENTS = re.compile(r"Arguments: \[(.*)\]$")
+_FAILED = re.compile(
+    r"(?:Failed to renew certificate (?P<new>\S+) with error"
+    r"|Attempting to renew cert \((?P<old>\S+)\) from \S+ produced an unexpected error)"
+    r": (?P<why>.*)"
+)
+
+#: Files and bytes of each that are looked at: `renew` runs twice a day.
+_MOST_FILES = 40
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A renewal that failed: when (seconds of the epoch), and why in certbot's or our words."""
+
+    when: int
+    cause: str
+
+
+@dataclass(frozen=True)
+class Runs:
+    """When `renew` ran last (seconds of the epoch; None if it isn't known), and what failed."""
+
+    last_renew: Optional[int]
+    failures: dict[str, Failure]
+
+
+def read(folder: str) -> Runs:
+    """Read the logs of a folder, the newest first; none is there before the first run.
+
+    :raises OSError: the folder or a log can't be read
+    """
+    try:
+        names = [name for name in os.listdir(folder) if _NAME.fullmatch(name)]
+    except FileNotFoundError:
+        return Runs(None, {})
+    paths = [os.path.join(folder, name) for name in names]
+    paths.sort(key=os.path.getmtime, reverse=True)
+    last: Optional[int] = None
+    failures: dict[str, Failure] = {}
+    for path in paths[:_MOST_FILES]:
+        with open(path, "rb") as file:
+            head = file.read(_MOST_BYTES)
+            file.seek(max(len(head), os.fstat(file.fileno()).st_size - _MOST_BYTES))
+            text = (head + file.read(_MOST_BYTES)).decode("utf-8", "replace")
+        begun, renew, failed = _of_run(text)
+        if renew and last is None:
+            last = begun or int(os.path.getmtime(path))
+        for name, failure in failed.items():
+            failures.setdefault(name, failure)
+    return Runs(last, failures)
+
+
+def _of_run(text: str) -> tuple[Optional[int], bool, dict[str, Failure]]:
+    """When the run of a log began, whether it was `renew`, and what failed in it."""
+    begun, renew, when = None, False, 0
+    failures: dict[str, Failure] = {}
+    for line in text.splitlines():
+        start = _START.match(line)
+        if start is None:
+            continue
+        when = int(time.mktime(time.strptime(start[1], "%Y-%m-%d %H:%M:%S")))
+        begun = begun or when
+        arguments = _ARGUMENTS.search(line)
+        if arguments:
+            renew = "'renew'" in arguments[1] and "'--dry-run'" not in arguments[1]
+        failed = _FAILED.search(line)
+        if failed:
+            name = failed["new"] or failed["old"]
+            failures.setdefault(name, Failure(when, foreign(failed["why"].strip(), 300)))
+    return begun, renew, failures if renew else {}

@@ -1,0 +1,131 @@
+"""What the command wants of a certificate, read from its DER (RFC 5280 §4.1) without cryptography,
+whose import alone takes longer than reading a thousand."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import calendar
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
+
+_SEQUENCE, _SET, _OID, _EXTENSIONS, _VERSION = 0x30, 0x31, 0x06, 0xA3, 0xA0
+_UTC_TIME, _DNS_NAME, _IP_ADDRESS = 0x17, 0x82, 0x87
+
+_SUBJECT_ALT_NAME = bytes.fromhex("551d11")
+_EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
+_CLIENT_AUTH = bytes.fromhex("2b06010505070302")
+_ORGANIZATION, _COMMON_NAME = bytes.fromhex("55040a"), bytes.fromhex("550403")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One certificate; the times are seconds of the epoch, `serial` is hexadecimal."""
+
+    der: bytes = field(repr=False)
+    serial: str
+    issuer: str
+    not_before: int
+    not_after: int
+    names: tuple[str, ...]
+    client_auth: bool
+
+
+def parse(pem: bytes) -> Certificate:
+    """The first certificate of a PEM file.
+
+    :raises ValueError: there is none, or it is damaged
+    """
+    match = _PEM.search(pem)
+    if match is None:
+        raise ValueError("no certificate in it")
+    try:
+        return parse_der(base64.b64decode(match[1]))
+    except (IndexError, binascii.Error, KeyError, UnicodeError, StopIteration):
+        raise ValueError("the certificate is damaged") from None
+
+
+def parse_der(der: bytes) -> Certificate:
+    """The certificate of these bytes.
+
+    :raises ValueError, IndexError: it is damaged
+    """
+    (_, whole), *_ = _items(der)
+    (_, body), *_ = _items(whole)
+    parts = [part for part in _items(body) if part[0] != _VERSION]
+    serial, issuer, validity = parts[0][1], parts[2][1], parts[3][1]
+    begin, end = (_time(kind, text) for kind, text in _items(validity))
+    extensions = dict(_extensions(parts))
+    usages = [oid for _, oid in _inner(extensions.get(_EXTENDED_KEY_USAGE, b""))]
+    return Certificate(
+        der=der,
+        serial=serial.hex(),
+        issuer=_name(issuer),
+        not_before=begin,
+        not_after=end,
+        names=tuple(_alt_names(extensions.get(_SUBJECT_ALT_NAME, b""))),
+        client_auth=_CLIENT_AUTH in usages,
+    )
+
+
+def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tag and content of each element that stands in `data`."""
+    at = 0
+    while at < len(data):
+        tag, length = data[at], data[at + 1]
+        at += 2
+        if length & 0x80:
+            count = length & 0x7F
+            length = int.from_bytes(data[at : at + count], "big")
+            at += count
+        if at + length > len(data):
+            raise ValueError("cut short")
+        yield tag, data[at : at + length]
+        at += length
+
+
+def _inner(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The elements of the one sequence in `data`; none of an empty one."""
+    for _, content in _items(data):
+        yield from _items(content)
+
+
+def _time(kind: int, text: bytes) -> int:
+    """Seconds of the epoch of a UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5)."""
+    digits = text.decode("ascii").rstrip("Z")
+    if kind == _UTC_TIME:
+        digits = ("19" if digits[0] >= "5" else "20") + digits
+    numbers = [int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, 14, 2))]
+    return calendar.timegm((*numbers, 0, 0, 0))
+
+
+def _extensions(parts: list[tuple[int, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    for tag, content in parts:
+        if tag == _EXTENSIONS:
+            for _, extension in _inner(content):
+                fields = list(_items(extension))
+                yield fields[0][1], fields[-1][1]
+
+
+def _alt_names(data: bytes) -> Iterator[str]:
+    for tag, content in _inner(data):
+        if tag == _DNS_NAME:
+            yield content.decode("ascii", "backslashreplace")
+        elif tag == _IP_ADDRESS:
+            import ipaddress
+
+            yield str(ipaddress.ip_address(content))
+
+
+def _name(data: bytes) -> str:
+    """The issuer as a person calls it: its organization and common name."""
+    found: dict[bytes, str] = {}
+    for tag, relative in _items(data):
+        if tag == _SET:
+            for _, pair in _items(relative):
+                oid, value = list(_items(pair))[:2]
+                found[oid[1]] = value[1].decode("utf-8", "backslashreplace")
+    return found.get(_COMMON_NAME) or found.get(_ORGANIZATION, "")

@@ -1,0 +1,229 @@
+"""The facts and verdicts as text: for a person, and for four kinds of monitoring."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Optional
+
+from certbot_tcs_lyon1.report import foreign
+from certbot_tcs_lyon1.status.facts import Facts, Lineage
+from certbot_tcs_lyon1.status.verdicts import Limits, State, Verdict, days_at, days_left, worst
+
+#: Of `--json`. A key that is new does not change it; one that goes, or means another thing, does.
+SCHEMA = 1
+
+_COLOURS = {State.OK: "32", State.WARNING: "33", State.CRITICAL: "31", State.UNKNOWN: "35"}
+
+
+def _date(when: Optional[int]) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(when)) if when else "-"
+
+
+# For a person
+
+
+def table(facts: Facts, found: Sequence[Verdict], width: int, colour: bool) -> str:
+    """What `status` shows: a line per lineage, details below it, no line wider than `width`."""
+    name_width = max([11, *(len(one.name) for one in facts.lineages)])
+    name_width = max(11, min(name_width, width - 55))
+    head = f"{'CERTIFICATE':<{name_width}} NAMES {'ISSUED':<10} {'ENDS':<10}  DAYS {'RENEWS':<10}"
+    lines = [head[:width]]
+    for one in facts.lineages:
+        mine = [verdict for verdict in found if verdict.about == one.name]
+        name = foreign(one.name)
+        name = name if len(name) <= name_width else name[: name_width - 1] + "…"
+        row = name
+        if not one.fault:
+            row = (
+                f"{name:<{name_width}} {len(one.names):>5} {_date(one.issued)} {_date(one.ends)} "
+                f"{days_left(one, facts.now):>5.0f} {_date(one.renews)}"
+            )
+        lines.append(_painted(row[:width], worst(mine), colour))
+        lines += _wrapped(_detail(one), width)
+        lines += [part for v in mine for part in _wrapped(f"{v.state.name}: {v.text}", width)]
+    lines += _machine(facts, found, width)
+    return "\n".join(lines)
+
+
+def _detail(one: Lineage) -> str:
+    if one.fault:
+        return ""
+    parts = [
+        f"department {one.department or '-'}",
+        f"CA {one.issuer or '-'}",
+        f"{one.authenticator or '-'}/{one.installer or '-'}",
+        "watched for revocation" if one.watched else "not watched for revocation",
+    ]
+    for target in dict.fromkeys(file.target for file in one.deployed):
+        faults = [file.fault for file in one.deployed if file.target == target and file.fault]
+        parts.append(f"deployed to {target} ({'not ' if faults else ''}live)")
+    if not one.deployed:
+        parts.append("deployed nowhere")
+    parts += [f"served by {there.service}" for there in one.served if not there.fault]
+    return foreign(", ".join(parts))
+
+
+def _machine(facts: Facts, found: Sequence[Verdict], width: int) -> list[str]:
+    lines = [""]
+    for one in facts.departments:
+        account = f"account {one.account}" if one.account else "no account yet"
+        text = f"[department {one.name}] Key ID {one.key_id}, {account}, {one.server}"
+        lines += _wrapped(text, width, "")
+    for section in facts.dns:
+        text = f"{section.section} {', '.join(section.servers)}, key {section.key}"
+        lines += _wrapped(text, width, "")
+    timer = facts.timer
+    state = "on" if timer.enabled and timer.active else "off"
+    ran = _date(max(facts.last_renew or 0, timer.last or 0))
+    lines += _wrapped(f"[timer] {timer.name or 'none'} {state}, last run {ran}", width, "")
+    for verdict in found:
+        if verdict.about.startswith("["):
+            lines += _wrapped(f"{verdict.state.name}: {verdict.text}", width)
+    return lines
+
+
+def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
+    lines = []
+    for line in text.splitlines():
+        lines += textwrap.wrap(line, max(20, width), initial_indent=indent, subsequent_indent="  ")
+    return lines
+
+
+def _painted(text: str, state: State, colour: bool) -> str:
+    return f"\033[{_COLOURS[state]}m{text}\033[0m" if colour else text
+
+
+# For Monitoring Plugins (Nagios, Icinga)
+
+
+def nagios(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
+    """One line with the perfdata, then a line for each verdict."""
+    state, readable = worst(found), [one for one in facts.lineages if not one.fault]
+    soonest = min((days_left(one, facts.now) for one in readable), default=0)
+    said = f"{len(facts.lineages)} certificates, the first ends in {soonest:.0f} days"
+    if found:
+        first = _one_line(f"{found[0].about} {found[0].text}")
+        said = first if len(found) == 1 else f"{first} (and {len(found) - 1} more)"
+    data = " ".join(
+        f"{_label(one.name)}={days_left(one, facts.now):.2f};"
+        f"{days_at(one, limits.warning):.2f};{days_at(one, limits.critical):.2f}"
+        for one in readable
+    )
+    lines = [f"TCS {state.name} - {said.replace('|', '/')}" + (f" | {data}" if data else "")]
+    for verdict in found:
+        text = _one_line(f"{verdict.state.name}: {verdict.about} {verdict.text}")
+        lines.append(text.replace("|", "/"))
+    return "\n".join(lines)
+
+
+def _label(name: str) -> str:
+    """Monitoring Plugins' guidelines: quoted, a quote in it doubled, no `=`."""
+    plain = _one_line(name).replace("=", "_").replace("|", "_").replace("'", "''")
+    return f"'{plain} days'"
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", foreign(text, 2000)).strip()
+
+
+# For Checkmk: https://docs.checkmk.com/latest/en/localchecks.html
+
+
+def checkmk(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
+    """A line for each lineage, and one for the machine."""
+    lines = []
+    for one in facts.lineages:
+        mine = [verdict for verdict in found if verdict.about == one.name]
+        values = "-"
+        if not one.fault:
+            warning, critical = days_at(one, limits.warning), days_at(one, limits.critical)
+            left = days_left(one, facts.now)
+            values = f"days={left:.2f};{warning:.2f};{critical:.2f}"
+        said = "; ".join(_one_line(verdict.text) for verdict in mine)
+        said = said or f"ends on {_date(one.ends)}"
+        service = _one_line(one.name).replace('"', "'")
+        lines.append(f'{int(worst(mine))} "TCS {service}" {values} {said}')
+    mine = [verdict for verdict in found if verdict.about.startswith("[")]
+    said = "; ".join(_one_line(f"{verdict.about} {verdict.text}") for verdict in mine)
+    lines.append(f'{int(worst(mine))} "TCS certbot" - {said or "renewal runs"}')
+    return "\n".join(lines)
+
+
+# For Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats/
+
+
+def prometheus(facts: Facts, found: Sequence[Verdict]) -> str:
+    """The text of a file for node_exporter's textfile collector."""
+    readable = [one for one in facts.lineages if not one.fault]
+    rows = [(one, {"name": one.name}) for one in readable]
+    info = [
+        (
+            {
+                "name": one.name,
+                "department": one.department or "",
+                "issuer": one.issuer,
+                "serial": one.serial,
+                "server": one.server,
+            },
+            1,
+        )
+        for one in readable
+    ]
+    states = [
+        ({"name": one.name}, int(worst(v for v in found if v.about == one.name)))
+        for one in facts.lineages
+    ]
+    last = max(facts.last_renew or 0, facts.timer.last or 0)
+    parts = [
+        _metric("certificate_info", "A certificate of certbot's.", info),
+        _metric(
+            "certificate_issued_timestamp_seconds",
+            "Begin of the live version's validity.",
+            [(labels, one.issued) for one, labels in rows],
+        ),
+        _metric(
+            "certificate_end_timestamp_seconds",
+            "End of the live version's validity.",
+            [(labels, one.ends) for one, labels in rows],
+        ),
+        _metric("certificate_state", "0 right, 1 warning, 2 critical, 3 unknown.", states),
+        _metric("state", "The same of the whole machine.", [({}, int(worst(found)))]),
+        _metric("renew_run_timestamp_seconds", "Last run of certbot renew; 0: none.", [({}, last)]),
+        _metric("check_run_timestamp_seconds", "When this was written.", [({}, facts.now)]),
+    ]
+    return "".join(part for part in parts if part)
+
+
+def _metric(name: str, text: str, rows: Sequence[tuple[dict[str, str], int]]) -> str:
+    if not rows:
+        return ""
+    full = f"tcs_lyon1_{name}"
+    lines = [f"# HELP {full} {text}", f"# TYPE {full} gauge"]
+    for labels, value in rows:
+        inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        lines.append(f"{full}{{{inside}}} {value}" if inside else f"{full} {value}")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+# As data
+
+
+def to_json(facts: Facts, found: Optional[Sequence[Verdict]]) -> str:
+    """The facts, with the verdicts if there are any to be told; times are seconds of the epoch."""
+    whole: dict[str, Any] = asdict(facts)
+    for one in whole["lineages"]:
+        del one["der"]
+    whole = {"schema": SCHEMA, **whole}
+    if found is not None:
+        whole["state"] = worst(found).name
+        whole["verdicts"] = [{**asdict(verdict), "state": verdict.state.name} for verdict in found]
+    return json.dumps(whole, indent=1, ensure_ascii=True)

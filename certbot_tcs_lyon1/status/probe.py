@@ -1,0 +1,262 @@
+"""`certbot-tcs-lyon1 test NAME…`: all that an order needs, tried without ordering.
+
+The one thing that changes is a TXT record of a random value, put at the challenge's name and
+withdrawn again. It has a journal of its own: certbot's may be in use by a `renew` at this moment.
+What a test that was killed has left is withdrawn by the next one.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import grp
+import json
+import os
+import pwd
+import secrets
+import shlex
+import shutil
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from certbot_tcs_lyon1 import folders
+from certbot_tcs_lyon1.department import reader
+from certbot_tcs_lyon1.department.keys import WRITTEN
+from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
+from certbot_tcs_lyon1.errors import ConfigError, DiskError, OrderError
+from certbot_tcs_lyon1.report import foreign
+from certbot_tcs_lyon1.status import caa, looking
+from certbot_tcs_lyon1.status.facts import Folders
+
+#: In certbot's work folder.
+JOURNAL_NAME = "tcs-lyon1-test-journal.json"
+
+_SECONDS = 15
+_MOST_BYTES = 1 << 20
+#: Seconds that the clock may be wrong: TSIG's fudge (RFC 8945 §10) is the narrowest.
+_SKEW = 300
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was tried: right, wrong, or (None) not to be told from here."""
+
+    right: Optional[bool]
+    text: str
+    remedy: str = ""
+
+
+def run(names: Sequence[str], places: Folders, with_record: bool) -> int:
+    """Try everything and print it; 0 if nothing is wrong, else 1. Without names, the file alone."""
+    failed = False
+    for step in _steps(names, places, with_record):
+        failed = failed or step.right is False
+        _print(step)
+    return int(failed)
+
+
+def _print(step: Step) -> None:
+    mark = {True: "✓", False: "✗", None: "–"}[step.right]
+    encoding = sys.stdout.encoding or "ascii"
+    try:
+        mark.encode(encoding)
+    except UnicodeError:
+        mark = {True: "ok", False: "FAILED", None: "-"}[step.right]
+    lines = [f"{mark} {step.text}", *(f"    {line}" for line in step.remedy.splitlines())]
+    text = "\n".join(lines)
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def _steps(names: Sequence[str], places: Folders, with_record: bool) -> Iterator[Step]:
+    try:
+        settings = reader.read(places.config)
+    except ConfigError as error:
+        yield Step(False, f"{places.config} can be used", str(error))
+        return
+    yield Step(True, f"{places.config} can be used")
+    for warning in settings.warnings:
+        yield Step(None, "it could be better", warning)
+    if not names:
+        return
+    department, step = _department(settings, names)
+    yield step
+    if department is None:
+        return
+    found, steps = _directory(department)
+    yield from steps
+    for name in names:
+        yield from _dns(name, settings, places, with_record)
+        if _has_dnspython():
+            yield from _policy(name, settings, department, found, places)
+    for target in settings.targets:
+        yield from _target(target)
+
+
+def _department(settings: Settings, names: Sequence[str]) -> tuple[Optional[Department], Step]:
+    from certbot_tcs_lyon1.ca import departments
+
+    try:
+        chosen = departments.choose(settings, None, names)
+    except OrderError as error:
+        return None, Step(False, "a department may request these names together", str(error))
+    return chosen, Step(True, f"department {chosen.name} requests them at {chosen.server}")
+
+
+# The CA
+
+
+def _directory(department: Department) -> tuple[dict[str, Any], list[Step]]:
+    """The CA's directory, {} if there is none; and what was seen of the clock."""
+    url, what = department.server, f"the CA's directory {department.server} answers"
+    remedy = "check `server`, the firewall (port 443 out) and the proxy (https_proxy)"
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    try:
+        context = ssl.create_default_context(cafile=bundle)
+        with urllib.request.urlopen(url, timeout=_SECONDS, context=context) as reply:
+            if not reply.geturl().startswith("https:"):
+                raise ValueError(f"it redirects to {reply.geturl()}")
+            date, found = reply.headers.get("Date"), json.loads(reply.read(_MOST_BYTES))
+        if not isinstance(found, dict) or "newOrder" not in found:
+            raise ValueError("its answer is no ACME directory")
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        return {}, [Step(False, what, f"{foreign(str(why))}; {remedy}")]
+    return found, [Step(True, what), *_clock(date)]
+
+
+def _clock(date: Optional[str]) -> Iterator[Step]:
+    try:
+        theirs = email.utils.parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError):
+        return
+    off = time.time() - theirs
+    what = f"the clock agrees with the CA's within {_SKEW} s"
+    remedy = f"this machine's is {off:+.0f} s off; run: timedatectl set-ntp true"
+    yield Step(abs(off) <= _SKEW, what, "" if abs(off) <= _SKEW else remedy)
+
+
+# The DNS
+
+
+def _has_dnspython() -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec("dns") is not None
+
+
+def _dns(name: str, settings: Settings, places: Folders, with_record: bool) -> Iterator[Step]:
+    owner = f"_acme-challenge.{without_wildcard(name)}"
+    if settings.dns_server_for(owner) is None:
+        text = (
+            f"{name}: no [dns] section, so it must be validated in the portal (Settings, Domains)"
+        )
+        yield Step(None, text)
+        return
+    if not _has_dnspython():
+        yield Step(False, "dnspython is installed", "run: apt install python3-dnspython")
+        return
+    from certbot_tcs_lyon1.dns01 import challenge
+
+    journal = os.path.join(places.work_dir, JOURNAL_NAME)
+    record = challenge.Record(owner, secrets.token_urlsafe(32))
+    what = f"{owner}: a zone that this key may change"
+    try:
+        batches = challenge.plan([record], settings)
+        if not with_record:
+            yield Step(True, f"{owner}: its zone is found (no record was put)")
+            return
+        batches = challenge.publish(batches, journal)
+        yield Step(True, what)
+        what = f"{owner}: every name server shows the record"
+        challenge.confirm(batches)
+        yield Step(True, what)
+    except challenge.DnsError as error:
+        yield Step(False, what, str(error))
+    finally:
+        left = challenge.withdraw(settings, journal) if os.path.lexists(journal) else []
+    yield Step(not left, f"{owner}: nothing is left of it", "\n".join(left))
+
+
+def _policy(
+    name: str,
+    settings: Settings,
+    department: Department,
+    directory: dict[str, Any],
+    places: Folders,
+) -> Iterator[Step]:
+    """CAA and DNSSEC of a name."""
+    from certbot_tcs_lyon1.dns01 import caa as records
+    from certbot_tcs_lyon1.status import dnssec
+
+    meta = directory.get("meta")
+    listed = meta.get("caaIdentities") if isinstance(meta, dict) else None
+    identities = [one for one in listed or () if isinstance(one, str)]
+    identities = identities or caa.identities(department.server)
+    account = _account_uri(settings, department, places)
+    found = records.find(name, settings)
+    if found is None:
+        text = f"{name}: no CAA record stands in the way"
+        yield Step(True, text)
+    else:
+        holder, text = found
+        wild = name.startswith("*.")
+        right = caa.permits(caa.parse(text), identities, account, wild)
+        remedy = caa.to_ask_for(holder, identities, account, wild)
+        what = f"{name}: the CAA records of {holder} permit this CA"
+        yield Step(right, what, "" if right else f"there is: {foreign(text)}\nask for: {remedy}")
+    owner = f"_acme-challenge.{without_wildcard(name)}"
+    for subject, rdtype in ((owner, "TXT"), (without_wildcard(name), "CAA")):
+        verdict = dnssec.look(subject, rdtype)
+        yield Step(verdict.right, f"{subject}: {verdict.text}", verdict.remedy)
+
+
+def _account_uri(settings: Settings, department: Department, places: Folders) -> Optional[str]:
+    for one in looking.departments(settings, places):
+        if one.name == department.name and one.account:
+            folder = looking.account_folder(places, one.server, one.account)
+            try:
+                with open(os.path.join(folder, "regr.json"), "rb") as file:
+                    return str(json.load(file)["uri"])
+            except (OSError, ValueError, KeyError, TypeError):
+                return None
+    return None
+
+
+# The services
+
+
+def _target(target: Target) -> Iterator[Step]:
+    faults = []
+    try:
+        owner = target.owner or "0"
+        uid = int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
+    except KeyError:
+        faults.append(f"there is no user {target.owner}; correct owner")
+        uid = 0
+    if target.group and not target.group.isdigit():
+        try:
+            grp.getgrnam(target.group)
+        except KeyError:
+            faults.append(f"there is no group {target.group}; correct group")
+    for kind in WRITTEN:
+        path = getattr(target, kind)
+        if path is None:
+            continue
+        try:
+            with folders.opened(path, uid):
+                pass
+        except (OSError, DiskError) as error:
+            make = f"run: mkdir -p {shlex.quote(os.path.dirname(path))}"
+            faults.append(f"{kind} {path}: {error}; or {make}")
+    search = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+    for kind in ("test", "reload"):
+        words = getattr(target, kind)
+        if words and shutil.which(words[0], path=search) is None:
+            faults.append(f"{kind}: there is no program {words[0]}; write its whole path")
+    what = f"[install {target.name}] has its folders, owners and commands"
+    yield Step(not faults, what, "\n".join(faults))

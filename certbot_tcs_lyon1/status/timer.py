@@ -1,0 +1,85 @@
+"""What starts `certbot renew` on this machine: a timer of systemd's, the snap's, or cron."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import Optional
+
+#: Of Debian and EPEL, of pip's guide, and of the snap.
+UNITS = ("certbot.timer", "certbot-renew.timer", "snap.certbot.renew.timer")
+_CRON = ("/etc/crontab", "/etc/anacrontab", "/var/spool/cron/root", "/var/spool/cron/crontabs/root")
+_CRON_FOLDERS = ("/etc/cron.d", "/etc/cron.daily", "/etc/cron.weekly")
+_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,LastTriggerUSec"
+
+_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Timer:
+    """What starts `renew`: `name` is "" for nothing; `last` is seconds of the epoch."""
+
+    name: str
+    enabled: bool
+    active: bool
+    last: Optional[int] = None
+
+
+def find() -> Timer:
+    """The timer of this machine: one that runs before one that doesn't."""
+    found = [*_systemd(), *_cron()]
+    found.sort(key=lambda timer: not (timer.enabled and timer.active))
+    return found[0] if found else Timer("", enabled=False, active=False)
+
+
+def _systemd() -> list[Timer]:
+    if not os.path.isdir("/run/systemd/system"):
+        return []
+    command = ["systemctl", "show", f"--property={_PROPERTIES}", "--timestamp=unix", *UNITS]
+    try:
+        shown = _show(command)
+        if shown is None:  # before systemd 248 there is no --timestamp
+            command.remove("--timestamp=unix")
+            shown = _show(command)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [_timer(block) for block in (shown or "").split("\n\n") if "LoadState=loaded" in block]
+
+
+def _show(command: list[str]) -> Optional[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def _timer(block: str) -> Timer:
+    values = dict(line.split("=", 1) for line in block.strip().splitlines() if "=" in line)
+    match = re.fullmatch("@([0-9]+)", values.get("LastTriggerUSec", ""))
+    return Timer(
+        values["Id"],
+        values.get("UnitFileState") in ("enabled", "enabled-runtime", "static", "generated"),
+        values.get("ActiveState") == "active",
+        int(match[1]) if match else None,
+    )
+
+
+def _cron() -> list[Timer]:
+    """The crontabs with a line for `certbot renew`; Debian's own does nothing under systemd."""
+    under_systemd = os.path.isdir("/run/systemd/system")
+    paths = list(_CRON)
+    for folder in _CRON_FOLDERS:
+        with contextlib.suppress(OSError):
+            paths += [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                lines = [line for line in file if not line.lstrip().startswith("#")]
+            for line in lines:
+                idle = under_systemd and "/run/systemd/system" in line
+                if re.search(r"certbot\b.*\brenew\b", line) and not idle:
+                    found.append(Timer(path, enabled=True, active=True))
+                    break
+    return found

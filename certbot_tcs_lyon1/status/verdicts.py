@@ -1,0 +1,152 @@
+"""From facts to verdicts: OK, WARNING, CRITICAL or UNKNOWN, each with its reason."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from certbot_tcs_lyon1.status.facts import Facts, Lineage
+
+_DAY = 86400
+
+#: `renew` that has not run for longer is silent.
+_SILENCE = 2 * _DAY
+
+
+class State(enum.IntEnum):
+    """The exit codes of Monitoring Plugins."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+#: From the least to the worst: what can't be looked at hides less than what is seen to be wrong.
+_ORDER = (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Percents of a certificate's lifetime that are left."""
+
+    warning: float = 25.0
+    critical: float = 10.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One thing that isn't right, or that can't be told; `about` is a lineage, or a part of the
+    machine in brackets."""
+
+    state: State
+    about: str
+    text: str
+
+
+def judge(facts: Facts, limits: Limits) -> list[Verdict]:
+    """All that isn't right, the worst first."""
+    found = list(_of_machine(facts))
+    for lineage in facts.lineages:
+        found += _of_lineage(lineage, facts, limits)
+    return sorted(found, key=lambda verdict: -_ORDER.index(verdict.state))
+
+
+def worst(found: Iterable[Verdict]) -> State:
+    """The state of the whole."""
+    states = [verdict.state for verdict in found]
+    return max(states, key=_ORDER.index, default=State.OK)
+
+
+def days_left(lineage: Lineage, now: int) -> float:
+    """Days until the end; less than 0 after it."""
+    return (lineage.ends - now) / _DAY
+
+
+def days_at(lineage: Lineage, percent: float) -> float:
+    """Days that are left when so much of the lifetime is."""
+    return (lineage.ends - lineage.issued) * percent / 100 / _DAY
+
+
+def _of_machine(facts: Facts) -> Iterator[Verdict]:
+    if facts.unreadable:
+        places = ", ".join(facts.unreadable)
+        yield Verdict(
+            State.UNKNOWN,
+            "[rights]",
+            f"{places} cannot be read as this user; in /etc/sudoers.d, with the user of the "
+            "monitoring: nagios ALL=(root) NOPASSWD: /usr/bin/certbot-tcs-lyon1 check *",
+        )
+    if facts.config_fault and not (facts.unreadable and "ermission denied" in facts.config_fault):
+        state = State.WARNING if facts.keys_missing else State.CRITICAL
+        yield Verdict(state, "[config]", facts.config_fault)
+    if not facts.lineages and not facts.unreadable:
+        text = f"no certificate in {facts.folders.config_dir}; order one, or see --config-dir"
+        yield Verdict(State.UNKNOWN, "[certbot]", text)
+        return
+    timer = facts.timer
+    if not timer.name:
+        text = "nothing starts `certbot renew`; run: systemctl enable --now certbot.timer"
+        yield Verdict(State.WARNING, "[timer]", text)
+    elif not (timer.enabled and timer.active):
+        what = "is stopped" if timer.enabled else "is disabled"
+        text = f"{timer.name} {what}; run: systemctl enable --now {timer.name}"
+        yield Verdict(State.WARNING, "[timer]", text)
+    last = max(facts.last_renew or 0, timer.last or 0)
+    oldest = min((one.issued for one in facts.lineages if not one.fault), default=facts.now)
+    readable = facts.folders.logs_dir not in facts.unreadable
+    if readable and facts.now - (last or oldest) > _SILENCE:
+        when = time.strftime("since %F", time.gmtime(last)) if last else "yet, by its logs"
+        text = f"`certbot renew` has not run {when}; see: journalctl -u certbot"
+        yield Verdict(State.WARNING, "[timer]", text)
+
+
+def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]:
+    if one.fault:
+        denied = "permission denied" in one.fault
+        if not denied:
+            yield Verdict(State.CRITICAL, one.name, f"{one.fault}; see: certbot certificates")
+        return
+    yield from _of_age(one, facts.now, limits)
+    if one.revoked:
+        text = f"is revoked; run: certbot renew --force-renewal --cert-name {one.name}"
+        yield Verdict(State.CRITICAL, one.name, text)
+    if not one.account_is_there:
+        text = (
+            f"its ACME account {one.account} at {one.server} is gone; restore the folder accounts "
+            f"from a backup, or order it anew: certbot certonly --cert-name {one.name} "
+            "--authenticator tcs-lyon1"
+        )
+        yield Verdict(State.CRITICAL, one.name, text)
+    for there in one.served:
+        if there.fault:
+            text = f"{there.service} {there.fault}; reload the service ([install {there.target}])"
+            yield Verdict(State.CRITICAL, one.name, text)
+    for file in one.deployed:
+        if file.fault:
+            text = f"[install {file.target}] {file.path} {file.fault}; run: certbot renew"
+            yield Verdict(State.WARNING, one.name, text)
+    if one.failure:
+        when = time.strftime("%F", time.gmtime(one.failure.when))
+        text = f"the last renewal failed ({when}): {one.failure.cause}"
+        yield Verdict(State.WARNING, one.name, text)
+    if one.lost_client_auth:
+        text = (
+            "it has lost clientAuth, which the version before had: a service that shows it as a "
+            "client (LDAP replication, RADIUS, SMTP) may be refused"
+        )
+        yield Verdict(State.WARNING, one.name, text)
+
+
+def _of_age(one: Lineage, now: int, limits: Limits) -> Iterator[Verdict]:
+    left, share = one.ends - now, 100 * (one.ends - now) / max(1, one.ends - one.issued)
+    how = f"run: certbot renew --cert-name {one.name}, and see what it says"
+    end = time.strftime("%F %H:%M UTC", time.gmtime(one.ends))
+    if left <= 0:
+        yield Verdict(State.CRITICAL, one.name, f"has expired on {end}; {how}")
+    elif share <= limits.warning:
+        state = State.CRITICAL if share <= limits.critical else State.WARNING
+        text = f"ends on {end}, in {left / _DAY:.1f} days ({share:.0f} % of its lifetime); {how}"
+        yield Verdict(state, one.name, text)

@@ -1,0 +1,261 @@
+"""`certbot-tcs-lyon1 check` and `status`: what is wrong is named, and what is right is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from certbot_tcs_lyon1.status import command, timer
+from tests.lab import services
+from tests.status.conftest import NAME, Machine, certificate
+
+
+@pytest.fixture
+def check(machine, capsys):
+    """Run `check` on the machine; exit code and output."""
+
+    def run(*more: str) -> tuple[int, str]:
+        code = command.main(machine.arguments("check", *more))
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def test_a_machine_on_which_all_is_right_is_ok(check):
+    code, output = check()
+    assert (code, output.count("\n")) == (0, 1)
+    assert output.startswith("TCS OK - 1 certificates, the first ends in 72 days | ")
+    assert re.search(rf"'{NAME} days'=7[12]\.\d\d;22\.50;9\.00$", output.strip())
+
+
+@pytest.mark.parametrize("days", [200, 100, 47, 6])
+@pytest.mark.parametrize(("left", "code"), [(26, 0), (24, 1), (9, 2), (0, 2), (-5, 2)])
+def test_what_is_left_of_a_lifetime_decides_however_long_it_is(machine, check, left, days, code):
+    machine.issue(left=left, days=days)
+    assert check()[0] == code
+
+
+def test_both_limits_can_be_set(machine, check):
+    machine.issue(left=26)
+    assert check("--warning", "30")[0] == 1
+    assert check("--warning", "30", "--critical", "27")[0] == 2
+
+
+def test_a_config_that_is_wrong_is_critical_with_its_line(machine, check):
+    machine.configure("nonsense = 1\n")
+    code, output = check()
+    assert code == 2
+    assert "line 7" in output
+
+
+def test_a_key_file_of_dns_that_is_gone_is_a_warning(machine, check):
+    machine.configure("[dns]\nserver = 127.0.0.1\nkey_file = /nowhere/key\n")
+    code, output = check()
+    assert code == 1
+    assert "/nowhere/key" in output
+
+
+def test_an_account_that_is_gone_is_critical(machine, check):
+    folder = machine.account()
+    (folder / "tcs-lyon1.json").unlink()
+    folder.rmdir()
+    code, output = check()
+    assert code == 2
+    assert "ACME account" in output
+
+
+def test_a_certificate_that_is_damaged_is_critical_and_the_others_are_looked_at(machine, check):
+    machine.issue("other.univ-lyon1.test")
+    (machine.config_dir / "live" / NAME / "cert.pem").write_bytes(b"spoilt")
+    code, output = check()
+    assert code == 2
+    assert f"CRITICAL: {NAME}" in output
+    assert "'other.univ-lyon1.test days'=" in output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"Failed to renew certificate {NAME} with error: the key is refused",
+        f"Attempting to renew cert ({NAME}) from /etc/x.conf produced an unexpected error: "
+        "the key is refused. Skipping.",
+    ],
+    ids=["5.8", "1.12"],
+)
+def test_a_renewal_that_failed_is_told_with_its_cause_until_one_succeeds(machine, check, words):
+    machine.log(words)
+    code, output = check()
+    assert code == 1
+    assert "the key is refused" in output
+    machine.issue(left=100)
+    assert check()[0] == 0
+
+
+def test_a_timer_that_is_off_or_silent_or_missing_is_a_warning(machine, check, monkeypatch):
+    for found in (
+        timer.Timer("certbot.timer", enabled=False, active=True),
+        timer.Timer("certbot.timer", enabled=True, active=False),
+        timer.Timer("", enabled=False, active=False),
+    ):
+        monkeypatch.setattr(timer, "find", lambda found=found: found)
+        assert check()[0] == 1
+    on = timer.Timer("/etc/cron.d/certbot", enabled=True, active=True)
+    monkeypatch.setattr(timer, "find", lambda: on)
+    machine.log(days=3)
+    code, output = check()
+    assert code == 1
+    assert "has not run since" in output
+    machine.log(days=1)
+    assert check()[0] == 0
+
+
+def test_client_auth_that_the_version_before_had_is_a_warning(machine, check):
+    machine.issue(client_auth=False)
+    code, output = check()
+    assert code == 1
+    assert "clientAuth" in output
+
+
+def test_what_is_deployed_and_not_live_is_a_warning(machine, check):
+    path = machine.folder / "tls" / "fullchain.pem"
+    path.parent.mkdir()
+    machine.configure(f"[install web]\ncertificate = {NAME}\nfullchain = {path}\n")
+    code, output = check()
+    assert code == 1
+    assert "is not there" in output
+    pem = machine.issue()
+    path.write_bytes(pem + pem)
+    assert check()[0] == 0
+    machine.issue()
+    code, output = check()
+    assert code == 1
+    assert f"[install web] {path} is not the live version" in output
+
+
+@pytest.fixture
+def enterable():
+    """A folder that a service's user can enter; pytest's are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="tcs-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+def _serving(machine: Machine, port: int, starttls: str = "") -> None:
+    live = machine.config_dir / "live" / NAME
+    path = machine.folder / "copy.pem"
+    path.write_bytes((live / "fullchain.pem").read_bytes())
+    machine.configure(
+        f"[install web]\ncertificate = {NAME}\nfullchain = {path}\n"
+        f"serves = localhost:{port}{starttls}\n"
+    )
+
+
+@pytest.mark.parametrize(("start", "how"), [("nginx", ""), ("postfix", " starttls=smtp")])
+def test_a_service_that_gives_another_certificate_than_the_live_one_is_critical(
+    machine, check, enterable, start, how
+):
+    live = machine.config_dir / "live" / NAME
+    running = getattr(services, start)
+    with running(enterable / start, live / "fullchain.pem", live / "privkey.pem") as service:
+        _serving(machine, service.port, how)
+        assert check()[0] == 0
+        machine.issue()
+        _serving(machine, service.port, how)
+        code, output = check()
+        assert code == 2
+        assert f"localhost:{service.port} gives another certificate" in output
+    code, output = check()
+    assert code == 2
+    assert "cannot be asked" in output
+
+
+def test_checkmk_gets_a_line_for_each_certificate_and_one_for_the_machine(machine, check):
+    machine.issue("old.univ-lyon1.test", left=5)
+    code, output = check("--checkmk")
+    assert code == 0
+    lines = output.splitlines()
+    assert lines[0].startswith('2 "TCS old.univ-lyon1.test" days=4.')
+    assert lines[1].startswith(f'0 "TCS {NAME}" days=')
+    assert lines[2] == '0 "TCS certbot" - renewal runs'
+
+
+def test_prometheus_gets_a_whole_file_that_others_can_read(machine, check):
+    path = machine.folder / "tcs.prom"
+    assert check("--prometheus", str(path)) == (0, "")
+    assert path.stat().st_mode & 0o777 == 0o644
+    text = path.read_text()
+    assert f'tcs_lyon1_certificate_end_timestamp_seconds{{name="{NAME}"}} ' in text
+    metrics = re.findall(r"^(\w+)", text, re.MULTILINE)
+    for metric in set(metrics):
+        assert f"# HELP {metric} " in text
+        assert f"# TYPE {metric} gauge\n" in text
+    assert os.listdir(machine.folder).count("tcs.prom") == 1
+
+
+def test_json_has_a_version_the_facts_and_the_verdicts_and_no_secret(machine, check):
+    machine.issue(left=9)
+    code, output = check("--json")
+    whole = json.loads(output)
+    assert (code, whole["schema"], whole["state"]) == (2, 1, "CRITICAL")
+    assert whole["lineages"][0]["names"] == [NAME]
+    assert whole["departments"][0]["account"]
+    assert "hmac" not in output.lower()
+
+
+def test_status_is_no_wider_than_the_terminal(machine, capsys, monkeypatch):
+    machine.issue("a-very-long-name.of.some.laboratory.univ-lyon1.test", left=5)
+    for columns in (60, 80, 132):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert command.main(machine.arguments("status")) == 0
+        output = capsys.readouterr().out
+        assert max(map(len, output.splitlines())) <= columns
+        assert "\033" not in output
+        assert "CRITICAL: ends on" in re.sub(r"\s+", " ", output)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
+def test_another_user_gets_unknown_and_the_line_for_sudo(machine, check):
+    check()  # loads the modules: the other user may not be able to read the checkout
+    for name in ("live", "archive", "accounts"):
+        (machine.config_dir / name).chmod(0o700)
+    os.seteuid(65534)
+    try:
+        code, output = check()
+    finally:
+        os.seteuid(0)
+    assert code == 3
+    assert "NOPASSWD: /usr/bin/certbot-tcs-lyon1 check" in output
+    assert "CRITICAL" not in output
+
+
+def test_a_thousand_certificates_take_a_second_and_60_mib_at_most(machine):
+    pem = certificate("many.univ-lyon1.test", 80, 90)
+    text = (machine.config_dir / "renewal" / f"{NAME}.conf").read_text()
+    for number in range(1000):
+        name = f"n{number}.univ-lyon1.test"
+        live = machine.config_dir / "live" / name
+        live.mkdir()
+        (live / "cert.pem").write_bytes(pem)
+        (machine.config_dir / "renewal" / f"{name}.conf").write_text(text.replace(NAME, name))
+    machine.run("check")  # compiles the modules
+    _, output = machine.run("check", "--json", before=_MEASURE)
+    assert output.count('"fault": ""') >= 1000
+    seconds, kilobytes = map(float, output.split()[-2:])
+    assert seconds <= 1
+    assert kilobytes <= 60 * 1024
+
+
+#: Runs the command after it, and prints its seconds of processor time (others are at work on this
+#: machine) and the most memory that it had, in kB.
+_MEASURE = [
+    "python3",
+    "-c",
+    "import resource, subprocess, sys; subprocess.call(sys.argv[1:]); "
+    "u = resource.getrusage(resource.RUSAGE_CHILDREN); "
+    "print(u.ru_utime + u.ru_stime, u.ru_maxrss)",
+]
