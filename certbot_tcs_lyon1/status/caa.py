@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Optional
 from urllib.parse import urlsplit
 
+from certbot_tcs_lyon1 import lyon1
+
 _RECORD = re.compile(r'(?P<flags>[0-9]+) (?P<tag>[A-Za-z0-9]+) "(?P<value>(?:[^"\\]|\\.)*)"')
 _CRITICAL = 128
 _KNOWN = ("issue", "issuewild", "issuemail", "iodef", "contactemail", "contactphone")
-
-#: Of the CAs that TCS has had; the host of their directory lies under the name of the company.
-_IDENTITIES = ("sectigo.com", "harica.gr", "letsencrypt.org")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def parse(text: str) -> list[Record]:
 def identities(server: str) -> list[str]:
     """The names that the CA of an ACME directory wants to see, as far as they are known here."""
     host = urlsplit(server).hostname or ""
-    return [one for one in _IDENTITIES if f".{host}".endswith(f".{one}")]
+    return [one for one in lyon1.CAA_IDENTITIES if f".{host}".endswith(f".{one}")]
 
 
 def permits(

@@ -227,7 +227,7 @@ def _difference(answer: served.Served, live: Lineage) -> str:
 
 
 def _deployed(live: Lineage, targets: Iterable[Target], places: Folders) -> Iterable[Deployed]:
-    from certbot_tcs_lyon1.install import formats, written
+    from certbot_tcs_lyon1.install import formats
 
     try:
         version = lineages.read(os.path.join(places.config_dir, "live", live.name))
@@ -241,11 +241,25 @@ def _deployed(live: Lineage, targets: Iterable[Target], places: Folders) -> Iter
                 continue
             data, fault = _content(path, target)
             if data is not None and kind == "pkcs12":
-                same = written.is_ours(places.work_dir, path, data, target, version)
-                fault = "" if same else "is not the live version"
+                fault = _of_pkcs12(path, data, target, version, places)
             elif data is not None:
                 fault = "" if data == formats.pem(kind, version) else "is not the live version"
             yield Deployed(target.name, path, fault)
+
+
+def _of_pkcs12(
+    path: str, data: bytes, target: Target, version: lineages.Lineage, places: Folders
+) -> str:
+    """What is wrong with a PKCS#12, by the record of what was written: it is never opened."""
+    from certbot_tcs_lyon1.install import written
+
+    try:
+        password = disk.read(target.pkcs12_password_file or "")[0].rstrip(b"\r\n")
+    except (OSError, DiskError) as error:
+        return f"cannot be looked at: {target.pkcs12_password_file}: {error}"
+    source = written.source_of(version, password)
+    real = os.path.realpath(path)
+    return "" if written.is_ours(places.work_dir, real, data, source) else "is not the live version"
 
 
 def _content(path: str, target: Target) -> tuple[Optional[bytes], str]:
