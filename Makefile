@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the two commands of the README; they install what they need.
 PYTHON ?= python3
 
-.PHONY: help demo test bench dist deb rpm matrix distros docs lint format clean
+.PHONY: help demo test fresh bench dist deb rpm matrix distros docs lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -11,6 +11,9 @@ demo: packages-demo .venv/made ## one certificate from first to last, on a CA an
 
 test: packages-test .venv/made .venv-dist/made ## all tests, on the newest certbot (T=tests/dns01: these)
 	.venv/bin/python -m pytest $(or $(T),tests --ignore tests/distros --ignore tests/guide --cov) --numprocesses 4
+
+fresh: packages-fresh ## `make demo` and `make test` as a newcomer has them, on a bare Debian 12 (FRESH=root: as root)
+	@$(PYTHON) -m tests.fresh $(FRESH)
 
 bench: packages-demo .venv-bench/made ## speed and load, against certbot-dns-rfc2136 (7 minutes)
 	@.venv-bench/bin/python -m tests.bench

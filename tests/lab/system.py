@@ -106,9 +106,20 @@ class System:
         `env` is more environment, `stdin` the input; `timeout` is in seconds. When the command
         ends, so does everything that it started; /tmp and /run are new each time.
         """
+        return _run(self.line(command, env), command, _ENVIRONMENT, stdin, timeout)
+
+    def line(
+        self,
+        command: Sequence[str],
+        env: Optional[Mapping[str, str]] = None,
+        options: Sequence[str] = (),
+    ) -> list[str]:
+        """The line that runs the command, for who wants to see its output as it comes.
+
+        `options` are more of systemd-nspawn's.
+        """
         set_env = [f"--setenv={name}={value}" for name, value in _environment(env).items()]
-        line = _nspawn(self.root, "--pipe", *set_env, "--", *command)
-        return _run(line, command, _ENVIRONMENT, stdin, timeout)
+        return _nspawn(self.root, "--pipe", *set_env, *options, "--", *command)
 
     def trust(self, ca_bundle: Path) -> None:
         """Put a CA into the system's trust store, now or when ca-certificates is installed."""

@@ -27,7 +27,7 @@ def converse(
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=dict(env),
+        env={**env, "TERM": "xterm"},  # a `dumb` one can't show a line longer than the screen
         start_new_session=True,
     )
     os.close(theirs)

@@ -31,7 +31,8 @@ def need(programs: Mapping[str, str], modules: Sequence[str]) -> None:
         if shutil.which(program) is None:
             cannot_run(f"{program} not found: apt-get install {package}")
     for module in modules:
-        if subprocess.run(["/usr/bin/python3", "-c", f"import {module}"], check=False).returncode:
+        ask = ["/usr/bin/python3", "-I", "-c", f"import {module}"]
+        if subprocess.run(ask, check=False).returncode:
             cannot_run(f"Debian's Python has no {module}: apt-get install python3-{module}")
 
 
