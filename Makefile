@@ -57,7 +57,7 @@ PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 
 .venv/made: setup.py tests/env/test.txt | packages-venv
 	$(PYTHON) -m venv --clear .venv
-	.venv/$(PIP_INSTALL) --requirement tests/env/test.txt --editable .[dns]
+	.venv/$(PIP_INSTALL) --requirement tests/env/test.txt --editable .
 	@touch $@
 
 # No plugin is installed in it, for certbot loads all that are.
@@ -69,7 +69,7 @@ PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 
 .venv-docs/made: setup.py tests/env/test.txt tests/env/docs.txt | packages-venv
 	$(PYTHON) -m venv --clear .venv-docs
-	.venv-docs/$(PIP_INSTALL) --requirement tests/env/docs.txt --requirement tests/env/test.txt --editable .[dns]
+	.venv-docs/$(PIP_INSTALL) --requirement tests/env/docs.txt --requirement tests/env/test.txt --editable .
 	@touch $@
 
 .venv-dist/made: tests/env/dist.txt | packages-venv

@@ -13,14 +13,14 @@ VERSION = re.search(
     re.MULTILINE,
 ).group(1)
 
-# What is certain to be there, the lowest versions that distributions ship, and no caps: before 2.7
-# certbot checks these when it starts, and one that is not met stops every command on the machine.
-# So dnspython, which only DNS-01 needs, is an extra, and zope.interface, which only certbot before
-# 1.18 needs of us, is left to that certbot to bring.
-REQUIRED = ["acme>=1.12", "certbot>=1.12"]
-DNSPYTHON = ["dnspython>=2.0,!=2.6.0"]
+# The lowest versions that distributions ship, and no caps. Before 2.7 certbot checks these when it
+# starts, and one that is not met stops every command on the machine. pip installs what it is told,
+# and a distribution's package, as such a certbot mostly is, has them stripped: docs/packaging.rst.
+# zope.interface, which only certbot before 1.18 needs of us, is left to that certbot to bring.
+DNSPYTHON = "dnspython>=2.0,!=2.6.0"
+REQUIRED = ["acme>=1.12", "certbot>=1.12", DNSPYTHON]
 if os.environ.get("SNAP_BUILD"):  # certbot's own snap has the first two, and not the last
-    REQUIRED = DNSPYTHON
+    REQUIRED = [DNSPYTHON]
 
 setup(
     name="certbot-tcs-lyon1",
@@ -53,7 +53,7 @@ setup(
     package_data={"certbot_tcs_lyon1": ["py.typed", "tcs-lyon1.ini.example"]},
     python_requires=">=3.9",
     install_requires=REQUIRED,
-    extras_require={"dns": DNSPYTHON},
+    extras_require={"dns": []},  # what it brought is required now
     entry_points={
         "certbot.plugins": ["tcs-lyon1 = certbot_tcs_lyon1.plugin:Plugin"],
         "console_scripts": ["certbot-tcs-lyon1 = certbot_tcs_lyon1.status.command:main"],

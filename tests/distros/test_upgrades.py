@@ -27,7 +27,7 @@ def with_newest_certbot(machine: Machine) -> Machine:
     wheel = packages.built("certbot_tcs_lyon1-*.whl")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     there = [f"--target={debian.root}{modules}", f"--python-version={python}"]
-    what = ["--only-binary=:all:", f"certbot=={NEWEST}", f"{wheel}[dns]"]
+    what = ["--only-binary=:all:", f"certbot=={NEWEST}", str(wheel)]
     subprocess.run([*pip, *there, *what], check=True)
     return Machine(debian, (f"{_VENV}/bin/python", f"{modules}/bin/certbot"))
 

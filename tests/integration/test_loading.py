@@ -7,6 +7,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import certbot
 import pytest
@@ -54,6 +55,9 @@ def test_dnspython_stays_out_until_a_challenge_is_answered(tmp_path):
     assert not any(name == "dns" or name.startswith("dns.") for name in modules)
 
 
+#: Whether this certbot compares a plugin's requirements with what is installed when it starts.
+CHECKS_REQUIREMENTS = tuple(map(int, certbot.__version__.split(".")[:2])) < (2, 7)
+
 #: What is wrong with dnspython, and what stands in its place in site-packages.
 BROKEN = {
     "missing": {},
@@ -67,6 +71,48 @@ BROKEN = {
     "broken": {"dns/__init__.py": "raise RuntimeError('half an upgrade')\n"},
 }
 OTHER = "of-another-plugin"
+
+
+def without_dnspython(folder, state, as_packaged=True):
+    """A certbot whose dnspython is in that state.
+
+    :param as_packaged: whether the plugin's metadata have no requirements, as in a distribution's
+        package; else as pip writes them
+    """
+    without, files = {"dns", "dnspython"}, dict(BROKEN[state])
+    if as_packaged:
+        ours = importlib.metadata.distribution("certbot-tcs-lyon1")
+        name = Path(ours._path).name
+        without.add(name)
+        files[f"{name}/METADATA"] = re.sub(
+            r"(?m)^(Requires-Dist|Provides-Extra):.*\n", "", ours.read_text("METADATA") or ""
+        )
+        files[f"{name}/entry_points.txt"] = ours.read_text("entry_points.txt") or ""
+    return twin.make(folder / "twin", without, files)
+
+
+def test_pip_brings_what_a_challenge_needs():
+    """The Debian package names nothing: dpkg sees to it."""
+    required = importlib.metadata.requires("certbot-tcs-lyon1") or ["dnspython", "acme", "certbot"]
+    always = {re.split(r"[<>=!~; (]", text)[0] for text in required if "extra ==" not in text}
+    assert always == {"acme", "certbot", "dnspython"}
+
+
+@pytest.mark.skipif(
+    not importlib.metadata.requires("certbot-tcs-lyon1"), reason="a distribution's package"
+)
+@pytest.mark.parametrize("state", ["as pip leaves it", *BROKEN])
+def test_who_removes_what_pip_has_brought_stops_certbot_before_2_7_and_no_other(
+    client, tmp_path, state
+):
+    if state in BROKEN:
+        certbot = without_dnspython(tmp_path, state, as_packaged=False)
+        client = dataclasses.replace(client, executable=certbot)
+    stops = state in BROKEN and CHECKS_REQUIREMENTS
+    for command in ("--version", "plugins", "certificates"):
+        done = client.run(command)
+        assert (done.returncode != 0) == stops, done.output
+        assert ("dnspython" in done.output) == stops  # so it is seen what to install again
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +146,7 @@ def everything_else_works(client) -> None:
 
 @pytest.mark.parametrize("state", BROKEN)
 def test_certbot_works_and_says_what_is_wrong_where_dnspython_is(two_lineages, tmp_path, state):
-    certbot = twin.make(tmp_path / "twin", {"dns", "dnspython"}, BROKEN[state])
-    client = client_of(two_lineages, certbot)
+    client = client_of(two_lineages, without_dnspython(tmp_path, state))
     everything_else_works(client)
     # The CA holds this name as validated, so this plugin's renewal needs no dnspython either.
     before = client.certificate(NAME).serial
@@ -116,7 +161,7 @@ def test_a_challenge_without_a_dnspython_that_works_says_what_to_install(
     lab, client, configure, tmp_path, state
 ):
     configure(lab.department_config())
-    certbot = twin.make(tmp_path / "twin", {"dns", "dnspython"}, BROKEN[state])
+    certbot = without_dnspython(tmp_path, state)
     refused = dataclasses.replace(client, executable=certbot).run(*CERTONLY)
     assert refused.returncode == 1
     assert "python3-dnspython" in refused.output
@@ -158,10 +203,3 @@ def test_certbot_lists_the_plugin_where_only_ascii_can_be_shown(client, args):
     done = client.run(*args, env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.output
     assert "tcs-lyon1" in done.stdout
-
-
-def test_requirements_are_only_what_every_certbot_brings():
-    """What certbot before 2.7 checks at every start."""
-    required = importlib.metadata.requires("certbot-tcs-lyon1") or []
-    always = {re.split(r"[<>=!~; ]", text)[0] for text in required if "extra ==" not in text}
-    assert always <= {"acme", "certbot"}  # the Debian package names none

@@ -21,7 +21,7 @@ def make(folder: Path, without: Collection[str], files: Mapping[str, str] = _NOT
     The packages are linked to, not copied.
 
     :param without: names of projects and packages as they begin in site-packages (`dnspython`,
-        `dns`)
+        `dns`), or whole names of what is there
     :param files: text by path relative to site-packages, for what takes their place
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
@@ -30,7 +30,7 @@ def make(folder: Path, without: Collection[str], files: Mapping[str, str] = _NOT
     there = Path(subprocess.check_output([str(python), "-c", query], text=True).strip())
     # Where certbot is: on Debian not where Python would install.
     for entry in Path(certbot_package.__file__).resolve().parents[1].iterdir():
-        if _project(entry) not in without:
+        if not {_project(entry), entry.name} & set(without):
             (there / entry.name).symlink_to(entry)
     for name, text in files.items():
         (there / name).parent.mkdir(parents=True, exist_ok=True)
