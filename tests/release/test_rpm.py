@@ -46,8 +46,9 @@ def _look_at(rpm: Path, python: str, tree: Path) -> None:
         f"python(abi) = {python}",
         f"python{python}dist(acme) >= 1.12",
         f"python{python}dist(certbot) >= 1.12",
-        "python3dist(dnspython) >= 2",
     } <= query("--requires")
+    # 2.6.0 is left out, so it is a rich dependency.
+    assert [line for line in query("--requires") if f"python{python}dist(dnspython) >= 2" in line]
     assert query("--recommends") == {"certbot"}
     assert any(line.startswith(f"certbot-tcs-lyon1 = {VERSION}-") for line in query("--provides"))
 
