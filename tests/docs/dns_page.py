@@ -1,27 +1,25 @@
-"""docs/dns.rst taken apart: its two parts and their blocks, and the files that it includes."""
+"""docs/dns.rst and docs/dns.en.rst taken apart: their blocks, and the files that they include."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from tests.docs import blocks as marked
 from tests.docs.blocks import Block
 
 DOCS = marked.ROOT / "docs"
-PAGE = DOCS / "dns.rst"
 EXAMPLES = DOCS / "examples"
-
-FRENCH, ENGLISH = 0, 1
-_BORDER = "\n.. _dns-english:\n"
+FRENCH, ENGLISH = DOCS / "dns.rst", DOCS / "dns.en.rst"
 
 
-def part(language: int) -> str:
-    """One language's part of the page."""
-    return PAGE.read_text(encoding="utf-8").split(_BORDER)[language]
+def text(page: Path) -> str:
+    """One language's page."""
+    return page.read_text(encoding="utf-8")
 
 
-def blocks(language: int) -> list[Block]:
-    """The blocks of one part, in order."""
-    border = part(FRENCH).count("\n") + 1
-    return [block for block in marked.of(PAGE) if (block.line > border) == (language == ENGLISH)]
+def blocks(page: Path) -> list[Block]:
+    """The blocks of one page, in order."""
+    return marked.of(page)
 
 
 def example(path: str) -> str:

@@ -27,10 +27,10 @@ def test_a_block_says_how_it_is_tested(block):
     assert block.about or block.mark == "output", "a mark says with what, where, or why not"
 
 
-#: The documents of which tests take each kind of block: those that tests/guide plays, and dns.rst,
-#: which is test_dns_page's. A department config is loaded below, wherever it stands.
+#: The documents of which tests take each kind of block: those that tests/guide plays, and the
+#: pages for the DNS, test_dns_page's. A department config is loaded below, wherever it stands.
 PLAY = {str(blocks.ROOT / name) for name in PLAYED}
-DNS = {str(blocks.ROOT / "docs" / "dns.rst")}
+DNS = {str(blocks.ROOT / "docs" / name) for name in ("dns.rst", "dns.en.rst")}
 TAKEN_FROM = {
     **{("run", system): DNS for system in ("bind", "knot", "pdns", "web")},
     **{

@@ -1,4 +1,4 @@
-"""docs/dns.rst: what it shows works on the real servers, as it is written there."""
+"""docs/dns.rst and docs/dns.en.rst: what they show works on the real servers, as it is written."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def shown(marker: str) -> re.Pattern[str]:
 # The page itself
 
 
-def test_the_english_part_has_every_block_of_the_french_one():
+def test_the_english_page_has_every_block_of_the_french_one():
     french, english = (
-        [(block.mark, block.about, block.text) for block in dns_page.blocks(language)]
-        for language in (dns_page.FRENCH, dns_page.ENGLISH)
+        [(block.mark, block.about, block.text) for block in dns_page.blocks(page)]
+        for page in (dns_page.FRENCH, dns_page.ENGLISH)
     )
     assert french == english
     assert len(french) > 30
@@ -104,7 +104,7 @@ def test_every_command_of_the_page_was_run(seen, scenario):
 
 def test_as_many_queries_and_updates_as_the_page_says(seen):
     told = "7 requêtes et 2 mises à jour"
-    assert told in " ".join(dns_page.part(dns_page.FRENCH).split())
+    assert told in " ".join(dns_page.text(dns_page.FRENCH).split())
     assert seen("bind")["queries"]["ns-maj"] == 7
     assert seen("bind")["updates"] == 2
 
@@ -112,7 +112,7 @@ def test_as_many_queries_and_updates_as_the_page_says(seen):
 def test_an_update_is_as_large_as_the_page_says(seen):
     one, ten, hundred = seen("bind")["sizes"]
     assert f"{one} octets pour un nom, environ 1 ko pour 10, et 9 ko pour 100" in " ".join(
-        dns_page.part(dns_page.FRENCH).split()
+        dns_page.text(dns_page.FRENCH).split()
     )
     assert (round(ten, -3), round(hundred, -3)) == (1000, 9000)
 
@@ -145,7 +145,7 @@ def test_a_name_that_is_not_granted_is_refused(seen, scenario, name, answer):
 
 
 def test_the_whole_zone_for_challenges_can_be_granted_at_once(seen):
-    assert dns_machines.GRANT_WHOLE in dns_page.part(dns_page.FRENCH)
+    assert dns_machines.GRANT_WHOLE in dns_page.text(dns_page.FRENCH)
     assert seen("bind")["zonesub"]["during"] == dict.fromkeys(ALL, SIGNED)
 
 

@@ -28,7 +28,7 @@ LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")
 PHONES = (390, 360)
 
 #: Pages, or chapters of pages, that have to be marked as English.
-ENGLISH = ("index.html", "dns.html", "packaging.html")
+ENGLISH = ("index.html", "dns.en.html", "packaging.html")
 
 if importlib.util.find_spec("sphinx") is None:
     pytest.skip("Sphinx is not in this environment: make docs", allow_module_level=True)
