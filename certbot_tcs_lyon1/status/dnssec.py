@@ -8,7 +8,6 @@ nothing, and that is said.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -36,15 +35,13 @@ class Verdict:
     remedy: str = ""
 
 
-def look(
-    name: str, rdtype: str, servers: Optional[Sequence[str]] = None, port: int = 53
-) -> Verdict:
-    """Ask the system's resolver, or these, for a name and type, which need not exist."""
-    if servers is None:
-        try:
-            servers = [str(one) for one in dns.resolver.get_default_resolver().nameservers]
-        except dns.exception.DNSException:
-            servers = []
+def look(name: str, rdtype: str) -> Verdict:
+    """Ask the system's resolver for a name and type, which need not exist."""
+    try:
+        resolver = dns.resolver.get_default_resolver()
+        servers, port = [str(one) for one in resolver.nameservers], resolver.port
+    except dns.exception.DNSException:
+        servers, port = [], 53
     why = "no resolver is named in /etc/resolv.conf"
     for server in servers:
         try:
