@@ -160,7 +160,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         from certbot_tcs_lyon1.ca import firstrun
 
         if firstrun.is_possible(self.config):
-            firstrun.write_department_config(self.config, self._config_path())
+            firstrun.write_department_config(self.config, self._config_path(), self.process.report)
 
     def _config_path(self) -> str:
         given = self.conf("config")

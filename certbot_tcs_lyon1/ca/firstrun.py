@@ -2,128 +2,175 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
-import re
 import sys
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.ca import directory
-from certbot_tcs_lyon1.department import keyfiles, values
-from certbot_tcs_lyon1.errors import Aborted, ServerError
-from certbot_tcs_lyon1.report import foreign
+from certbot_tcs_lyon1.department import inifile, keys, reader, values
+from certbot_tcs_lyon1.errors import Aborted, ConfigError, ServerError
+from certbot_tcs_lyon1.report import Report, foreign
 
-_Check = Callable[[str], Any]
+if TYPE_CHECKING:
+    from certbot.configuration import NamespaceConfig
+
+#: Checks an answer; raises `Fault` or `ConfigError`.
+_Check = Callable[[str], object]
 
 _TERMS_IN_PORTAL = "The CA's terms of service are in the portal."
 
 
-def is_possible(config: Any) -> bool:
+def is_possible(config: NamespaceConfig) -> bool:
     """Whether somebody is there who can be asked."""
     return not config.noninteractive_mode and sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def write_department_config(config: Any, path: str) -> None:
+def write_department_config(config: NamespaceConfig, path: str, report: Report) -> None:
     """Ask for everything, and write the file at `path` (mode 0600).
 
-    Each answer is checked as the file's reader does, and asked for again until it is right.
+    Each answer is asked for again until the file's reader takes it, and nothing is written that the
+    reader does not take as a whole.
 
     :raises Aborted: it was broken off, or the file could not be written
     """
-    print(f"\nThere is no department config yet. These questions write {path}.")
-    print(f"The first three answers are in the portal ({lyon1.PORTAL_ACCOUNTS}).\n")
+    report.info(
+        f"\nThere is no department config yet. These questions write {path}.\n"
+        f"The first three answers are in the portal ({lyon1.PORTAL_ACCOUNTS}).\n"
+    )
     try:
-        text = _ask_for_text(config)
+        text = _Dialogue(path, report).text(config)
     except (EOFError, KeyboardInterrupt):
         raise Aborted(
-            f"Broken off; {path} was not written. Run the command again, or write the file with an "
-            "editor."
+            f"Broken off; {path} was not written",
+            "run the command again, or write the file with an editor",
         ) from None
     try:
         disk.write(path, text.encode())
     except OSError as error:
         raise Aborted(
-            f"{path} cannot be written: {error.strerror}. Run certbot as root, or make room."
+            f"{path} cannot be written: {error.strerror}", "run certbot as root, or make room"
         ) from None
-    print(f"\n{path} is written. Everything in it can be changed with an editor.\n")
+    report.info(f"\n{path} is written. Everything in it can be changed with an editor.\n")
 
 
-def _ask_for_text(config: Any) -> str:
-    server = _ask("ACME URL", values.https_url, lyon1.DEFAULT_SERVER)
-    kid = _ask("Key ID", values.key_id)
-    hmac = _ask("HMAC Key (not shown)", values.hmac_key, read=getpass.getpass)
-    email = _ask("E-mail address for the ACME account", values.email, config.email)
-    agreed = _ask(f"{_terms(config, server)} Do you agree (yes or no)", values.yes_no)
-    name = _ask("A name for the department, in this file only", _name, "my-department")
-    print(
-        "\nThe update server, a name server that takes dynamic updates (type none if the CA holds"
-    )
-    print("every name as validated):")
-    dns = _ask("Name or address", values.endpoints, "none")
-    key_file = None if dns in ("", "none") else _ask("TSIG key file, or keytab", _key_file)
-    lines = [
-        "[tcs]",
-        f"server = {server}",
-        f"email = {email}",
-        f"agree_tos = {'yes' if values.yes_no(agreed) else 'no'}",
-        "",
-        f"[department {name}]",
-        f"eab_kid = {kid}",
-        f"eab_hmac_key = {hmac}",
-    ]
-    if key_file is not None:
-        key = "keytab" if _is_keytab(key_file) else "key_file"
-        lines += ["", "[dns]", f"server = {dns}", f"{key} = {key_file}"]
-    return "\n".join(lines) + "\n"
+class _Dialogue:
+    """The questions for one file."""
 
+    def __init__(self, path: str, report: Report) -> None:
+        self._path = path
+        self._report = report
 
-def _ask(
-    question: str, check: _Check, default: Optional[str] = None, read: Optional[_Check] = None
-) -> str:
-    """The first answer that passes the check, as it was typed."""
-    prompt = f"{question} [{default}]: " if default else f"{question}: "
-    while True:
-        answer = str((read or input)(prompt)).strip() or default or ""
+    def text(self, config: NamespaceConfig) -> str:
+        """The whole file, as the reader takes it."""
+        server = self._ask("ACME URL", _of("tcs", "server"), lyon1.DEFAULT_SERVER)
+        kid = self._ask("Key ID", _of("department", "eab_kid"))
+        hmac = self._ask(
+            "HMAC Key (not shown)", _of("department", "eab_hmac_key"), read=getpass.getpass
+        )
+        email = self._ask("E-mail address for the ACME account", _of("tcs", "email"), config.email)
+        terms = self._terms(config, server)
+        agreed = self._ask(f"{terms} Do you agree (yes or no)", _of("tcs", "agree_tos"))
+        name = self._ask("A name for the department, in this file only", _name, "my-department")
+        text = (
+            f"[tcs]\nserver = {server}\nemail = {email}\n"
+            f"agree_tos = {'yes' if values.yes_no(agreed) else 'no'}\n"
+            f"\n[department {name}]\neab_kid = {kid}\neab_hmac_key = {hmac}\n"
+        )
+        self._report.info(
+            "\nThe update server, a name server that takes dynamic updates (type none if the CA "
+            "holds\nevery name as validated):"
+        )
+        dns = self._ask("Name or address", _of("dns", "server"), "none")
+        if dns != "none":
+            text += f"\n[dns]\nserver = {dns}\n"
+            path = self._ask(
+                "TSIG key file, or keytab", lambda answer: self._read(text + _key_line(answer))
+            )
+            text += _key_line(path)
+        self._read(text)
+        return text
+
+    def _read(self, text: str) -> None:
+        """
+        :raises ConfigError: the reader would not take the file
+        """
+        reader.parse(self._path, text.encode())
+
+    def _ask(
+        self,
+        question: str,
+        check: _Check,
+        default: Optional[str] = None,
+        read: Optional[Callable[[str], str]] = None,
+    ) -> str:
+        """The first answer that passes the check, as it was typed."""
+        prompt = f"{question} [{default}]: " if default else f"{question}: "
+        while True:
+            try:
+                answer = (read or input)(prompt).strip() or default or ""
+                if not answer:
+                    raise values.Fault("it is empty; type an answer")
+                answer.encode()
+                check(answer)
+                return answer
+            except (values.Fault, ConfigError) as fault:
+                self._report.info(f"  Not taken: {fault}")
+            except UnicodeError:  # the terminal's encoding is another
+                self._report.info(
+                    "  Not taken: it is not UTF-8; type it without accents, or set the terminal to "
+                    "UTF-8"
+                )
+
+    def _terms(self, config: NamespaceConfig, server: str) -> str:
+        """Where the CA's terms are, as its directory says."""
         try:
-            if not answer:
-                raise values.Fault("it is empty; type an answer")
-            check(answer)
-            return answer
-        except values.Fault as fault:
-            print(f"  Not taken: {fault}")
+            url = directory.meta(directory.read(config, server), "termsOfService")
+        except ServerError as error:
+            self._report.info(
+                f"  {server} does not answer as an ACME server ({error.cause}); going on."
+            )
+            url = None
+        return f"The CA's terms of service: {foreign(str(url))}." if url else _TERMS_IN_PORTAL
 
 
-def _terms(config: Any, server: str) -> str:
-    """Where the CA's terms are, as its directory says."""
-    try:
-        url = directory.meta(directory.read(config, server), "termsOfService")
-    except ServerError as error:
-        print(f"  {server} does not answer as an ACME server ({error.cause}); going on.")
-        url = None
-    return f"The CA's terms of service: {foreign(str(url))}." if url else _TERMS_IN_PORTAL
+def _of(kind: str, key: str) -> _Check:
+    """The check of what a key of the file holds, as the reader finds it there."""
+
+    def check(answer: str) -> Any:
+        if (kind, key, answer) == ("dns", "server", "none"):
+            return None
+        line = f"{key} = {answer}"
+        source = inifile.Source("", f"[{kind}]\n{line}\n".encode())
+        found = inifile.parse(source, keys.EVERY_KEY).get(kind, {}).get(key)
+        if found != answer:
+            raise values.Fault(
+                "the file cannot hold it: what comes after a blank and a semicolon is a comment "
+                "there; type the value alone"
+            )
+        return keys.convert(found, keys.KEYS[kind][key], line)
+
+    return check
 
 
 def _name(text: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
-        raise values.Fault(
-            "the name may have letters, digits, dots, hyphens and underscores; change it"
-        )
+    fault = reader.name_fault("department", text)
+    if fault:
+        raise values.Fault(fault)
 
 
-def _key_file(text: str) -> None:
-    values.path(text)
-    if not os.path.isfile(text):
+def _key_line(path: str) -> str:
+    """The line of the file for a TSIG key file or a keytab, which begins with 5 in every version.
+
+    :raises Fault: the path cannot stand in the file, or is no file's
+    """
+    _of("dns", "key_file")(path)
+    if not os.path.isfile(path):
         raise values.Fault("is no file; the DNS administrator sends it")
-    if _is_keytab(text):
-        with open(text, "rb") as file:
-            keyfiles.parse_keytab(file.read())
-    else:
-        keyfiles.read_key_file(text)
-
-
-def _is_keytab(path: str) -> bool:
-    """Whether the file begins as keytabs do (of any version)."""
-    with open(path, "rb") as file:
-        return file.read(1) == b"\5"
+    key = "key_file"
+    with contextlib.suppress(OSError), open(path, "rb") as file:  # the reader says why
+        key = "keytab" if file.read(1) == b"\5" else "key_file"
+    return f"{key} = {path}\n"

@@ -146,7 +146,7 @@ def _sections(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, li
         if kind not in KINDS:
             _tell_unknown_section(source, header, name, near)
             continue
-        fault = _name_fault(kind, name)
+        fault = name_fault(kind, name)
         if fault:
             source.fault(header, "", fault)
         elif (kind, name) in taken:
@@ -173,7 +173,7 @@ def _tell_unknown_section(source: Source, header: str, name: str, near: list[str
         source.fault(header, "", f"is unknown; there are {known}", number)
 
 
-def _name_fault(kind: str, name: str) -> str:
+def name_fault(kind: str, name: str) -> str:
     """Return what is wrong with the name in a header, or ""."""
     if kind == "tcs":
         return "takes no name; write [tcs]" if name else ""

@@ -47,6 +47,36 @@ def test_the_answers_are_checked_written_and_used(lab, client):
     assert len(client.accounts()) == 1, screen
 
 
+def test_what_the_file_cannot_hold_is_asked_for_again_and_no_answer_is_lost(lab, client, tmp_path):
+    odd = tmp_path / "key ;file"
+    odd.write_bytes(lab.key_file.read_bytes())
+    odd.chmod(0o600)
+    (tmp_path / "key").write_bytes(lab.key_file.read_bytes())
+    code, screen = converse(
+        certonly(client),
+        [
+            ("ACME URL", lab.pebble.directory_url),
+            ("Key ID:", ";x"),
+            ("Key ID:", f"{lab.eab_kid} ;mine"),
+            ("Key ID:", lab.eab_kid),
+            ("HMAC Key (not shown):", "cl\udce9"),  # Latin-1
+            ("HMAC Key (not shown):", lab.eab_hmac_key),
+            ("E-mail address", "prenom.nom@univ-lyon1.fr"),
+            ("terms of service", "yes"),
+            ("A name for the department", "None"),
+            ("A name for the department", "labo"),
+            ("Name or address", ","),
+            ("Name or address", str(lab.primary.endpoint)),
+            ("TSIG key file, or keytab:", str(odd)),
+            ("TSIG key file, or keytab:", str(lab.key_file)),
+        ],
+        client.environment(),
+    )
+    assert code == 0, screen
+    assert screen.count("Not taken:") == 6, screen
+    assert client.certificate(NAME).names == (NAME,)
+
+
 def test_broken_off_it_leaves_nothing_and_says_so(client):
     code, screen = converse(
         certonly(client),

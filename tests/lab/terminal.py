@@ -44,7 +44,7 @@ def converse(
                 return popen.wait(), shown
             if waiting and waiting[0][0] in shown[since:]:
                 since = len(shown)
-                os.write(ours, waiting.pop(0)[1].encode() + b"\n")
+                os.write(ours, waiting.pop(0)[1].encode(errors="surrogateescape") + b"\n")
     finally:
         popen.kill()
         popen.wait()
