@@ -1,7 +1,9 @@
 # `make demo` and `make test` are the two commands of the README; they install what they need.
 PYTHON ?= python3
+# Nothing but a loopback is there.
+IN_NAMESPACE = .venv/bin/python -m tests.lab.namespace -- .venv/bin/python -m pytest -q
 
-.PHONY: help demo test fresh bench dist deb rpm matrix distros docs lint format clean
+.PHONY: help demo test fuzz fresh bench dist deb rpm matrix distros docs lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -10,7 +12,11 @@ demo: packages-demo .venv/made ## one certificate from first to last, on a CA an
 	@.venv/bin/python -m tests.lab.demo
 
 test: packages-test .venv/made .venv-dist/made ## all tests, on the newest certbot (T=tests/dns01: these)
-	.venv/bin/python -m pytest $(or $(T),tests --ignore tests/distros --ignore tests/guide --cov) --numprocesses 4
+	.venv/bin/python -m pytest $(or $(T),tests --ignore tests/distros --ignore tests/guide --ignore tests/fuzz --cov) --numprocesses 4
+	$(if $(T),,$(IN_NAMESPACE) tests/fuzz)
+
+fuzz: packages-test .venv/made ## what others write, made up at random for a minute; finds are kept in tests/fuzz/seeds
+	FUZZ=long $(IN_NAMESPACE) tests/fuzz --numprocesses 4
 
 fresh: packages-fresh ## `make demo` and `make test` as a newcomer has them, on a bare Debian 12 (FRESH=root: as root)
 	@$(PYTHON) -m tests.fresh $(FRESH)
