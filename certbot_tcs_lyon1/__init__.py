@@ -12,7 +12,10 @@ Three commands
 
 Get a certificate::
 
-    certbot certonly --authenticator tcs-lyon1 -d www.labo.univ-lyon1.fr
+    certbot certonly --configurator tcs-lyon1 -d www.labo.univ-lyon1.fr
+
+``--configurator`` is ``--authenticator`` and ``--installer`` in one: the certificate is also
+deployed, and watched for revocation.
 
 Renew all that are due (the timer or cron job that came with certbot does it)::
 
@@ -54,6 +57,8 @@ agree_tos         ``yes`` agrees to the CA's terms of service
 issuance_timeout  how long certbot waits for the certificate (seconds; certbot: 90)
 dry_run_server    where ``--dry-run`` and ``--staging`` go, instead of Let's Encrypt
 ================  ==================================================================
+
+``replace_issued_before`` and ``revocation_check`` are under `When the CA revokes`_.
 
 ``[department NAME]``:
 
@@ -129,7 +134,7 @@ renewal. A section of the department config says where::
 
 The first time::
 
-    certbot certonly --authenticator tcs-lyon1 --installer tcs-lyon1 --domain www.labo.univ-lyon1.fr
+    certbot certonly --configurator tcs-lyon1 --domain www.labo.univ-lyon1.fr
 
 ====================  ==============================================================
 certificate           certbot's name for it (``certbot certificates``)
@@ -167,6 +172,22 @@ BIND::
         grant tcs-lyon1 name _acme-challenge.www.labo.univ-lyon1.fr. TXT;
     };
 
+When the CA revokes
+-------------------
+
+``certbot renew`` replaces and deploys a certificate that is not due, where it was ordered with
+``--configurator tcs-lyon1`` (or ``--installer tcs-lyon1``):
+
+- revoked, by the CRL of its distribution point, which is fetched at most once a day
+  (``revocation_check = no`` in ``[tcs]`` switches it off); not for ``certificateHold``, which is
+  told;
+- issued before ``replace_issued_before`` in ``[tcs]`` or ``[department NAME]``, a date or a time
+  like ``2026-07-21T14:00:00Z``: each such certificate once;
+- the CA asks for it by ARI (RFC 9773), where certbot does not do that itself (before 4.1).
+
+A key that is compromised is not used again, also with ``--reuse-key``. What fails is tried again
+at the next run.
+
 Dry runs
 --------
 
@@ -182,6 +203,6 @@ HELP = (
     "Certificates of RENATER's TCS for the departments of the university Claude Bernard Lyon 1. "
     "ACME server and external account binding come from the department config, by default "
     "/etc/letsencrypt/tcs-lyon1.ini; DNS-01 challenges are answered in the DNS by signed RFC 2136 "
-    "updates. With that file in place, `certbot certonly --authenticator tcs-lyon1 -d NAME` gets a "
+    "updates. With that file in place, `certbot certonly --configurator tcs-lyon1 -d NAME` gets a "
     "certificate, and `certbot renew` renews it."
 )

@@ -204,3 +204,50 @@ def comes_from_a_file(config: Any, name: str) -> bool:
         return source is not None and source.name == "CONFIG_FILE"
     flag = f"--{name.replace('_', '-')}"
     return by_user(config, name) and not any(word.startswith(flag) for word in sys.argv)
+
+
+def knows_ari() -> bool:
+    """Whether this certbot asks the CA itself when to renew (RFC 9773)."""
+    major, minor = certbot.__version__.split(".")[:2]
+    return (int(major), int(minor)) >= (4, 1)
+
+
+def replace(config: Any, lineage: Any, needs_new_key: bool) -> None:
+    """Renew a lineage that is not due and deploy it, within `certbot renew`, hooks included.
+
+    :param config: certbot's, with the lineage's stored values
+    :param lineage: certbot's `RenewableCert`
+    :param needs_new_key: also where the lineage says `reuse_key`
+    :raises Exception: whatever certbot raises when a renewal fails
+    """
+    from certbot._internal import main, storage
+    from certbot._internal.plugins.disco import PluginsRegistry
+
+    def renew() -> None:
+        main.renew_cert(config, PluginsRegistry.find_all(), lineage)
+
+    if not needs_new_key or not config.reuse_key:
+        renew()
+    elif hasattr(config, "new_key"):  # certbot 1.25 and later; it is not stored
+        config.new_key = True
+        renew()
+    else:
+        config.reuse_key = False
+        try:
+            renew()
+        finally:  # certbot has stored what it was told for this time
+            config.reuse_key = True
+            links = {kind: getattr(lineage, kind) for kind in storage.ALL_FOUR}
+            storage.update_configuration(lineage.lineagename, lineage.archive_dir, links, config)
+
+
+def is_rate_limited(error: BaseException) -> bool:
+    """Whether it comes from a CA that said rateLimited."""
+    seen: list[BaseException] = []
+    current: Optional[BaseException] = error
+    while current is not None and current not in seen:
+        if getattr(current, "code", None) == "rateLimited":
+            return True
+        seen.append(current)
+        current = current.__cause__ or current.__context__
+    return False

@@ -78,3 +78,7 @@ class DiskError(Error):
     """A file of root's can't be read or written, or its path is not root's alone."""
 
     joint = "; "
+
+
+class WatchError(Error):
+    """Whether a certificate must be replaced early can't be found out, or not be written down."""

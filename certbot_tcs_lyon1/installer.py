@@ -52,6 +52,20 @@ class Installer:
         targets = self._settings.targets
         self._report(lambda machine: deploy.deploy_live(targets, self._folder(name), machine))
 
+    def update(self, renewed: Any) -> None:
+        """Replace a lineage early if need be, and deploy it.
+
+        :param renewed: certbot's `RenewableCert`
+        :raises certbot.errors.PluginError: it was not deployed
+        :raises Exception: it was not replaced
+        """
+        from certbot_tcs_lyon1 import replacement
+
+        try:
+            replacement.replace_if_needed(self._config, renewed, self._settings, self._process)
+        finally:
+            self.deploy(renewed.lineagename)
+
     def deploy_file(self, cert_path: str, config_path: str) -> None:
         """Deploy the lineage that a certificate's path names, for `certbot install` and `run`.
 
@@ -108,6 +122,20 @@ class Installer:
                 f"--installer {plugin}. To have it deployed now and at each renewal: "
                 f"certbot renew --force-renewal --cert-name {name} --installer {plugin}"
             )
+        elif plugin == config.authenticator and config.verb in ("certonly", "run", "renew"):
+            self._report_not_watched(name, plugin)
+
+    def _report_not_watched(self, name: str, plugin: str) -> None:
+        """Say that `generic_updates` will not be called for a lineage: its installer is another."""
+        config = self._config
+        if compat.is_test_run(config) or not self._settings.revocation_check:
+            return
+        other = f" (in the place of {config.installer})" if config.installer else ""
+        self._process.report.info(
+            f"{name}: a revocation by the CA will not be noticed, because it is ordered without "
+            f"--installer {plugin}. To have it watched{other}: "
+            f"certbot renew --force-renewal --cert-name {name} --installer {plugin}"
+        )
 
     def _folder(self, name: str) -> str:
         return os.path.join(self._config.live_dir, name)

@@ -278,11 +278,14 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         self._installer_of_run().deploy(lineage.lineagename)
 
     def generic_updates(self, lineage: Any, *args: Any, **kwargs: Any) -> None:
-        """Deploy what is not deployed; `certbot renew` calls this for each certificate, due or not.
+        """Replace what must be replaced, and deploy what is not deployed.
+
+        `certbot renew` calls this for each certificate, due or not.
 
         :raises certbot.errors.PluginError: it failed
+        :raises Exception: a replacement failed; as certbot raises it for a renewal
         """
-        self._installer_of_run().deploy(lineage.lineagename)
+        self._installer_of_run().update(lineage)
 
     def restart(self) -> None:
         """Deploy what certbot has got since `prepare`: after `certonly` it calls nothing else.

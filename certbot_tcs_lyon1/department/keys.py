@@ -48,10 +48,11 @@ _TCS = {
     "agree_tos": Key(values.yes_no, default=False),
     "issuance_timeout": Key(values.seconds(1, 3600)),
     "dry_run_server": Key(values.https_url),
+    "replace_issued_before": Key(values.past_time),
 }
-#: By kind of section. What `[tcs]` may hold, a `[department NAME]` may hold for itself.
+#: By kind of section. What `_TCS` holds a `[department NAME]` may set for itself.
 KEYS: Mapping[str, Mapping[str, Key]] = {
-    "tcs": _TCS,
+    "tcs": {**_TCS, "revocation_check": Key(values.switch, default=True)},
     "department": {
         **_TCS,
         "eab_kid": Key(values.key_id, default=""),

@@ -112,6 +112,7 @@ def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
     shared: dict[str, Any] = {}
     for section in sections["tcs"]:
         shared = _good(source, section, "tcs")
+    revocation_check = shared.pop("revocation_check", True)
     departments = [_department(source, section, shared) for section in sections["department"]]
     servers = [_dns_server(source, section) for section in sections["dns"]]
     targets = [_target(source, section) for section in sections["install"]]
@@ -125,6 +126,7 @@ def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
         tuple(targets),
         tuple(source.warnings),
         tuple(source.files),
+        revocation_check,
     )
 
 

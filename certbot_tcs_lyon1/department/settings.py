@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
@@ -72,7 +73,7 @@ class Department:
     """One `[department NAME]`, completed from `[tcs]`.
 
     `issuance_timeout` is in seconds; `eab_hmac_key` is base64url without padding; `domains` are
-    A-labels in lower case, without a last dot.
+    A-labels in lower case, without a last dot; `replace_issued_before` is UTC.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Department:
     eab_kid: str
     eab_hmac_key: str = field(repr=False)
     domains: tuple[str, ...]
+    replace_issued_before: Optional[datetime.datetime] = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ class Settings:
     targets: tuple[Target, ...]
     warnings: tuple[str, ...]
     files: tuple[tuple[str, Optional[Stamp]], ...] = field(default=(), repr=False, compare=False)
+    revocation_check: bool = True
 
     def dns_server_for(self, name: str) -> Optional[DnsServer]:
         """Return the section for `name` (A-labels): the longest match on labels, `[dns]`, None."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import configparser
+import datetime
 import difflib
 import ipaddress
 import re
@@ -227,6 +228,27 @@ def yes_no(text: str) -> bool:
     if text.lower() not in states:
         raise Fault("is neither yes nor no; write yes to agree to the CA's terms of service")
     return states[text.lower()]
+
+
+def switch(text: str) -> bool:
+    """Return whether the text is one of the words for yes."""
+    states = configparser.ConfigParser.BOOLEAN_STATES
+    if text.lower() not in states:
+        raise Fault("is neither yes nor no; write one of them")
+    return states[text.lower()]
+
+
+def past_time(text: str) -> datetime.datetime:
+    """Return the time that a date (midnight UTC), or a date and time ending in Z, names."""
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"):
+        try:
+            found = datetime.datetime.strptime(text, form).replace(tzinfo=datetime.timezone.utc)
+        except ValueError:
+            continue
+        if found > datetime.datetime.now(datetime.timezone.utc):
+            raise Fault("is in the future; write it when the day has come")
+        return found
+    raise Fault("is no date; write it like 2026-07-21, or 2026-07-21T14:00:00Z (UTC)")
 
 
 def seconds(lowest: int, highest: int) -> Check:

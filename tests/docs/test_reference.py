@@ -31,6 +31,8 @@ TYPES = {
     values.https_url: "URL https",
     values.email: "adresses électroniques",
     values.yes_no: "yes ou no",
+    values.switch: "yes ou no",
+    values.past_time: "date ou instant, UTC",
     values.key_id: "texte sans espace",
     values.hmac_key: "base64",
     values.path: "chemin absolu",
@@ -56,6 +58,7 @@ PLACEHOLDERS = {
 _DNS = DnsServer.__dataclass_fields__
 DEFAULTS = {
     ("tcs", "server"): lyon1.DEFAULT_SERVER,
+    ("tcs", "revocation_check"): "yes",
     ("dns", "ttl"): str(_DNS["ttl"].default),
     ("dns", "propagation_seconds"): str(_DNS["propagation_seconds"].default),
     ("dns", "key_algorithm"): DEFAULT_ALGORITHM,

@@ -1,0 +1,1 @@
+"""Why a certificate is replaced before it is due: revoked, a campaign, the CA's own word (ARI)."""

@@ -1,0 +1,252 @@
+"""Whether a certificate is in a CRL, and whether that CRL counts for it (RFC 5280, 5 and 6.3.3).
+
+It counts if the certificate's issuer signed it, it is of its time, and its scope holds the
+certificate. A delta CRL, and one with a critical extension that is unknown here, is left alone.
+All of cryptography from 3.3.2 on has what is used.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
+
+from certbot_tcs_lyon1.errors import WatchError
+
+#: A clock that is behind the CA's by less does not make a CRL one of the future.
+_SKEW = datetime.timedelta(minutes=5)
+
+#: The critical extensions that are understood.
+_KNOWN = (ExtensionOID.ISSUING_DISTRIBUTION_POINT, ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
+_KNOWN_OF_ENTRY = (
+    CRLEntryExtensionOID.CRL_REASON,
+    CRLEntryExtensionOID.INVALIDITY_DATE,
+    CRLEntryExtensionOID.CERTIFICATE_ISSUER,
+)
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """An entry: its date (UTC), and the reason as RFC 5280, 5.3.1 writes it, "" for none that is
+    known."""
+
+    date: datetime.datetime
+    reason: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the certificate can't come back."""
+        return self.reason not in ("certificateHold", "removeFromCRL")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A distribution point of a certificate that can be asked.
+
+    `names` are all its names, `urls` those for http and https; `is_partial`: for some reasons only.
+    """
+
+    names: frozenset[x509.GeneralName]
+    urls: tuple[str, ...]
+    is_partial: bool
+
+
+def points(certificate: x509.Certificate) -> list[Point]:
+    """The distribution points of a certificate whose CRLs its own issuer signs.
+
+    :raises WatchError: they can't be read
+    """
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    except x509.ExtensionNotFound:
+        return []
+    except (ValueError, x509.DuplicateExtension) as error:
+        raise WatchError(f"its extensions can't be read: {error}") from None
+    return [
+        Point(frozenset(point.full_name), tuple(_urls(point)), point.reasons is not None)
+        for point in found
+        if point.full_name and not point.crl_issuer
+    ]
+
+
+def _urls(point: Any) -> Iterator[str]:
+    for name in point.full_name:
+        is_url = isinstance(name, x509.UniformResourceIdentifier)
+        if is_url and name.value.lower().startswith(("http://", "https://")):
+            yield name.value
+
+
+def issuers(certificate: x509.Certificate, chain: bytes) -> list[x509.Certificate]:
+    """The certificates of a chain (PEM) that bear the name of the certificate's issuer.
+
+    :raises WatchError: there is none, or the chain can't be read
+    """
+    end = b"-----END CERTIFICATE-----"
+    try:
+        every = [x509.load_pem_x509_certificate(c + end) for c in chain.split(end)[:-1]]
+    except ValueError as error:
+        raise WatchError(f"the chain can't be read: {error}") from None
+    found = [one for one in every if one.subject == certificate.issuer]
+    if not found:
+        raise WatchError("its issuer is not in its chain")
+    return found
+
+
+class Crl:
+    """A CRL that was parsed, from DER or PEM.
+
+    :raises WatchError: it is none
+    """
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            if data.lstrip()[:11] == b"-----BEGIN ":
+                self._crl = x509.load_pem_x509_crl(data)
+                data = self._crl.public_bytes(serialization.Encoding.DER)
+            else:
+                self._crl = x509.load_der_x509_crl(data)
+        except (ValueError, TypeError) as error:
+            raise WatchError(f"it is no CRL ({error})") from None
+        self._der = data
+
+    @property
+    def next_update(self) -> Optional[datetime.datetime]:
+        """When the CA will have issued the next one (UTC); None where it doesn't say."""
+        return _utc(self._crl, "next_update")
+
+    def verify(self, candidates: Sequence[x509.Certificate], now: datetime.datetime) -> None:
+        """Check signature, time and kind.
+
+        :param candidates: what may be its issuer
+        :raises WatchError: it doesn't count for any certificate of this issuer
+        """
+        try:
+            if not any(self._is_signed_by(candidate) for candidate in candidates):
+                raise WatchError("it is not signed by the certificate's issuer")
+            for extension in self._crl.extensions:
+                if extension.oid == ExtensionOID.DELTA_CRL_INDICATOR:
+                    raise WatchError("it is a delta CRL")
+                if extension.critical and extension.oid not in _KNOWN:
+                    raise WatchError(f"its extension {extension.oid.dotted_string} is unknown")
+        except (ValueError, x509.DuplicateExtension) as error:
+            raise WatchError(f"its extensions can't be read ({error})") from None
+        begin, end = _utc(self._crl, "last_update"), self.next_update
+        if begin is None or begin > now + _SKEW:
+            raise WatchError(f"it is of the future ({begin})")
+        if end is None or end < now:
+            raise WatchError(f"it is out of date (next update {end})")
+
+    def _is_signed_by(self, candidate: x509.Certificate) -> bool:
+        from cryptography.exceptions import UnsupportedAlgorithm
+
+        if self._crl.issuer != candidate.subject:
+            return False
+        try:
+            usage = candidate.extensions.get_extension_for_class(x509.KeyUsage).value
+            if not usage.crl_sign:
+                return False
+        except x509.ExtensionNotFound:
+            pass
+        key: Any = candidate.public_key()
+        try:
+            return bool(self._crl.is_signature_valid(key))
+        except (UnsupportedAlgorithm, TypeError):
+            return False
+
+    def find(self, certificate: x509.Certificate, point: Point) -> Optional[Revocation]:
+        """The certificate's entry, if it has one.
+
+        :raises WatchError: the CRL's scope is another, or the entry can't be understood
+        """
+        scope = self._scope()
+        self._check_scope(scope, point)
+        # A search through bytes, where the library's looks at each entry: what has no such bytes
+        # has no such serial number. It matters for hundreds of lineages on one large CRL.
+        if _der_integer(certificate.serial_number) not in self._der:
+            return None
+        if scope is not None and scope.indirect_crl:
+            entry = self._find_indirect(certificate)
+        else:
+            entry = self._crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
+        return None if entry is None else _revocation(entry)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it is for some reasons of revocation only."""
+        scope = self._scope()
+        return scope is not None and scope.only_some_reasons is not None
+
+    def _scope(self) -> Any:
+        try:
+            return self._crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
+        except x509.ExtensionNotFound:
+            return None
+
+    def _check_scope(self, scope: Any, point: Point) -> None:
+        if scope is None:
+            return
+        if scope.only_contains_ca_certs or scope.only_contains_attribute_certs:
+            raise WatchError("it is for other kinds of certificate")
+        if scope.relative_name is not None:
+            raise WatchError("it names its distribution point in a way that is not understood")
+        if scope.full_name is not None and not point.names.intersection(scope.full_name):
+            raise WatchError("it is the CRL of another distribution point")
+
+    def _find_indirect(self, certificate: x509.Certificate) -> Any:
+        """The entry, where each may be for another issuer: that of the last one which says so."""
+        issuer: Optional[x509.Name] = self._crl.issuer
+        for entry in self._crl:
+            for extension in _entry_extensions(entry):
+                if extension.oid == CRLEntryExtensionOID.CERTIFICATE_ISSUER:
+                    names = extension.value.get_values_for_type(x509.DirectoryName)
+                    issuer = names[0] if names else None
+            if entry.serial_number == certificate.serial_number and issuer == certificate.issuer:
+                return entry
+        return None
+
+
+def _revocation(entry: Any) -> Revocation:
+    reason = ""
+    for extension in _entry_extensions(entry):
+        if extension.critical and extension.oid not in _KNOWN_OF_ENTRY:
+            raise WatchError(f"an entry's extension {extension.oid.dotted_string} is unknown")
+        if extension.oid == CRLEntryExtensionOID.CRL_REASON:
+            reason = str(extension.value.reason.value)
+    date = _utc(entry, "revocation_date")
+    assert date is not None  # RFC 5280 has no entry without
+    return Revocation(date, "" if reason == "unspecified" else reason)
+
+
+def _entry_extensions(entry: Any) -> Sequence[Any]:
+    """Its extensions; none where cryptography can't read one, such as a reason that is not in RFC
+    5280: revoked is revoked."""
+    try:
+        return list(entry.extensions)
+    except (ValueError, x509.DuplicateExtension):
+        return []
+
+
+def _der_integer(number: int) -> bytes:
+    content = number.to_bytes(number.bit_length() // 8 + 1, "big")
+    return b"\x02" + bytes([len(content)]) + content  # RFC 5280: at most 20 octets
+
+
+def _utc(thing: Any, name: str) -> Optional[datetime.datetime]:
+    # cryptography 42 deprecates the plain names (a warning), and older ones have no others.
+    if hasattr(type(thing), f"{name}_utc"):
+        found: Optional[datetime.datetime] = getattr(thing, f"{name}_utc")
+        return found
+    found = getattr(thing, name)
+    return None if found is None else found.replace(tzinfo=datetime.timezone.utc)
+
+
+def not_before(certificate: x509.Certificate) -> datetime.datetime:
+    """When the certificate begins (UTC)."""
+    found = _utc(certificate, "not_valid_before")
+    assert found is not None
+    return found

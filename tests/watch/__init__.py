@@ -1,0 +1,1 @@
+"""What is replaced before it is due: a CA of the tests' own, its CRLs served by nginx."""

@@ -1,0 +1,271 @@
+"""The real `certbot renew`: what is revoked is replaced and deployed by the next run."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import certbot
+import pytest
+
+from certbot_tcs_lyon1.report import Report
+from certbot_tcs_lyon1.watch.record import Record
+from certbot_tcs_lyon1.watch.why import Watch, Watched
+from tests.install.conftest import Service, make_service
+from tests.integration.test_install import section
+from tests.lab import front
+from tests.lab.certbot import Certbot
+from tests.lab.lab import Lab
+from tests.watch.authority import Authority, Leaf
+from tests.watch.web import Web
+
+NAME = "www.labo.univ-lyon1.test"
+ORDER = ("certonly", "--non-interactive", "--configurator", "tcs-lyon1", "-d", NAME)
+KNOWS_ARI = tuple(map(int, certbot.__version__.split(".")[:2])) >= (4, 1)
+
+
+def exchange(
+    client: Certbot, ca: Authority, points: list[str], lineage: str = NAME, days_old: int = 0
+) -> Leaf:
+    """Exchange the live certificate for one of the tests' CA, of the same key."""
+    live = client.live(lineage, "privkey.pem")
+    leaf = ca.issue(points, key=str(live.resolve()), days_old=days_old)
+    client.live(lineage).resolve().write_bytes(leaf.pem)
+    client.live(lineage, "chain.pem").resolve().write_bytes(ca.pem)
+    client.live(lineage, "fullchain.pem").resolve().write_bytes(leaf.pem + ca.pem)
+    return leaf
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A certbot that has a lineage of the tests' CA and deploys it to a service."""
+
+    client: Certbot
+    service: Service
+    leaf: Leaf
+    url: str
+
+    def versions(self, name: str = NAME) -> int:
+        """How many certificates certbot has got for a lineage."""
+        return len(list((self.client.config_dir / "archive" / name).glob("cert*.pem")))
+
+
+def configure(client: Certbot, text: str) -> None:
+    path = client.config_dir / "tcs-lyon1.ini"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def shop(lab: Lab, client: Certbot, ca: Authority, web: Web, tmp_path: Path) -> Shop:
+    service = make_service(tmp_path / "service", certificate=NAME)
+    configure(client, lab.department_config(more=section(service)))
+    done = client.run(*ORDER)
+    assert done.returncode == 0, done.output
+    name = f"{tmp_path.name}.crl"
+    leaf = exchange(client, ca, [f"{web.url}/{name}"])
+    return Shop(client, service, leaf, f"{web.url}/{name}")
+
+
+def revoke(shop: Shop, ca: Authority, web: Web, why: str = "superseded") -> None:
+    web.put(shop.url.rpartition("/")[2], ca.crl({shop.leaf.serial: why}))
+
+
+def test_a_revoked_certificate_is_replaced_and_deployed_and_the_next_run_does_nothing(
+    shop, ca, web
+):
+    revoke(shop, ca, web)
+    done = shop.client.run("renew")
+    assert done.returncode == 0, done.output
+    assert "revoked by the CA on" in done.output
+    assert "superseded" in done.output
+    assert shop.client.certificate(NAME).serial != shop.leaf.serial
+    assert shop.service.path("fullchain").read_bytes() == (
+        shop.client.live(NAME, "fullchain.pem").read_bytes()
+    )
+    assert shop.versions() == 2
+
+    again = shop.client.run("renew")
+    assert again.returncode == 0, again.output
+    assert shop.versions() == 2
+    assert "revoked by" not in again.output
+
+
+def test_one_that_is_not_revoked_is_not_replaced_nor_in_a_dry_run(shop, ca, web):
+    web.put(shop.url.rpartition("/")[2], ca.crl({}))
+    assert shop.client.run("renew").returncode == 0
+    assert shop.versions() == 1
+
+
+def test_revocation_check_no_switches_it_off(lab, shop, ca, web):
+    revoke(shop, ca, web)
+    configure(
+        shop.client,
+        lab.department_config(tcs={"revocation_check": "no"}, more=section(shop.service)),
+    )
+    done = shop.client.run("renew")
+    assert done.returncode == 0, done.output
+    assert shop.versions() == 1
+    assert not [line for line in web.requests() if line.split()[0] in shop.url]
+
+
+def test_a_dry_run_replaces_nothing(lab, shop, ca, web):
+    revoke(shop, ca, web)
+    text = {"dry_run_server": lab.pebble.directory_url}
+    configure(shop.client, lab.department_config(tcs=text, more=section(shop.service)))
+    done = shop.client.run("renew", "--dry-run")
+    assert done.returncode == 0, done.output
+    assert shop.versions() == 1
+
+
+@pytest.mark.parametrize("why", ["keyCompromise", "superseded"])
+def test_with_reuse_key_only_a_compromised_key_is_given_up(shop, ca, web, why):
+    path = shop.client.config_dir / "renewal" / f"{NAME}.conf"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("[renewalparams]\n", "[renewalparams]\nreuse_key = True\n"))
+    before = shop.client.live(NAME, "privkey.pem").read_bytes()
+    revoke(shop, ca, web, why)
+    done = shop.client.run("renew")
+    assert done.returncode == 0, done.output
+    assert shop.versions() == 2
+    assert (shop.client.live(NAME, "privkey.pem").read_bytes() != before) == (
+        why == "keyCompromise"
+    )
+    assert shop.client.renewal(NAME)["reuse_key"] == "True"
+
+
+def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, web):
+    revoke(shop, ca, web)
+    with front.running(lab.pebble, front.refuse("newOrder", front.RATE_LIMITED)) as refusing:
+        copy_lineage(shop.client, NAME, "two")
+        bundle = {"REQUESTS_CA_BUNDLE": str(refusing.ca_bundle)}
+        configure(
+            shop.client,
+            lab.department_config(
+                tcs={"server": refusing.directory_url}, more=section(shop.service)
+            ),
+        )
+        failed = shop.client.run("renew", env=bundle)
+        assert failed.returncode == 1
+        assert refusing.count("newOrder") == 1  # for the first of two
+        assert (shop.versions(), shop.versions("two")) == (1, 1)
+        assert shop.client.certificate(NAME).serial == shop.leaf.serial
+    configure(shop.client, lab.department_config(more=section(shop.service)))
+    done = shop.client.run("renew")
+    assert done.returncode == 0, done.output
+    assert (shop.versions(), shop.versions("two")) == (2, 2)
+
+
+def copy_lineage(client: Certbot, name: str, other: str) -> None:
+    """Make a lineage that is another's twin but for its name."""
+    config = client.config_dir
+    for kind in ("archive", "live"):
+        shutil.copytree(config / kind / name, config / kind / other, symlinks=True)
+    for link in (config / "live" / other).glob("*.pem"):
+        file = Path(os.readlink(link)).name
+        link.unlink()
+        link.symlink_to(f"../../archive/{other}/{file}")
+    text = (config / "renewal" / f"{name}.conf").read_text("utf-8")
+    lines = [
+        re.sub(f"/(live|archive)/{re.escape(name)}", rf"/\1/{other}", line)
+        for line in text.splitlines()
+    ]
+    (config / "renewal" / f"{other}.conf").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def campaign(lab: Lab, shop: Shop, when: str) -> str:
+    return lab.department_config(
+        department={"replace_issued_before": when}, more=section(shop.service)
+    )
+
+
+def test_a_campaign_replaces_an_older_certificate_once_also_where_the_ca_backdates(lab, shop, ca):
+    exchange(shop.client, ca, [], days_old=3)
+    yesterday = datetime.date.today() - datetime.timedelta(days=1)
+    configure(shop.client, campaign(lab, shop, str(yesterday)))
+    for _ in range(2):
+        done = shop.client.run("renew")
+        assert done.returncode == 0, done.output
+        assert shop.versions() == 2
+    exchange(shop.client, ca, [], days_old=3)  # what a CA that backdates would have given
+    assert shop.client.run("renew").returncode == 0
+    assert shop.versions() == 2
+
+
+def test_a_campaign_leaves_newer_certificates_alone(lab, shop, ca):
+    exchange(shop.client, ca, [], days_old=3)
+    day = datetime.date.today() - datetime.timedelta(days=5)
+    configure(shop.client, campaign(lab, shop, f"{day}T14:00:00Z"))
+    assert shop.client.run("renew").returncode == 0
+    assert shop.versions() == 1
+
+
+def ari(base: str, days: float, headers: dict[str, str], body: Optional[bytes]) -> front.Behaviour:
+    """A CA with ARI, whose window begins `days` from now; or it answers `body`."""
+
+    def behave(request, ask):
+        if request.step == "directory":
+            return ask().with_json(renewalInfo=f"{base}/renewal-info")
+        if not request.path.startswith("/renewal-info/"):
+            return ask()
+        now = datetime.datetime.now(datetime.timezone.utc)
+        times = [now + datetime.timedelta(days=d) for d in (days, days + 1)]
+        answer = {
+            "suggestedWindow": {
+                "start": times[0].isoformat().replace("+00:00", "Z"),
+                "end": times[1].isoformat(),
+            },
+            "explanationURL": "https://ca.test/why",
+        }
+        return front.Reply(200, headers, json.dumps(answer).encode() if body is None else body)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("days", "body", "is_asked_for"),
+    [(1, None, False), (-0.5, None, True), (-9, None, True), (-9, b"<html>", False)],
+    ids=["before", "within", "after", "no JSON"],
+)
+def test_the_ca_s_own_word_counts_once_its_window_has_begun(
+    lab, ca, tmp_path, monkeypatch, days, body, is_asked_for
+):
+    leaf = ca.issue()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    with front.running(lab.pebble) as server:
+        base = server.directory_url.rpartition("/")[0]
+        server.behave = ari(base, days, {"Retry-After": "21600"}, body)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.ca_bundle))
+        watch = Watch(None, Report(lambda line: None))
+        watched = Watched("www", leaf.certificate, ca.pem, None, server.directory_url)
+        for after in (0, 5, 7):
+            at = now + datetime.timedelta(hours=after)
+            found = watch.reason(watched, Record(str(tmp_path)), at)
+            assert (found is not None) == is_asked_for
+            assert found is None or "https://ca.test/why" in found.text
+        asked = [path for _, path in server.requests() if path.startswith("/renewal-info/")]
+        assert len(asked) == (3 if is_asked_for else 2)  # Retry-After: not at five hours
+        assert server.count("directory") == 1
+
+
+@pytest.mark.skipif(KNOWS_ARI, reason="this certbot asks for ARI itself")
+def test_the_ca_s_own_word_replaces_where_certbot_does_not_know_ari(lab, shop):
+    with front.running(lab.pebble) as server:
+        base = server.directory_url.rpartition("/")[0]
+        server.behave = ari(base, -1, {}, None)
+        text = {"server": server.directory_url}
+        configure(shop.client, lab.department_config(tcs=text, more=section(shop.service)))
+        path = shop.client.config_dir / "renewal" / f"{NAME}.conf"
+        old = shop.client.renewal(NAME)["server"]
+        path.write_text(path.read_text("utf-8").replace(old, server.directory_url), "utf-8")
+        done = shop.client.run("renew", env={"REQUESTS_CA_BUNDLE": str(server.ca_bundle)})
+        assert done.returncode == 0, done.output
+        assert shop.versions() == 2
+        assert "https://ca.test/why" in done.output

@@ -1,0 +1,72 @@
+"""nginx that serves CRLs by plain http, and misbehaves at some paths."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import ports, process
+
+ADDRESS = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Web:
+    """An nginx that runs; what lies in `root` it serves."""
+
+    url: str
+    root: Path
+    log: Path
+
+    def put(self, name: str, data: bytes) -> str:
+        """Serve `data`; its URL."""
+        (self.root / name).write_bytes(data)
+        return f"{self.url}/{name}"
+
+    def requests(self) -> list[str]:
+        """The requests so far, each as `PATH STATUS`."""
+        return self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Web]:
+    """Run nginx in `folder` until the context ends."""
+    program = process.need("nginx", "nginx-light")
+    root = folder / "root"
+    root.mkdir(parents=True)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = "".join(f"  {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    with ports.claimed() as port:
+        config = folder / "nginx.conf"
+        config.write_text(
+            f"{user}pid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
+            f"http {{\n  log_format short '$uri $status';\n{paths}"
+            f"  server {{\n    listen {ADDRESS}:{port};\n    root {root};\n"
+            f"    access_log {folder}/access.log short;\n"
+            "    location /drip { limit_rate 1; }\n"
+            "    location = /reset { return 444; }\n"
+            "    location = /to-file { return 302 file:///etc/passwd; }\n"
+            "    location = /loop { return 302 /loop; }\n"
+            "    location = /moved { return 302 /good.crl; }\n"
+            "    location = /html { default_type text/html; return 200 '<html>hello</html>'; }\n"
+            "  }\n}\n",
+            encoding="utf-8",
+        )
+        base = [program, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
+        started = process.start("nginx", [*base, "-g", "daemon off;"], folder, folder / "nginx.log")
+        with process.running(started):
+            process.wait_ready(started, lambda: _answers(port))
+            yield Web(f"http://{ADDRESS}:{port}", root, folder / "access.log")
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection((ADDRESS, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
