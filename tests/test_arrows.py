@@ -1,0 +1,107 @@
+"""The house keeps its plan (DESIGN.md): which module imports which, and how long they are."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "certbot_tcs_lyon1"
+WINGS = ("ca", "dns01", "install", "watch", "status", "department")
+
+#: Rooms that import nothing of the house but each other.
+LEAVES = ("compat", "disk", "errors", "folders", "lineage", "lyon1", "process", "report")
+
+#: What a room must not import, and why. `department` alone is the whole wing but for `settings`.
+FORBIDDEN = {
+    "dns01": (
+        ("ca", "install", "watch", "status", "compat"),
+        "dns01 knows nothing of certbot, of the CA or of installing",
+    ),
+    "install": (("ca", "dns01", "watch", "status"), "install stands alone; watch may call it"),
+    "ca": (("install", "watch", "status"), "ca fills certbot's config, and nothing else"),
+    "watch": (("ca", "dns01", "status"), "watch may call install alone"),
+    "department": (
+        ("ca", "dns01", "install", "watch", "status", "compat"),
+        "the department config is read without knowing who uses it",
+    ),
+    **dict.fromkeys(LEAVES, (WINGS, "a leaf imports no wing")),
+}
+
+#: The rooms that read files through the reader of the department config.
+READERS = ("plugin", "ca.firstrun", "status", "department")
+
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 45
+
+#: Still to be made two rooms of; none of them grows until then.
+TOO_LONG = {"department.reader": 420, "dns01.challenge": 390, "dns01.queries": 390}
+
+
+def modules() -> list[str]:
+    """Every module of the package, as `ca.order`; the package itself is ""."""
+    return [
+        ".".join(path.relative_to(ROOT / PACKAGE).with_suffix("").parts).replace("__init__", "")
+        for path in sorted((ROOT / PACKAGE).rglob("*.py"))
+    ]
+
+
+def source(module: str) -> Path:
+    path = ROOT / PACKAGE / module.rstrip(".").replace(".", "/")
+    return path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+
+
+def imports(module: str) -> Iterator[str]:
+    """What a module imports, in full: also within functions, not what only a type checker sees."""
+    waiting: list[ast.AST] = [ast.parse(source(module).read_text("utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        waiting += ast.iter_child_nodes(node)
+
+
+def is_in(name: str, room: str) -> bool:
+    return f"{name}.".startswith(f"{PACKAGE}.{room}.")
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_imports_only_along_the_arrows(module):
+    room = module.split(".")[0]
+    rooms, why = FORBIDDEN.get(room, ((), ""))
+    for name in imports(module):
+        against = [f for f in rooms if is_in(name, f) and not is_in(name, "department.settings")]
+        assert not against, f"{module} imports {name}: {why}"
+        if module != "plugin":
+            assert not is_in(name, "plugin"), f"{module} imports {name}: nothing imports the porch"
+        if module != "compat":
+            assert not name.startswith("certbot._internal"), (
+                f"{module} imports {name}: compat alone knows certbot's private modules"
+            )
+        if not any(f"{module}.".startswith(f"{reader}.") for reader in READERS):
+            assert not is_in(name, "department.reader"), (
+                f"{module} imports {name}: only {', '.join(READERS)} read files through it"
+            )
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_has_350_lines_at_most_and_a_function_45(module):
+    text = source(module).read_text("utf-8")
+    assert len(text.splitlines()) <= TOO_LONG.get(module, MOST_LINES), (
+        f"{module}: make two rooms of it"
+    )
+    long = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        if node.end_lineno is not None
+        if node.end_lineno - node.lineno + 1 > MOST_LINES_OF_A_FUNCTION
+    }
+    assert not long, f"{module}: part these functions"
