@@ -20,7 +20,7 @@ from certbot_tcs_lyon1.department.settings import Department
 from certbot_tcs_lyon1.errors import AccountError
 from certbot_tcs_lyon1.process import Process
 
-#: In the account's folder: {"eab_kid": …}.
+#: In the account's folder: {"eab_kid": …, "given": whether by option or in cli.ini}.
 RECORD_NAME = "tcs-lyon1.json"
 
 #: The CA's words for a Key ID that is good for one registration, and has had it (ca.md).
@@ -35,15 +35,16 @@ def pin(config: Any, department: Department, process: Process) -> None:
         several has to be named
     :raises certbot.errors.Error: the CA refused to register one
     """
-    owners = {
-        account: _owner(_record_path(config, account)) for account in compat.account_ids(config)
-    }
-    mine = [account for account, owner in owners.items() if owner == config.eab_kid]
+    owners = {account: _owner(config, account) for account in compat.account_ids(config)}
+    mine = [account for account, (kid, _) in owners.items() if kid == config.eab_kid]
+    own = owners.get(config.account, (None, False))
+    if own[1] and not compat.by_user(config, "eab_kid"):
+        return  # made with a key that the user gave: that wins, also when it is renewed
     if mine:
         config.account = config.account if config.account in mine else mine[0]
         return
     _check_what_it_takes(config, department)
-    unclaimed = [account for account, owner in owners.items() if owner is None]
+    unclaimed = [account for account, (kid, _) in owners.items() if kid is None]
     account = _register(config, unclaimed, process)
     _claim(config, account, department)
     config.account = account
@@ -97,19 +98,21 @@ def _record_path(config: Any, account: str) -> str:
     return os.path.join(config.accounts_dir, account, RECORD_NAME)
 
 
-def _owner(path: str) -> Optional[str]:
-    """The EAB key id that is written down, or None."""
+def _owner(config: Any, account: str) -> tuple[Optional[str], bool]:
+    """The EAB key id that is written down, or None; and whether it was the user's, by option."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return str(json.load(file)["eab_kid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        with open(_record_path(config, account), encoding="utf-8") as file:
+            record = json.load(file)
+            return str(record["eab_kid"]), bool(record.get("given"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None, False
 
 
 def _claim(config: Any, account: str, department: Department) -> None:
     path = _record_path(config, account)
+    record = {"eab_kid": config.eab_kid, "given": compat.by_user(config, "eab_kid")}
     try:
-        disk.write(path, json.dumps({"eab_kid": config.eab_kid}).encode() + b"\n")
+        disk.write(path, json.dumps(record).encode() + b"\n")
     except OSError as error:
         raise AccountError(
             f"{path} cannot be written: {error.strerror}. It says that this ACME account belongs "
