@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from certbot import errors as certbot_errors
 
-from certbot_tcs_lyon1 import compat
+from certbot_tcs_lyon1 import compat, errors
 
 if TYPE_CHECKING:
     from acme import challenges
@@ -55,7 +55,7 @@ class Authenticator:
         self._journal_path = os.path.join(work_dir, JOURNAL_NAME)
         self._propagation_seconds = propagation_seconds
         #: Why `perform` failed, if it did.
-        self._failure = ""
+        self._failure: Optional[errors.DnsError] = None
         #: Where records went that are not at the challenge's own name, by that name.
         self._targets: dict[str, str] = {}
 
@@ -74,10 +74,11 @@ class Authenticator:
         try:
             batches = challenge.plan(records, self._settings, self._propagation_seconds)
             self._targets = challenge.targets(records, batches)
-            challenge.confirm(challenge.publish(batches, self._journal_path))
-        except challenge.DnsError as error:
-            self._failure = str(error)
-            raise certbot_errors.PluginError(self._failure) from None
+            published = challenge.publish(batches, self._journal_path)
+            challenge.confirm(published, warn=self._process.report.warning)
+        except errors.DnsError as error:
+            self._failure = error
+            raise certbot_errors.PluginError(str(error)) from None
         return [achall.response(achall.account_key) for achall in achalls]
 
     def withdraw(self) -> None:
@@ -88,18 +89,21 @@ class Authenticator:
         if not os.path.lexists(path):
             return
         try:
-            warnings = _dns_wing().withdraw(self._settings, path)
+            left = _dns_wing().withdraw(self._settings, path)
         except Exception as error:  # a certificate is worth more than a TXT record left behind
             logger.debug("Withdrawing the records failed", exc_info=True)
             why = str(error).rstrip(".")
-            warnings = [
+            self._process.report.warning(
                 f"The TXT records in {path} could not be withdrawn: {why}. The next run tries "
                 "again."
-            ]
-        for warning in warnings:
+            )
+            return
+        for warning in left:
             # certbot shows why `perform` failed after this: if both failed alike, once is enough.
-            shown = warning.replace(self._failure or "\0", "see the error below.")
-            self._process.report.warning(shown)
+            told = str(warning)
+            if warning.why is not None and _is_same(warning.why, self._failure):
+                told = told.replace(str(warning.why), "see the error below.")
+            self._process.report.warning(told)
 
     def hint(self, failed: Sequence[Any]) -> str:
         """What to look at when the CA did not accept the records of these challenges."""
@@ -116,6 +120,10 @@ class Authenticator:
             "that it sees from outside are others (views, a hidden primary: see check_servers), "
             f"or the zone's delegation or its DNSSEC is faulty.{followed}"
         )
+
+
+def _is_same(one: errors.DnsError, other: Optional[errors.DnsError]) -> bool:
+    return type(one) is type(other) and other is not None and one.args == other.args
 
 
 def _dns_wing() -> ModuleType:

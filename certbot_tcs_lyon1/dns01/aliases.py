@@ -51,7 +51,7 @@ def find_place(challenge: str, settings: Settings) -> Place:
         ) from None
     while True:
         try:
-            config = _section_for(chain[-1], settings)
+            config = _section_for(chain, settings)
             found = zones.locate(config, chain[-1])
             if isinstance(found, Alias) and _is_synthesized(found, chain[-1], config):
                 found = _zone_above(chain[-1], config, found)
@@ -76,8 +76,14 @@ def _alias_chain(chain: Sequence[dns.name.Name]) -> str:
     return f"{text(chain[0])} is an alias: {' -> '.join(map(text, chain))}"
 
 
-def _section_for(name: dns.name.Name, settings: Settings) -> DnsServer:
+def _section_for(chain: Sequence[dns.name.Name], settings: Settings) -> DnsServer:
+    name = chain[-1]
     config: Optional[DnsServer] = settings.dns_server_for(text(name))
+    if config is None and len(chain) > 1:
+        raise DnsError(
+            f"no [dns] section of {settings.path} is for {text(name)}. Write a section "
+            f"[dns {text(name.parent())}] with the update server of its zone."
+        )
     if config is None:
         raise DnsError(
             f"The CA asks for a DNS record at {text(name)}, and {settings.path} has no [dns] "

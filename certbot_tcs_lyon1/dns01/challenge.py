@@ -7,31 +7,42 @@ The wing's front door. It knows nothing of certbot: records come in by name and 
 from __future__ import annotations
 
 import logging
-import threading
+import socket
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import Callable, Optional
 
-import dns.exception
 import dns.name
 
 from certbot_tcs_lyon1.department.settings import DnsServer, Settings
-from certbot_tcs_lyon1.dns01 import aliases, journal, propagation, update, zones
+from certbot_tcs_lyon1.dns01 import aliases, journal, propagation, update, withdrawal, zones
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.propagation import State
 from certbot_tcs_lyon1.dns01.queries import SERVERS, together
 from certbot_tcs_lyon1.dns01.records import (
     Address,
     Alias,
+    Batch,
     DnsError,
     NoAnswer,
+    NotWithdrawn,
     Refused,
     Txt,
-    Zone,
 )
-from certbot_tcs_lyon1.report import foreign
+from certbot_tcs_lyon1.dns01.withdrawal import withdraw
 
-__all__ = ["Batch", "DnsError", "Record", "confirm", "plan", "publish", "targets", "withdraw"]
+__all__ = [
+    "Batch",
+    "DnsError",
+    "NotWithdrawn",
+    "Record",
+    "confirm",
+    "plan",
+    "publish",
+    "targets",
+    "withdraw",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -45,20 +56,6 @@ class Record:
 
     name: str
     value: str
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The records of one zone, and the section of the department config that says how to write."""
-
-    zone: Zone
-    config: DnsServer
-    records: tuple[Txt, ...]
-
-    @property
-    def names(self) -> list[dns.name.Name]:
-        """The names of the records, each once."""
-        return list(dict.fromkeys(record.name for record in self.records))
 
 
 # Plan
@@ -121,20 +118,20 @@ def publish(batches: Sequence[Batch], journal_path: str) -> list[Batch]:
 
 
 def _publish(batch: Batch, journal_path: str) -> Batch:
-    entry = _entry(batch)
+    entry = withdrawal.entry_of(batch)
     _write_down(journal_path, entry)
     try:
         zone = update.add_records(batch.zone, batch.config, batch.records)
     except Refused as error:
         if error.of_a_name and len(batch.names) > 1:
             error = _find_culprits(batch, error)
-        if not error.claimed or _is_gone(batch):
-            _strike(journal_path, entry)
+        if not error.claimed or withdrawal.is_gone(batch):
+            withdrawal.strike(journal_path, entry)
         raise error from None
     taken = replace(batch, zone=zone)
     if zone != batch.zone:  # so that the withdrawal goes to the server that took it
-        _write_down(journal_path, _entry(taken))
-        _strike(journal_path, entry)
+        _write_down(journal_path, withdrawal.entry_of(taken))
+        withdrawal.strike(journal_path, entry)
     return taken
 
 
@@ -174,43 +171,65 @@ def _find_culprits(batch: Batch, refusal: Refused) -> Refused:
 # Confirm
 
 
-def confirm(batches: Sequence[Batch], port: int = 53) -> None:
+def confirm(
+    batches: Sequence[Batch], port: int = 53, warn: Callable[[str], object] = logger.warning
+) -> None:
     """Read the records back at the update server, then wait for every name server of the zones.
 
     :param port: of the zone's name servers; other than 53 only in tests
+    :param warn: shows a warning
     :raises DnsError: NOERROR was not "published", or a name server lags beyond the deadline
     """
     for batch in batches:
-        plainly = _read_back(batch)
-        addresses = _addresses_to_check(batch, port)
+        plainly = _read_back(batch, warn)
+        addresses = _addresses_to_check(batch, port, warn)
         if plainly:  # polled already
             server = batch.zone.server.socket_address
             rest = [address for address in addresses if address.socket_address != server]
             seen = len(rest) < len(addresses)
         else:
             rest, seen = addresses, False
-        _await_everywhere(batch, rest, seen)
+        _await_everywhere(batch, rest, seen, warn)
 
 
-def _read_back(batch: Batch) -> bool:
+def _read_back(batch: Batch, warn: Callable[[str], object]) -> bool:
     """Whether everybody sees the records at the update server, and not only who has the key.
 
-    :raises DnsError: nobody does
+    A secondary that forwards UPDATEs (BIND: allow-update-forwarding) shows them only later. What a
+    hidden primary shows nobody is looked for at `check_servers`.
+
+    :raises DnsError: nobody sees them
     """
-    server = batch.zone.server
-    found = propagation.poll(server, batch.records, batch.zone.view_key)
+    server, key = batch.zone.server, batch.zone.view_key
+    found = propagation.poll(server, batch.records, key)
     if found.state is State.HAS_IT:
-        return batch.zone.view_key is None
+        return key is None
     if propagation.poll(server, batch.records, batch.config.key).state is State.HAS_IT:
         return False
+    if found.state is not State.STALE and batch.config.zone and batch.config.check_servers:
+        return False
+    why = _why_hidden(batch)
+    if not why and found.state is State.STALE:
+        seconds = batch.config.propagation_seconds
+        [found] = propagation.wait_until_everywhere([server], batch.records, seconds, warn, key)
+        if found.state is State.HAS_IT:
+            return key is None
     raise DnsError(
         f"{server} accepted the UPDATE of the zone {text(batch.zone.name)}, but does not show the "
-        f"records ({found.answer}): {_why_hidden(batch)}"
+        f"records ({found.answer}): {why or _HIDDEN}"
     )
 
 
+_HIDDEN = (
+    "They are in another view of the server, or a policy of it has dropped them (PowerDNS: "
+    "lua-dnsupdate-policy-script), or it has forwarded the UPDATE to a primary that does not send "
+    "the zone back, or the address leads to several servers. Ask the DNS administrator."
+)
+
+
 def _why_hidden(batch: Batch) -> str:
-    """Why a record that was accepted is not there, by looking once more where its name belongs."""
+    """Why a record that was accepted is not there, by looking once more where its name belongs;
+    "" if it belongs there."""
     for name in batch.names:
         try:
             found = zones.locate_at(batch.zone.server, replace(batch.config, zone=None), name)
@@ -226,15 +245,12 @@ def _why_hidden(batch: Batch) -> str:
                 f"{text(name)} lies in the zone {text(found.name)} (a zone cut), not in "
                 f"{text(batch.zone.name)}. Check `zone` in [{batch.config.section}]."
             )
-    return (
-        "They are in another view of the server, or a policy of it has dropped them (PowerDNS: "
-        "lua-dnsupdate-policy-script). Ask the DNS administrator."
-    )
+    return ""
 
 
-def _addresses_to_check(batch: Batch, port: int) -> list[Address]:
+def _addresses_to_check(batch: Batch, port: int, warn: Callable[[str], object]) -> list[Address]:
     if not batch.config.check_servers:
-        return zones.name_server_addresses(batch.zone, port)
+        return zones.name_server_addresses(batch.zone, port, warn)
     found: list[Address] = []
     for endpoint in batch.config.check_servers:
         try:
@@ -247,141 +263,50 @@ def _addresses_to_check(batch: Batch, port: int) -> list[Address]:
     return found
 
 
-def _await_everywhere(batch: Batch, addresses: Sequence[Address], seen: bool) -> None:
+def _await_everywhere(
+    batch: Batch, addresses: Sequence[Address], seen: bool, warn: Callable[[str], object]
+) -> None:
     """Wait for these addresses. `seen`: another name server of the zone has the records already."""
     zone, seconds = text(batch.zone.name), batch.config.propagation_seconds
-    reports = propagation.wait_until_everywhere(addresses, batch.records, seconds, logger.warning)
+    reports = propagation.wait_until_everywhere(addresses, batch.records, seconds, warn)
     if any(report.state is State.STALE for report in reports):
         raise DnsError(
             f"Zone {zone}: after {seconds} s not every name server has the records:\n"
             f"{propagation.table(reports)}\n"
+            f"{_shown_to_the_key(batch, reports)}"
             "Ask the DNS administrator about the zone transfers to those that are stale, or raise "
             f"propagation_seconds in [{batch.config.section}]."
         )
+    found = [report.address for report in reports if report.state is State.HAS_IT]
+    labels = {address.label for address in found}
     for report in reports:
-        if report.state is not State.HAS_IT:
-            logger.warning(
-                "Zone %s: not waiting for the name server %s, which is %s: %s. Tell the DNS "
-                "administrator: the CA may ask it.",
-                zone,
-                report.address,
-                report.state.value,
-                report.answer,
+        if report.no_route:
+            if report.address.label not in labels and report.address.family == socket.AF_INET6:
+                warn(f"This machine has no IPv6, so the name server {report.address} is not asked.")
+        elif report.state is not State.HAS_IT:
+            warn(
+                f"Zone {zone}: not waiting for the name server {report.address}, which is "
+                f"{report.state.value}: {report.answer}. Tell the DNS administrator: the CA may "
+                "ask it."
             )
-    if not seen and not any(report.state is State.HAS_IT for report in reports):
+    if not seen and not found and batch.zone.name not in SERVERS.waited_blindly:
         blind = min(BLIND_SECONDS, seconds)
-        logger.warning(
-            "Zone %s: no name server can be asked from here; waiting %s s instead. Let this "
-            "machine reach them on port 53, or name others in check_servers.",
-            zone,
-            blind,
+        warn(
+            f"Zone {zone}: no name server can be asked from here; waiting {blind} s instead. Let "
+            "this machine reach them on port 53, or name others in check_servers."
         )
-        threading.Event().wait(blind)
+        time.sleep(blind)
+        SERVERS.waited_blindly.add(batch.zone.name)
 
 
-# Withdraw
-
-
-def withdraw(settings: Settings, journal_path: str) -> list[str]:
-    """Delete exactly the records that the journal holds: of this run, and of one that was killed.
-
-    Goes on after a failure.
-
-    What can't be deleted stays in the journal for the next run, unless it is gone already.
-
-    :returns: a warning for each batch that is still there
-    """
-    try:
-        entries = journal.read(journal_path)
-    except journal.JournalError as error:
-        return [_damaged(journal_path, error)]
-    warnings = [_withdraw(entry, settings, journal_path) for entry in entries]
-    return [warning for warning in warnings if warning]
-
-
-def _withdraw(entry: journal.Entry, settings: Settings, journal_path: str) -> str:
-    names = foreign(", ".join(dict.fromkeys(name for name, _ in entry.records)))
-    try:
-        batch = _batch(entry, settings)
-        try:
-            update.delete_records(batch.zone, batch.config, batch.records)
-        except Refused:
-            if not _is_gone(batch):
-                raise
-    except DnsError as error:
-        return (
-            f"The TXT records of the challenges could not be withdrawn ({names}): {error} The next "
-            "run tries again; no certificate depends on it."
-        )
-    return _strike(journal_path, entry)
-
-
-def _is_gone(batch: Batch) -> bool:
-    """Whether none of the records is there, as the server signs it: then a refusal doesn't matter.
-
-    Who can forge a reply must not make us forget what was published.
-    """
-    return all(
-        propagation.poll(batch.zone.server, [record], batch.config.key).state is State.STALE
-        for record in batch.records
-    )
-
-
-def _strike(journal_path: str, entry: journal.Entry) -> str:
-    """Take an entry out of the journal; a warning if that fails, else the empty string."""
-    try:
-        journal.strike(journal_path, entry)
-    except journal.JournalError as error:
-        return (
-            f"{error}; the records are gone, but the journal still lists them, which does no harm. "
-            "Make room there."
-        )
+def _shown_to_the_key(batch: Batch, reports: Sequence[propagation.Report]) -> str:
+    """A line about the stale name servers that show the records to who signs with the key."""
+    for report in reports:
+        if report.state is State.STALE:
+            signed = propagation.poll(report.address, batch.records, batch.config.key)
+            if signed.state is State.HAS_IT:
+                return (
+                    f"{report.address} shows them to who signs with the key: it has views; see "
+                    "check_servers.\n"
+                )
     return ""
-
-
-_LEFT = (
-    "records may be left in the DNS, at _acme-challenge names: have the DNS administrator remove "
-    "them."
-)
-
-
-def _damaged(journal_path: str, error: journal.JournalError) -> str:
-    try:
-        aside = journal.set_aside(journal_path)
-    except journal.JournalError as second:
-        return f"{second}. Remove it; {_LEFT}"
-    return f"{error}: it is now {aside}. Of an earlier run, {_LEFT}"
-
-
-def _entry(batch: Batch) -> journal.Entry:
-    server = batch.zone.server
-    return journal.Entry(
-        section=batch.config.section,
-        zone=text(batch.zone.name),
-        ip=server.ip,
-        port=server.port,
-        label=server.label,
-        records=tuple((text(record.name), record.value) for record in batch.records),
-    )
-
-
-def _batch(entry: journal.Entry, settings: Settings) -> Batch:
-    """The entry with the key that its section has now.
-
-    :raises DnsError: there is no section for it any more
-    """
-    config = next((dns for dns in settings.dns if dns.section == entry.section), None)
-    config = config or settings.dns_server_for(entry.zone)
-    if config is None:
-        raise DnsError(
-            f"{settings.path} has no section [{entry.section}] any more. Put it back until the "
-            "next run, or have the DNS administrator remove the records."
-        )
-    try:
-        zone = Zone(dns.name.from_text(entry.zone), Address(entry.ip, entry.port, entry.label))
-        records = tuple(Txt(dns.name.from_text(name), value) for name, value in entry.records)
-    except (dns.exception.DNSException, UnicodeError, ValueError):
-        raise DnsError(
-            "An entry of the journal has a name that can't be one. Remove the entry by hand."
-        ) from None
-    return Batch(zone, config, records)

@@ -19,6 +19,7 @@ import dns.rdatatype
 import dns.tsig
 
 from certbot_tcs_lyon1.department.settings import DnsServer, Keytab
+from certbot_tcs_lyon1.dns01.records import NotServed, Refused
 from certbot_tcs_lyon1.report import foreign
 
 
@@ -64,22 +65,29 @@ def is_silence(error: BaseException) -> bool:
 
 def not_served(
     reply: dns.message.Message, server: str, name: dns.name.Name, config: DnsServer
-) -> str:
+) -> Refused:
     """Why the answer to a SOA query names no zone to write to."""
     for rrset in reply.authority:
         if rrset.rdtype == dns.rdatatype.NS and name.is_subdomain(rrset.name):
             others = ", ".join(sorted(text(record.target) for record in rrset))
             zone = text(rrset.name)
-            return (
+            return Refused(
                 f"{text(name)}: {server} has delegated the zone {zone} to {others}. Write a "
                 f"section [dns {zone}] with its update server."
             )
     code = dns.rcode.to_text(reply.rcode())
-    return (
+    return NotServed(
         f"{server} of [{config.section}] does not serve a zone for {text(name)} (it answers {code} "
         "to a query for its SOA, plain or signed). Check `server`; or another view of it holds the "
         "zone: ask the DNS administrator."
     )
+
+
+#: What the answers mean after which the next server is tried.
+MEANS = {
+    "SERVFAIL": "the zone is not loaded or has expired there, or BIND can't write its journal",
+    "NOTIMP": "it takes no dynamic updates; name the primary",
+}
 
 
 def of_tsig_error(error: dns.tsig.PeerError, heard: bytes, asked: Asked) -> tuple[str, bool]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
+import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
@@ -47,11 +48,12 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class Report:
-    """One address, its state, and what it answered, in words."""
+    """One address, its state, and what it answered, in words; `no_route` as in `NoAnswer`."""
 
     address: Address
     state: State
     answer: str
+    no_route: bool = False
 
 
 def poll(address: Address, records: Sequence[Txt], key: Optional[SigningKey] = None) -> Report:
@@ -77,7 +79,7 @@ def _poll_name(
     try:
         reply = SERVERS.ask(address, name, "TXT", key)
     except NoAnswer as error:
-        return Report(address, State.UNREACHABLE, error.reason)
+        return Report(address, State.UNREACHABLE, error.reason, error.no_route)
     if key is not None and not reply.had_tsig:
         return Report(address, State.UNREACHABLE, "the answer to a signed query is not signed")
     if not queries.is_authoritative(reply):
@@ -98,6 +100,8 @@ def _values(reply: dns.message.Message, name: dns.name.Name) -> set[str]:
 
 def _lameness(reply: dns.message.Message) -> str:
     code = dns.rcode.to_text(reply.rcode())
+    if reply.flags & dns.flags.RA:
+        return f"{code}, not authoritative for the zone: it is a resolver"
     return f"{code}, not authoritative for the zone"
 
 
@@ -112,6 +116,7 @@ def wait_until_everywhere(
     records: Sequence[Txt],
     seconds: float,
     say: Callable[[str], object],
+    key: Optional[SigningKey] = None,
 ) -> list[Report]:
     """Poll all addresses in parallel until each one that answers for the zone has all records.
 
@@ -120,6 +125,7 @@ def wait_until_everywhere(
 
     :param seconds: the deadline
     :param say: gets a line about who is awaited, after 3 s and then every 10 s
+    :param key: sign the queries, for a view that is chosen by key
     :returns: the last report of each address; whoever calls decides what STALE means
     """
     started = time.monotonic()
@@ -127,9 +133,11 @@ def wait_until_everywhere(
     pending, notice = list(dict.fromkeys(addresses)), _FIRST_NOTICE
 
     def look(address: Address) -> Report:
-        report = poll(address, records[:1])
+        if SERVERS.is_silent(address):  # known from the lineage before
+            return Report(address, State.UNREACHABLE, "no answer in time")
+        report = poll(address, records[:1], key)
         if report.state is State.HAS_IT and len(records) > 1:
-            report = poll(address, records)
+            report = poll(address, records, key)
         return report
 
     while pending:

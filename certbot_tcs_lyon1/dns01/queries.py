@@ -89,9 +89,15 @@ class _Known:
 
 @dataclass
 class Servers:
-    """The name servers, as this process has come to know them; all lineages share it."""
+    """The name servers, as this process has come to know them; all lineages share it.
+
+    `undelivered` holds the journal's entries that could not be withdrawn in this process;
+    `waited_blindly` the zones for which there was no name server to ask.
+    """
 
     timing: Timing = Timing()
+    undelivered: set[object] = field(default_factory=set)
+    waited_blindly: set[dns.name.Name] = field(default_factory=set)
     _known: dict[tuple[str, int], _Known] = field(default_factory=dict)
     _resolved: dict[Endpoint, list[Address]] = field(default_factory=dict)
 

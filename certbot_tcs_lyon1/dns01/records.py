@@ -9,7 +9,7 @@ from typing import Optional
 import dns.name
 
 from certbot_tcs_lyon1 import errors
-from certbot_tcs_lyon1.department.settings import SigningKey
+from certbot_tcs_lyon1.department.settings import DnsServer, SigningKey
 
 
 class DnsError(errors.DnsError):
@@ -21,13 +21,17 @@ class DnsError(errors.DnsError):
 class NoAnswer(DnsError):
     """The server could not be reached, or what came back was no DNS reply.
 
-    `reason` says it without the server; `no_route`: this machine has no address of that family.
+    `reason` says it without the server; `no_route`: this machine has no address of
+    that family; `rcode`: it has answered, with this.
     """
 
-    def __init__(self, message: str, reason: str = "", no_route: bool = False) -> None:
+    def __init__(
+        self, message: str, reason: str = "", no_route: bool = False, rcode: str = ""
+    ) -> None:
         super().__init__(message)
         self.reason = reason or message
         self.no_route = no_route
+        self.rcode = rcode
 
 
 class Refused(DnsError):
@@ -42,6 +46,21 @@ class Refused(DnsError):
         super().__init__(message)
         self.of_a_name = of_a_name
         self.claimed = claimed
+
+
+class NotServed(Refused):
+    """The server has no zone for a name, and does not say who has."""
+
+
+class NotWithdrawn(DnsError):
+    """Records are still in the DNS, or the journal can't be kept.
+
+    `why` is the error that the UPDATE has met, where there was one.
+    """
+
+    def __init__(self, message: str, why: Optional[errors.DnsError] = None) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -105,3 +124,17 @@ class Txt:
 
     name: dns.name.Name
     value: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The records of one zone, and the section of the department config that says how to write."""
+
+    zone: Zone
+    config: DnsServer
+    records: tuple[Txt, ...]
+
+    @property
+    def names(self) -> list[dns.name.Name]:
+        """The names of the records, each once."""
+        return list(dict.fromkeys(record.name for record in self.records))

@@ -67,7 +67,7 @@ def is_echo(request: dns.message.Message, reply: bytes) -> bool:
 
 
 def to_dnspython(key: TsigKey) -> dns.tsig.Key:
-    """The key as dnspython's.
+    """The key as dnspython's; its name in lower case, in which alone PowerDNS finds it.
 
     :raises DnsError: this dnspython is older than the key's algorithm
     """
@@ -78,4 +78,4 @@ def to_dnspython(key: TsigKey) -> dns.tsig.Key:
             f"install dnspython 2.1 or later, or use a key with {DEFAULT_ALGORITHM}",
             where=f"The TSIG key {key.name}",
         )
-    return dns.tsig.Key(key.name, key.secret, algorithm)
+    return dns.tsig.Key(key.name.lower(), key.secret, algorithm)

@@ -64,7 +64,7 @@ def _send_to_first(
 
     :param claims_count: an unsigned NOERROR is no refusal, because the records are read back
     """
-    problems: list[str] = []
+    problems: list[NoAnswer] = []
     for server in _with_failover(zone, config):
         asked = meaning.Asked(str(server), zone.name, config, [record.name for record in records])
         try:
@@ -72,10 +72,15 @@ def _send_to_first(
                 raise Refused(meaning.of_claim("NOERROR", asked)[0], claimed=True)
             return Zone(zone.name, server, zone.view_key)
         except NoAnswer as error:
-            problems.append(str(error))
+            problems.append(error)
+    told = " ".join(map(str, problems))
+    if all(error.rcode for error in problems):
+        raise NoAnswer(
+            f"{told} Check `server` in [{config.section}], or ask the DNS administrator."
+        )
     raise NoAnswer(
-        f"{' '.join(problems)} Check that the firewall lets this machine reach it by TCP, or ask "
-        "the DNS administrator."
+        f"{told} Check that the firewall lets this machine reach it by TCP, or ask the DNS "
+        "administrator."
     )
 
 
@@ -134,7 +139,8 @@ def _send_once(message: dns.update.UpdateMessage, server: Address, asked: meanin
     if reply.had_tsig and reply.rcode() == dns.rcode.NOERROR:
         return True
     if reply.rcode() in TRY_NEXT:
-        raise NoAnswer(f"{asked}: answers {dns.rcode.to_text(reply.rcode())}.")
+        code = dns.rcode.to_text(reply.rcode())
+        raise NoAnswer(f"{asked}: answers {code}: {meaning.MEANS[code]}.", rcode=code)
     if reply.rcode() == dns.rcode.NOERROR:  # it may have been applied, so it is to be withdrawn
         raise DnsError(meaning.of_update_reply(reply, asked)[0])
     raise Refused(*meaning.of_update_reply(reply, asked), claimed=not reply.had_tsig)

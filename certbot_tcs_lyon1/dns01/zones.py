@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from typing import NoReturn, Optional, Union
+from typing import Callable, NoReturn, Optional, Union
 
 import dns.message
 import dns.name
@@ -15,7 +15,7 @@ from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKe
 from certbot_tcs_lyon1.dns01 import meaning, queries
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.queries import SERVERS, TRY_NEXT, update_addresses
-from certbot_tcs_lyon1.dns01.records import Address, Alias, NoAnswer, Refused, Zone
+from certbot_tcs_lyon1.dns01.records import Address, Alias, NoAnswer, NotServed, Refused, Zone
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,12 @@ def locate(config: DnsServer, name: dns.name.Name) -> Union[Zone, Alias]:
             return locate_at(server, config, name)
         except NoAnswer as error:
             problems.append(str(error))
+        except NotServed:
+            if not (config.zone and config.check_servers):
+                raise
+    if config.zone and config.check_servers and addresses:  # a hidden primary: not to be asked
+        nowhere = Zone(dns.name.root, addresses[0])
+        return _configured_zone(nowhere, name, config)
     raise NoAnswer(
         f"No update server of [{config.section}] answers for {text(name)}: {'; '.join(problems)}. "
         f"Check `server` in [{config.section}], and that the firewall lets this machine reach it "
@@ -61,7 +67,7 @@ def locate_at(server: Address, config: DnsServer, name: dns.name.Name) -> Union[
             found = signed or _raise_unconfirmed(found, name, config)
         found = found or signed
     if found is None:
-        raise Refused(meaning.not_served(reply, str(server), name, config))
+        raise meaning.not_served(reply, str(server), name, config)
     if isinstance(found, Zone) and config.zone is not None:
         return _configured_zone(found, name, config)
     return found
@@ -132,14 +138,17 @@ def _configured_zone(found: Zone, name: dns.name.Name, config: DnsServer) -> Zon
     return Zone(zone, found.server, found.view_key)
 
 
-def name_server_addresses(zone: Zone, port: int = 53) -> list[Address]:
+def name_server_addresses(
+    zone: Zone, port: int = 53, warn: Callable[[str], object] = logger.warning
+) -> list[Address]:
     """Every address of every name server of the zone, as the update server gives them.
 
     :param port: where they listen; other than 53 only in tests
+    :param warn: shows a warning
     :raises DnsError: the update server does not answer, or gives none
     """
     try:
-        return _name_server_addresses(zone, port)
+        return _name_server_addresses(zone, port, warn)
     except NoAnswer as error:
         raise NoAnswer(
             f"Zone {text(zone.name)}: {error}. The records were sent, but the update server no "
@@ -147,7 +156,7 @@ def name_server_addresses(zone: Zone, port: int = 53) -> list[Address]:
         ) from None
 
 
-def _name_server_addresses(zone: Zone, port: int) -> list[Address]:
+def _name_server_addresses(zone: Zone, port: int, warn: Callable[[str], object]) -> list[Address]:
     reply = SERVERS.ask(zone.server, zone.name, "NS", zone.view_key)
     names = [
         record.target
@@ -169,20 +178,15 @@ def _name_server_addresses(zone: Zone, port: int) -> list[Address]:
             f"{', '.join(map(text, asked))}. Name them by address in check_servers."
         )
     if len(names) > MOST_NAMES or len(addresses) > MOST_ADDRESSES:
-        logger.warning(
-            "Zone %s: it has %s name servers with %s addresses; %s of the addresses are asked.",
-            text(zone.name),
-            len(names),
-            len(addresses),
-            min(len(addresses), MOST_ADDRESSES),
+        warn(
+            f"Zone {text(zone.name)}: it has {len(names)} name servers with {len(addresses)} "
+            f"addresses; {min(len(addresses), MOST_ADDRESSES)} of the addresses are asked."
         )
     for name, each in zip(asked, found):
         if not each:
-            logger.warning(
-                "Zone %s: its name server %s has no address here. Tell the DNS administrator: the "
-                "CA may ask it.",
-                text(zone.name),
-                text(name),
+            warn(
+                f"Zone {text(zone.name)}: its name server {text(name)} has no address here. Tell "
+                "the DNS administrator: the CA may ask it."
             )
     return addresses[:MOST_ADDRESSES]
 

@@ -51,7 +51,9 @@ class Desk:
         return challenge.publish(self.plan(*records), self.journal_path)
 
     def withdraw(self) -> list[str]:
-        return challenge.withdraw(self.settings, self.journal_path)
+        """As the next process does: what could not be delivered is tried again."""
+        queries.SERVERS.undelivered.clear()
+        return [str(left) for left in challenge.withdraw(self.settings, self.journal_path)]
 
     def journal(self) -> list[journal.Entry]:
         return journal.read(self.journal_path)
@@ -92,3 +94,5 @@ def _forget_silent_servers() -> Iterator[None]:
     yield
     queries.SERVERS._known.clear()
     queries.SERVERS._resolved.clear()
+    queries.SERVERS.undelivered.clear()
+    queries.SERVERS.waited_blindly.clear()

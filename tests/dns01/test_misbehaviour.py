@@ -219,7 +219,7 @@ def test_records_that_only_the_keys_view_shows_are_awaited_at_the_name_servers(
 
 
 def test_records_that_no_view_shows_are_told(lab, between, desk_behind):
-    desk = desk_behind()
+    desk = desk_behind(propagation_seconds=1)
     batches = desk.publish(Record(WWW, "value"))
     lab.edit(ZONE, delete=[(f"{WWW}.", "TXT")])  # a policy that drops what it answered NOERROR to
     with pytest.raises(DnsError, match="another view"):
