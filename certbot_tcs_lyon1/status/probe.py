@@ -179,7 +179,7 @@ def _dns(name: str, settings: Settings, places: Folders, with_record: bool) -> I
         yield Step(False, what, str(error))
     finally:
         left = challenge.withdraw(settings, journal) if os.path.lexists(journal) else []
-    yield Step(not left, f"{owner}: nothing is left of it", "\n".join(left))
+    yield Step(not left, f"{owner}: nothing is left of it", "\n".join(map(str, left)))
 
 
 def _policy(

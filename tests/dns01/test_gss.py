@@ -237,7 +237,7 @@ def test_an_echoed_noerror_without_the_record_fails_and_keeps_the_journal(
     realm: Realm, desk_with: Callable[..., Desk], echoing: proxy.Proxy
 ) -> None:
     echoing.behave = echo("NOERROR", applied=False)
-    desk = desk_with(through(realm, echoing))
+    desk = desk_with(replace(through(realm, echoing), propagation_seconds=1))
     batches = desk.publish(Record(WWW, "one"))
     with pytest.raises(challenge.DnsError, match="does not show the records"):
         challenge.confirm(batches)
