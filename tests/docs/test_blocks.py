@@ -13,6 +13,7 @@ from tests.docs import blocks
 from tests.guide.test_documents import DOCUMENTS as PLAYED
 from tests.lab import zones
 from tests.lab.pebble import new_hmac_key
+from tests.status import test_supervision
 
 DOCUMENTS = [blocks.ROOT / "README.rst", *sorted((blocks.ROOT / "docs").glob("*.rst"))]
 DEPARTMENT = "[department labo]\neab_kid = KEY_ID\neab_hmac_key = HMAC_KEY\n"
@@ -30,6 +31,7 @@ def test_a_block_says_how_it_is_tested(block):
 #: The documents of which tests take each kind of block: those that tests/guide plays, and the
 #: pages for the DNS, test_dns_page's. A department config is loaded below, wherever it stands.
 PLAY = {str(blocks.ROOT / name) for name in PLAYED}
+SUPERVISION = {str(test_supervision.PAGE)}
 DNS = {str(blocks.ROOT / "docs" / name) for name in ("dns.rst", "dns.en.rst")}
 TAKEN_FROM = {
     **{("run", system): DNS for system in ("bind", "knot", "pdns", "web")},
@@ -37,6 +39,7 @@ TAKEN_FROM = {
         ("load", what): DNS
         for what in ("dns section", "zone", "bind", "bind views", "knot", "pdns")
     },
+    **{("load", what): SUPERVISION for what in test_supervision.BLOCKS},
     ("run", "debian-12"): PLAY,
     ("run", "debian-12, anew"): PLAY,
     ("past", "debian-12"): PLAY,
