@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.ca import directory
-from certbot_tcs_lyon1.department import inifile, keys, reader, values
+from certbot_tcs_lyon1.department import inifile, keys, reader, sections, values
 from certbot_tcs_lyon1.errors import Aborted, ConfigError, ServerError
 from certbot_tcs_lyon1.report import Report, foreign
 
@@ -157,7 +157,7 @@ def _of(kind: str, key: str) -> _Check:
 
 
 def _name(text: str) -> None:
-    fault = reader.name_fault("department", text)
+    fault = sections.name_fault("department", text)
     if fault:
         raise values.Fault(fault)
 

@@ -2,23 +2,21 @@
 
 `read` returns `Settings`; `ConfigError` is everything a user can have got wrong. A message
 names the file, the line, the section and the key, never the value of a key that may hold a secret.
-`inifile` is the file's text, `keys` says what may stand in it; what is here are the sections.
+`inifile` is the file's text, `keys` says what may stand in it, `sections` how it is parted.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import shlex
 import stat
-from collections.abc import Collection
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from certbot_tcs_lyon1 import disk, lyon1
-from certbot_tcs_lyon1.department import inifile, keyfiles, keys, rights, values
+from certbot_tcs_lyon1.department import inifile, keyfiles, keys, rights, sections, values
 from certbot_tcs_lyon1.department.inifile import Source
 from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS, WRITTEN
+from certbot_tcs_lyon1.department.sections import Section
 from certbot_tcs_lyon1.department.settings import (
     DEFAULT_ALGORITHM,
     Department,
@@ -30,7 +28,7 @@ from certbot_tcs_lyon1.department.settings import (
     TsigKey,
     is_under,
 )
-from certbot_tcs_lyon1.department.values import FROM_PORTAL, KINDS, Fault, shown, text_of
+from certbot_tcs_lyon1.department.values import FROM_PORTAL, Fault, shown, text_of
 from certbot_tcs_lyon1.errors import ConfigError, DiskError
 from certbot_tcs_lyon1.report import foreign
 
@@ -101,24 +99,24 @@ def _missing(path: str) -> str:
     )
 
 
-# The sections: which there are, and what they hold
+# The sections: what they hold
 
 _PKCS12 = ("pkcs12", "pkcs12_password_file")
 
 
 def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
     """Return the settings; where a fault was noted they are incomplete, and not to be used."""
-    sections = _sections(source, parsed)
+    found = sections.by_kind(source, parsed)
     shared: dict[str, Any] = {}
-    for section in sections["tcs"]:
+    for section in found["tcs"]:
         shared = _good(source, section, "tcs")
     revocation_check = shared.pop("revocation_check", True)
-    departments = [_department(source, section, shared) for section in sections["department"]]
-    servers = [_dns_server(source, section) for section in sections["dns"]]
-    targets = [_target(source, section) for section in sections["install"]]
-    _check_owners(source, sections["department"], departments)
-    _check_bases(source, servers)
-    _check_paths(source, sections["install"], targets)
+    departments = [_department(source, section, shared) for section in found["department"]]
+    servers = [_dns_server(source, section) for section in found["dns"]]
+    targets = [_target(source, section) for section in found["install"]]
+    sections.check_domains(source, found["department"], departments)
+    sections.check_bases(source, servers)
+    sections.check_paths(source, found["install"], targets)
     return Settings(
         source.path,
         tuple(departments),
@@ -130,73 +128,13 @@ def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
     )
 
 
-class _Section(NamedTuple):
-    header: str
-    name: str
-    body: dict[str, str]
-
-
-def _sections(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, list[_Section]]:
-    """Return the sections by kind, with the faults of their headers noted."""
-    found: dict[str, list[_Section]] = {kind: [] for kind in KINDS}
-    meant, taken = set(), set()
-    for header, body in parsed.items():
-        kind, *names = header.split() or [""]
-        name = " ".join(names)
-        near = [kind] if kind in KINDS else _near(source, kind.lower(), KINDS)
-        meant.update(near)
-        if kind not in KINDS:
-            _tell_unknown_section(source, header, name, near)
-            continue
-        fault = name_fault(kind, name)
-        if fault:
-            source.fault(header, "", fault)
-        elif (kind, name) in taken:
-            source.fault(header, "", "stands in this file already; keep one")
-            continue
-        taken.add((kind, name))
-        found[kind].append(_Section(header, name, body))
-    if "department" not in meant:
-        text = (
-            "no department; write a section [department NAME] with its Key ID and HMAC Key, from "
-            "the portal"
-        )
-        source.fault("", "", text)
-    return found
-
-
-def _tell_unknown_section(source: Source, header: str, name: str, near: list[str]) -> None:
-    number = source.number(header, "")
-    if near:
-        meant = values.shown_header(f"{near[0]} {name}".rstrip())
-        source.fault(header, "", f"is unknown; did you mean [{meant}]?", number)
-    else:
-        known = ", ".join(KINDS.values())
-        source.fault(header, "", f"is unknown; there are {known}", number)
-
-
-def name_fault(kind: str, name: str) -> str:
-    """Return what is wrong with the name in a header, or ""."""
-    if kind == "tcs":
-        return "takes no name; write [tcs]" if name else ""
-    if kind == "dns":
-        return ""  # a domain: `_dns_server` looks at it
-    if not name:
-        return f"has no name; write {KINDS[kind]}"
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        return "the name may have letters, digits, dots, hyphens and underscores; change it"
-    if name in ("None", "True", "False"):  # certbot turns them into values when it renews
-        return "certbot cannot store this name; take another"
-    return ""
-
-
-def _good(source: Source, section: _Section, kind: str) -> dict[str, Any]:
+def _good(source: Source, section: Section, kind: str) -> dict[str, Any]:
     """Return the good values of a section, checked and converted, with the faults noted."""
     known = KEYS[kind]
     good = {}
     for key, text in section.body.items():
         if key not in known:
-            _tell_unknown_key(source, section.header, key, known)
+            sections.note_unknown_key(source, section.header, key, known)
             continue
         line = source.lines[source.number(section.header, key) - 1]
         try:
@@ -206,29 +144,7 @@ def _good(source: Source, section: _Section, kind: str) -> dict[str, Any]:
     return good
 
 
-def _tell_unknown_key(source: Source, header: str, key: str, known: Collection[str]) -> None:
-    """Note a key that its section does not know.
-
-    It is named only if it is plainly a key: it could be the second line of a secret.
-    """
-    number = source.number(header, key)
-    homes = [KINDS[kind] for kind, others in KEYS.items() if key in others]
-    near = [*_near(source, key, known), *_near(source, key, EVERY_KEY)]
-    if homes:
-        text = f"does not belong here; move it to {' or '.join(homes)}"
-    elif near:
-        text = f"is unknown; did you mean {near[0]}?"
-    else:
-        text = f"is unknown; known are {', '.join(known)}"
-    plain = homes or (near and len(key) <= len(near[0]) + 3)
-    source.fault(header, key if plain else values.NOT_SHOWN, text, number)
-
-
-def _near(source: Source, word: str, known: Collection[str]) -> list[str]:
-    return [] if source.is_full else difflib.get_close_matches(word, known, n=1)
-
-
-def _department(source: Source, section: _Section, shared: dict[str, Any]) -> Department:
+def _department(source: Source, section: Section, shared: dict[str, Any]) -> Department:
     own = _good(source, section, "department")
     if "eab_kid" not in section.body:
         source.fault(section.header, "eab_kid", f"is missing; {FROM_PORTAL}")
@@ -238,7 +154,7 @@ def _department(source: Source, section: _Section, shared: dict[str, Any]) -> De
     return Department(name=section.name, **both)
 
 
-def _eab_hmac_key(source: Source, section: _Section, own: dict[str, Any]) -> str:
+def _eab_hmac_key(source: Source, section: Section, own: dict[str, Any]) -> str:
     """Return the HMAC key, from the section or from its file; "" where a fault was noted."""
     inline, key = "eab_hmac_key", "eab_hmac_key_file"
     if inline in section.body and key in section.body:
@@ -282,7 +198,7 @@ def _shown_path(path: str) -> str:
     return foreign(path) if inifile.stamp_of(path) else shown(path)
 
 
-def _dns_server(source: Source, section: _Section) -> DnsServer:
+def _dns_server(source: Source, section: Section) -> DnsServer:
     header, own = section.header, _good(source, section, "dns")
     base = ""
     try:
@@ -309,7 +225,7 @@ def _dns_server(source: Source, section: _Section) -> DnsServer:
     )
 
 
-def _signing_key(source: Source, section: _Section, own: dict[str, Any]) -> SigningKey:
+def _signing_key(source: Source, section: Section, own: dict[str, Any]) -> SigningKey:
     """Return what signs the updates; an empty key where a fault was noted."""
     header, body = section.header, section.body
     tsig = [key for key in body if key.startswith("key_")]
@@ -330,7 +246,7 @@ def _signing_key(source: Source, section: _Section, own: dict[str, Any]) -> Sign
     return Keytab("", b"")
 
 
-def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> TsigKey:
+def _tsig_key(source: Source, section: Section, own: dict[str, Any]) -> TsigKey:
     """Return the key, from the section or from its file; an empty one where a fault was noted."""
     header, body = section.header, section.body
     inline = [key for key in ("key_name", "key_secret", "key_algorithm") if key in body]
@@ -361,7 +277,7 @@ def _tsig_key(source: Source, section: _Section, own: dict[str, Any]) -> TsigKey
     return found
 
 
-def _target(source: Source, section: _Section) -> Target:
+def _target(source: Source, section: Section) -> Target:
     header, own = section.header, _good(source, section, "install")
     if "certificate" not in section.body:
         source.fault(header, "certificate", f"is missing; {values.WRITE_CERTIFICATE}")
@@ -378,43 +294,3 @@ def _target(source: Source, section: _Section) -> Target:
     if password_file and not source.note_missing(password_file):
         _named_file(source, header, "pkcs12_password_file", password_file)
     return Target(name=section.name, **{**keys.defaults("install"), **own})
-
-
-def _check_owners(source: Source, sections: list[_Section], found: list[Department]) -> None:
-    """Note each domain that a second department claims."""
-    owners: dict[str, str] = {}
-    for section, department in zip(sections, found):
-        for domain in department.domains:
-            owner = owners.setdefault(domain, section.header)
-            if owner != section.header:
-                place = f"[{owner}], line {source.number(owner, 'domains')}"
-                source.fault(section.header, "domains", f"{domain} is in {place}, too; keep one")
-
-
-def _check_bases(source: Source, found: list[DnsServer]) -> None:
-    """Note each `[dns NAME]` that is another spelling of one before."""
-    first: dict[str, str] = {}
-    for server in found:
-        before = first.setdefault(server.base, server.section)
-        if server.base and before != server.section:
-            place = f"[{before}], line {source.number(before, '')}"
-            source.fault(server.section, "", f"is the same as {place}; keep one")
-
-
-def _check_paths(source: Source, sections: list[_Section], found: list[Target]) -> None:
-    """Note each path that is written twice."""
-    writers: dict[str, tuple[str, str]] = {}
-    for section, target in zip(sections, found):
-        for key in WRITTEN:
-            path = getattr(target, key)
-            here = (section.header, key)
-            if path and writers.setdefault(os.path.normpath(path), here) != here:
-                header, other = writers[os.path.normpath(path)]
-                place = f"[{header}] {other}, line {source.number(header, other)}"
-                source.fault(*here, f"{shown(path)} is written by {place}, too; keep one")
-    for section, target in zip(sections, found):
-        read = target.pkcs12_password_file
-        if read and os.path.normpath(read) in writers:
-            header, other = writers[os.path.normpath(read)]
-            text = f"{shown(read)} is what [{header}] {other} writes; keep the password elsewhere"
-            source.fault(section.header, "pkcs12_password_file", text)

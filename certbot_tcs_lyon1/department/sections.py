@@ -1,0 +1,139 @@
+"""The sections of the department config: which there are, and what two of them may not share."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+from certbot_tcs_lyon1.department import values
+from certbot_tcs_lyon1.department.inifile import Source
+from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS, WRITTEN
+from certbot_tcs_lyon1.department.settings import Department, DnsServer, Target
+from certbot_tcs_lyon1.department.values import KINDS, shown
+
+
+class Section(NamedTuple):
+    """One section: its header, the name in it, and the texts of its keys."""
+
+    header: str
+    name: str
+    body: dict[str, str]
+
+
+def by_kind(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, list[Section]]:
+    """Return the sections by kind, with the faults of their headers noted."""
+    found: dict[str, list[Section]] = {kind: [] for kind in KINDS}
+    meant, taken = set(), set()
+    for header, body in parsed.items():
+        kind, *names = header.split() or [""]
+        name = " ".join(names)
+        near = [kind] if kind in KINDS else _near(source, kind.lower(), KINDS)
+        meant.update(near)
+        if kind not in KINDS:
+            _note_unknown(source, header, name, near)
+            continue
+        fault = name_fault(kind, name)
+        if fault:
+            source.fault(header, "", fault)
+        elif (kind, name) in taken:
+            source.fault(header, "", "stands in this file already; keep one")
+            continue
+        taken.add((kind, name))
+        found[kind].append(Section(header, name, body))
+    if "department" not in meant:
+        text = (
+            "no department; write a section [department NAME] with its Key ID and HMAC Key, from "
+            "the portal"
+        )
+        source.fault("", "", text)
+    return found
+
+
+def _note_unknown(source: Source, header: str, name: str, near: list[str]) -> None:
+    number = source.number(header, "")
+    if near:
+        meant = values.shown_header(f"{near[0]} {name}".rstrip())
+        source.fault(header, "", f"is unknown; did you mean [{meant}]?", number)
+    else:
+        known = ", ".join(KINDS.values())
+        source.fault(header, "", f"is unknown; there are {known}", number)
+
+
+def name_fault(kind: str, name: str) -> str:
+    """Return what is wrong with the name in a header, or ""."""
+    if kind == "tcs":
+        return "takes no name; write [tcs]" if name else ""
+    if kind == "dns":
+        return ""  # a domain: `_dns_server` looks at it
+    if not name:
+        return f"has no name; write {KINDS[kind]}"
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        return "the name may have letters, digits, dots, hyphens and underscores; change it"
+    if name in ("None", "True", "False"):  # certbot turns them into values when it renews
+        return "certbot cannot store this name; take another"
+    return ""
+
+
+def note_unknown_key(source: Source, header: str, key: str, known: Collection[str]) -> None:
+    """Note a key that its section does not know.
+
+    It is named only if it is plainly a key: it could be the second line of a secret.
+    """
+    number = source.number(header, key)
+    homes = [KINDS[kind] for kind, others in KEYS.items() if key in others]
+    near = [*_near(source, key, known), *_near(source, key, EVERY_KEY)]
+    if homes:
+        text = f"does not belong here; move it to {' or '.join(homes)}"
+    elif near:
+        text = f"is unknown; did you mean {near[0]}?"
+    else:
+        text = f"is unknown; known are {', '.join(known)}"
+    plain = homes or (near and len(key) <= len(near[0]) + 3)
+    source.fault(header, key if plain else values.NOT_SHOWN, text, number)
+
+
+def _near(source: Source, word: str, known: Collection[str]) -> list[str]:
+    return [] if source.is_full else difflib.get_close_matches(word, known, n=1)
+
+
+def check_domains(source: Source, sections: list[Section], found: list[Department]) -> None:
+    """Note each domain that a second department claims."""
+    owners: dict[str, str] = {}
+    for section, department in zip(sections, found):
+        for domain in department.domains:
+            owner = owners.setdefault(domain, section.header)
+            if owner != section.header:
+                place = f"[{owner}], line {source.number(owner, 'domains')}"
+                source.fault(section.header, "domains", f"{domain} is in {place}, too; keep one")
+
+
+def check_bases(source: Source, found: list[DnsServer]) -> None:
+    """Note each `[dns NAME]` that is another spelling of one before."""
+    first: dict[str, str] = {}
+    for server in found:
+        before = first.setdefault(server.base, server.section)
+        if server.base and before != server.section:
+            place = f"[{before}], line {source.number(before, '')}"
+            source.fault(server.section, "", f"is the same as {place}; keep one")
+
+
+def check_paths(source: Source, sections: list[Section], found: list[Target]) -> None:
+    """Note each path that is written twice."""
+    writers: dict[str, tuple[str, str]] = {}
+    for section, target in zip(sections, found):
+        for key in WRITTEN:
+            path = getattr(target, key)
+            here = (section.header, key)
+            if path and writers.setdefault(os.path.normpath(path), here) != here:
+                header, other = writers[os.path.normpath(path)]
+                place = f"[{header}] {other}, line {source.number(header, other)}"
+                source.fault(*here, f"{shown(path)} is written by {place}, too; keep one")
+    for section, target in zip(sections, found):
+        read = target.pkcs12_password_file
+        if read and os.path.normpath(read) in writers:
+            header, other = writers[os.path.normpath(read)]
+            text = f"{shown(read)} is what [{header}] {other} writes; keep the password elsewhere"
+            source.fault(section.header, "pkcs12_password_file", text)
