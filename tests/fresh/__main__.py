@@ -73,6 +73,7 @@ def run(user: str, command: Sequence[str], folder: Path) -> int:
             options=(
                 f"--user={user}",
                 f"--chdir={home}/clone",
+                "--hostname=localhost",  # which sudo can resolve
                 "--capability=all",  # root has them on a machine: the tests make networks
                 *(f"--bind-ro={path}" for path in folders_of_pip()),
             ),

@@ -16,7 +16,7 @@ from acme import client as acme_client
 from acme import messages
 
 from certbot_tcs_lyon1.ca import advice
-from tests.integration.test_issue_and_renew import CERTONLY, NAME
+from tests.integration.commands import CERTONLY, NAME
 from tests.lab import front
 from tests.lab.certbot import Certbot, Result
 from tests.lab.front import Front

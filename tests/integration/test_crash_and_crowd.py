@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_issue_and_renew import CERTONLY, CHALLENGE
+from tests.integration.commands import CERTONLY, CHALLENGE
 from tests.lab import front, pebble, proxy, zones
 from tests.lab import lab as lab_module
 from tests.lab.certbot import Certbot

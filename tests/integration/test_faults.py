@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.test_issue_and_renew import CERTONLY, NAME
+from tests.integration.commands import CERTONLY, NAME
 from tests.lab import proxy
 
 

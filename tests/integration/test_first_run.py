@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 
-from tests.integration.test_issue_and_renew import NAME
+from tests.integration.commands import NAME
 from tests.lab.terminal import converse
 
 

@@ -10,12 +10,7 @@ import certbot
 import pytest
 
 from tests.install.conftest import PATHS, Service, make_service
-from tests.integration.test_issue_and_renew import (  # noqa: F401  (fixtures)
-    CERTONLY,
-    NAME,
-    both_cas,
-    second_ca,
-)
+from tests.integration.commands import CERTONLY, NAME
 from tests.lab import leaks, pebble
 from tests.lab.certbot import Certbot
 from tests.lab.lab import Lab
@@ -217,7 +212,7 @@ def test_enhance_is_refused(issued):
     assert "it has no enhancements" in " ".join(done.output.split())
 
 
-def test_dry_runs_touch_nothing(lab, shop, issued, service, second_ca, both_cas):  # noqa: F811
+def test_dry_runs_touch_nothing(lab, shop, issued, service, second_ca, both_cas):
     shop.configure(
         lab.department_config(
             tcs={"dry_run_server": second_ca.directory_url}, more=section(service)

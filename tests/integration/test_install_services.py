@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_issue_and_renew import CERTONLY, NAME
+from tests.integration.commands import CERTONLY, NAME
 from tests.lab import process, services, tls
 from tests.lab.errors import MissingProgram
 from tests.lab.require import cannot_run

@@ -12,7 +12,7 @@ from pathlib import Path
 import certbot
 import pytest
 
-from tests.integration.test_issue_and_renew import CERTONLY, NAME
+from tests.integration.commands import CERTONLY, NAME
 from tests.lab import lab as lab_module
 from tests.lab import twin
 from tests.lab.certbot import Certbot
