@@ -113,6 +113,8 @@ class Crl:
         except (ValueError, TypeError) as error:
             raise WatchError(f"it is no CRL ({error})") from None
         self._der = data
+        self._asked = False
+        self._serials: Optional[frozenset[int]] = None
 
     @property
     def next_update(self) -> Optional[datetime.datetime]:
@@ -165,15 +167,26 @@ class Crl:
         """
         scope = self._scope()
         self._check_scope(scope, point)
-        # A search through bytes, where the library's looks at each entry: what has no such bytes
-        # has no such serial number. It matters for hundreds of lineages on one large CRL.
-        if _der_integer(certificate.serial_number) not in self._der:
+        if not self._has(certificate.serial_number):
             return None
         if scope is not None and scope.indirect_crl:
             entry = self._find_indirect(certificate)
         else:
             entry = self._crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
         return None if entry is None else _revocation(entry)
+
+    def _has(self, serial: int) -> bool:
+        """Whether some entry has the serial number.
+
+        The library looks at each entry, 20 ms for 100,000. For one certificate a search through
+        the bytes does; for the further ones of a run, a set that takes as long as twenty.
+        """
+        if self._serials is None and self._asked:
+            self._serials = frozenset(entry.serial_number for entry in self._crl)
+        self._asked = True
+        if self._serials is not None:
+            return serial in self._serials
+        return _der_integer(serial) in self._der
 
     @property
     def is_partial(self) -> bool:
