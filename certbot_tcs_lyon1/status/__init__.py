@@ -58,12 +58,12 @@ Without one it prints what Nagios and Icinga read: one line with performance dat
 ``--critical PERCENT``
     of a lifetime that is left, 10 without it
 
-Critical are: so little that is left of a lifetime, a service (``serves`` in ``[install NAME]``)
-that gives another certificate than the live version, or none, a department config that can't be
-used, an ACME account that is gone. Warnings are: a renewal that failed, a deployed file that is
-not the live version, a timer that is off, no ``certbot renew`` for two days, a key file of
-``[dns]`` that is not there, a certificate that has lost clientAuth. What this user may not read
-is unknown.
+Critical are: so little that is left of a lifetime, a revocation by the CRL that was kept, a
+service (``serves`` in ``[install NAME]``) that gives another certificate than the live version,
+or none, a department config that can't be used, an ACME account that is gone. Warnings are: a
+renewal that failed, a deployed file that is not the live version, a timer that is off, no
+``certbot renew`` for two days, a key file of ``[dns]`` that is not there, a CRL not seen for
+three days, a certificate that has lost clientAuth. What this user may not read is unknown.
 
 Options of test
 ---------------

@@ -46,7 +46,8 @@ class Lineage:
     """A certificate of certbot's.
 
     `fault` says why it can't be read, and then little else is known; `renews` is when certbot
-    replaces it by its own rule; `department` is None for one of none.
+    replaces it by its own rule; `department` is None for one of none; `crl_asked` is when its
+    CRL was last looked for.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Lineage:
     lost_client_auth: bool = False
     revoked: bool = False
     watched: bool = False
+    crl_asked: Optional[int] = None
     deployed: tuple[Deployed, ...] = ()
     served: tuple[ServedThere, ...] = ()
     failure: Optional[Failure] = None

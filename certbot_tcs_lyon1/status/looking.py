@@ -20,7 +20,7 @@ from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Settings, Target
 from certbot_tcs_lyon1.errors import ConfigError, DiskError, InstallError
 from certbot_tcs_lyon1.report import foreign
-from certbot_tcs_lyon1.status import certbots_log, certificate, served, timer
+from certbot_tcs_lyon1.status import certbots_log, certificate, revocation, served, timer
 from certbot_tcs_lyon1.status.facts import (
     DepartmentFact,
     Deployed,
@@ -50,7 +50,7 @@ def look(places: Folders) -> Facts:
     targets = settings.targets if settings else ()
     found = [_lineage(name, places, unreadable) for name in names]
     found = [replace(one, failure=_failure(one, runs)) for one in found]
-    found = _with_targets(found, targets, places)
+    found = revocation.look(_with_targets(found, targets, places), places)
     lines = fault.splitlines()
     return Facts(
         now=int(time.time()),

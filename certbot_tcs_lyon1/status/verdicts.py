@@ -14,6 +14,9 @@ _DAY = 86400
 #: `renew` that has not run for longer is silent.
 _SILENCE = 2 * _DAY
 
+#: A CRL that was not seen for longer says nothing of a revocation since.
+_CRL_PATIENCE = 3 * _DAY
+
 
 class State(enum.IntEnum):
     """The exit codes of Monitoring Plugins."""
@@ -113,6 +116,10 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
     if one.revoked:
         text = f"is revoked; run: certbot renew --force-renewal --cert-name {one.name}"
         yield Verdict(State.CRITICAL, one.name, text)
+    if one.crl_asked is not None and facts.now - one.crl_asked > _CRL_PATIENCE:
+        when = time.strftime("%F", time.gmtime(one.crl_asked))
+        text = f"its CRL was not seen since {when}; look whether this machine reaches its URL"
+        yield Verdict(State.WARNING, one.name, text)
     if not one.account_is_there:
         text = (
             f"its ACME account {one.account} at {one.server} is gone; restore the folder accounts "

@@ -97,6 +97,18 @@ class Crls:
         return fresh.crl
 
 
+def peek(
+    work_dir: str, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime
+) -> Optional[tuple[Crl, datetime.datetime]]:
+    """The CRL that is kept of a URL, if it counts still, and when its server was last asked.
+
+    Nothing is fetched, and nothing changes.
+    """
+    path = os.path.join(work_dir, FOLDER_NAME, hashlib.sha256(url.encode()).hexdigest())
+    found = _read(path, url, issuers, now)
+    return (found.crl, found.asked) if found else None
+
+
 def _der() -> Any:
     from cryptography.hazmat.primitives import serialization
 

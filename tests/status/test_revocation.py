@@ -1,0 +1,60 @@
+"""What `check` says of the CRLs that `certbot renew` keeps."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import pytest
+
+from certbot_tcs_lyon1.status import command, looking, revocation
+from certbot_tcs_lyon1.watch import crl, kept
+from tests.status.conftest import NAME
+from tests.watch.conftest import ca, web
+
+__all__ = ["ca", "web"]
+
+
+@pytest.fixture
+def watched(machine, ca, web, capsys):
+    """A machine with a certificate of the CA's; revoke it or not, look, and judge."""
+    leaf = ca.issue([f"{web.url}/status.crl"])
+    live = machine.config_dir / "live" / NAME
+    (live / "cert.pem").write_bytes(leaf.pem)
+    (live / "chain.pem").write_bytes(ca.pem)
+
+    def judge(revoked: bool, days_ago: float = 0) -> tuple[int, str]:
+        web.put("status.crl", ca.crl({leaf.serial: "superseded"} if revoked else {}))
+        now = datetime.datetime.now(datetime.timezone.utc)
+        work = str(machine.folder / "var")
+        issuers = crl.issuers(leaf.certificate, ca.pem)
+        kept.Crls(work).get(f"{web.url}/status.crl", issuers, now)
+        (path,) = (machine.folder / "var" / kept.FOLDER_NAME).iterdir()
+        head, _, data = path.read_bytes().partition(b"\n")
+        said = json.loads(head)
+        said["asked"] -= days_ago * 86400
+        path.write_bytes(json.dumps(said).encode() + b"\n" + data)
+        code = command.main(machine.arguments("check"))
+        return code, capsys.readouterr().out
+
+    return judge
+
+
+def test_a_revoked_certificate_is_critical(watched):
+    code, output = watched(revoked=True)
+    assert code == 2
+    assert "is revoked" in output
+
+
+def test_one_that_is_not_revoked_is_not(watched):
+    assert "revoked" not in watched(revoked=False)[1]
+
+
+def test_a_crl_that_was_not_seen_for_three_days_is_a_warning(watched):
+    assert "CRL" not in watched(revoked=False, days_ago=2)[1]
+    assert "its CRL was not seen since" in watched(revoked=False, days_ago=4)[1]
+
+
+def test_the_folder_is_the_watchs():
+    assert revocation._FOLDER_NAME == kept.FOLDER_NAME
+    assert looking.revocation is revocation
