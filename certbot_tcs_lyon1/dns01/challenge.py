@@ -18,8 +18,9 @@ import dns.name
 from certbot_tcs_lyon1.department.settings import DnsServer, Settings
 from certbot_tcs_lyon1.dns01 import aliases, journal, propagation, update, withdrawal, zones
 from certbot_tcs_lyon1.dns01.meaning import text
+from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.dns01.propagation import State
-from certbot_tcs_lyon1.dns01.queries import SERVERS, together
+from certbot_tcs_lyon1.dns01.queries import SERVERS
 from certbot_tcs_lyon1.dns01.records import (
     Address,
     Alias,

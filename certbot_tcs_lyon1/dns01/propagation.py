@@ -22,6 +22,7 @@ import dns.rdatatype
 from certbot_tcs_lyon1.department.settings import SigningKey
 from certbot_tcs_lyon1.dns01 import queries
 from certbot_tcs_lyon1.dns01.meaning import text
+from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.dns01.queries import SERVERS
 from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, Txt
 
@@ -64,7 +65,7 @@ def poll(address: Address, records: Sequence[Txt], key: Optional[SigningKey] = N
     wanted: dict[dns.name.Name, set[str]] = {}
     for record in records:
         wanted.setdefault(record.name, set()).add(record.value)
-    reports = queries.together(
+    reports = together(
         lambda name: _poll_name(address, name, wanted[name], key), list(wanted), _NAMES_AT_ONCE
     )
     for report in reports:
@@ -141,7 +142,7 @@ def wait_until_everywhere(
         return report
 
     while pending:
-        latest.update(zip(pending, queries.together(look, pending)))
+        latest.update(zip(pending, together(look, pending)))
         pending = [address for address in pending if latest[address].state is State.STALE]
         waited = time.monotonic() - started
         if not pending or waited >= seconds:

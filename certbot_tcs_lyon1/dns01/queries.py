@@ -7,7 +7,6 @@ over until the time is up: anybody can send that. Questions of one stage are und
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import errno
 import ipaddress
@@ -15,9 +14,8 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Callable, Optional, TypeVar
+from typing import Optional
 
 import dns.exception
 import dns.flags
@@ -34,9 +32,6 @@ from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, Refused
 #: EDNS payload (bytes) that passes every path without fragments (DNS flag day 2020).
 _PAYLOAD = 1232
 
-#: Questions under way at once: more could overrun a receive buffer, or the limits of a server.
-_AT_ONCE = 32
-
 #: Questions lost by UDP, one after another, after which TCP is asked at once.
 _MOST_LOSSES = 4
 
@@ -48,9 +43,6 @@ TRY_NEXT = (dns.rcode.SERVFAIL, dns.rcode.NOTIMP)
 
 #: No route to any address of the family: this machine has no IPv6 (or no IPv4).
 _NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -331,42 +323,6 @@ def is_authoritative(reply: dns.message.Message) -> bool:
         dns.rcode.NOERROR,
         dns.rcode.NXDOMAIN,
     )
-
-
-def together(
-    work: Callable[[_Item], _Result], items: Sequence[_Item], most: int = _AT_ONCE
-) -> list[_Result]:
-    """What `work` makes of each item, in their order; up to `most` are under way at once.
-
-    The calling thread works as well, so that it goes on where no thread can be started.
-
-    :raises BaseException: the first that `work` has raised
-    """
-    todo = collections.deque(enumerate(items))
-    results: dict[int, _Result] = {}
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        with contextlib.suppress(IndexError):
-            while not failures:
-                index, item = todo.popleft()
-                try:
-                    results[index] = work(item)
-                except BaseException as error:
-                    failures.append(error)
-
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(min(most, len(items)) - 1)]
-    started = []
-    with contextlib.suppress(RuntimeError):  # a limit of processes
-        for thread in threads:
-            thread.start()
-            started.append(thread)
-    run()
-    for thread in started:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return [results[index] for index in range(len(items))]
 
 
 def _resolve(endpoint: Endpoint, seconds: float) -> list[Address]:

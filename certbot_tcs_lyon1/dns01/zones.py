@@ -14,6 +14,7 @@ import dns.rdatatype
 from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKey
 from certbot_tcs_lyon1.dns01 import meaning, queries
 from certbot_tcs_lyon1.dns01.meaning import text
+from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.dns01.queries import SERVERS, TRY_NEXT, update_addresses
 from certbot_tcs_lyon1.dns01.records import Address, Alias, NoAnswer, NotServed, Refused, Zone
 
@@ -170,7 +171,7 @@ def _name_server_addresses(zone: Zone, port: int, warn: Callable[[str], object])
             "check_servers, or ask the DNS administrator."
         )
     asked = names[:MOST_NAMES]
-    found = queries.together(lambda name: _addresses_of_name_server(zone, name, port), asked)
+    found = together(lambda name: _addresses_of_name_server(zone, name, port), asked)
     addresses = list(dict.fromkeys(address for each in found for address in each))
     if not addresses:
         raise Refused(
