@@ -97,10 +97,10 @@ def _reason(
 
 
 def _department(config: Any, settings: Settings) -> Optional[Department]:
-    from certbot_tcs_lyon1.ca import prefill
+    from certbot_tcs_lyon1.ca import order
 
     try:
-        return prefill.whose_order(config, settings)
+        return order.decide(config, settings).department
     except errors.OrderError as error:
         logger.debug("%s", error)
         return None

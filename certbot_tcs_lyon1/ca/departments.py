@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from certbot_tcs_lyon1 import compat, lyon1
 from certbot_tcs_lyon1.department.settings import Department, Settings
 from certbot_tcs_lyon1.errors import OrderError
 
+if TYPE_CHECKING:
+    from certbot.configuration import NamespaceConfig
+
 #: The config attribute, and so the renewal parameter, that holds a lineage's department.
 DEST = "tcs_lyon1_department"
 
 
-def recorded(config: Any) -> Optional[str]:
+def recorded(config: NamespaceConfig) -> Optional[str]:
     """The department that the lineage to be replaced was made with, if `--cert-name` names one.
 
     For `renew` and `reconfigure` certbot has put it into its config already.
@@ -21,7 +24,7 @@ def recorded(config: Any) -> Optional[str]:
     return compat.lineage_parameters(config).get(DEST)
 
 
-def names_of(config: Any) -> list[str]:
+def names_of(config: NamespaceConfig) -> list[str]:
     """The names to be ordered, as far as certbot knows them yet."""
     return [str(name) for name in config.domains or ()]
 

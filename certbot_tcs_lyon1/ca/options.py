@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from certbot_tcs_lyon1 import compat
 from certbot_tcs_lyon1.department.settings import Department
 
+if TYPE_CHECKING:
+    from certbot.configuration import NamespaceConfig
 
-def fill_registration(config: Any, department: Department) -> None:
+
+def fill_registration(config: NamespaceConfig, department: Department) -> None:
     """Who registers: e-mail address and agreement to the terms, without any newsletter."""
     set_unless_given(config, "eff_email", False)
     if not config.register_unsafely_without_email:
@@ -17,7 +20,7 @@ def fill_registration(config: Any, department: Department) -> None:
         config.tos = True
 
 
-def set_unless_given(config: Any, name: str, value: Any) -> None:
+def set_unless_given(config: NamespaceConfig, name: str, value: object) -> None:
     """Set the option `name` to `value`, unless that is None, the user gave the option, or this
     certbot has no such option (`issuance_timeout` before 1.18)."""
     if value is not None and hasattr(config, name) and not compat.by_user(config, name):

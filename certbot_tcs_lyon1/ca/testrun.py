@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import TYPE_CHECKING
 
-from certbot_tcs_lyon1 import compat
-from certbot_tcs_lyon1.ca import departments, directory, options
+from certbot_tcs_lyon1.ca import directory, options
+from certbot_tcs_lyon1.ca.order import Decision
 from certbot_tcs_lyon1.department.settings import Department, Settings
-from certbot_tcs_lyon1.errors import OrderError, ServerError
+from certbot_tcs_lyon1.errors import ServerError
 from certbot_tcs_lyon1.process import Process
 
+if TYPE_CHECKING:
+    from certbot.configuration import NamespaceConfig
 
-def prepare(config: Any, settings: Settings, process: Process) -> None:
+
+def report_real_certificate(config: NamespaceConfig, process: Process) -> None:
+    """Say what `--dry-run` means where the user named a server, if it is one."""
+    if config.dry_run:
+        process.report.info(
+            f"--dry-run with --server: a real certificate is about to be ordered at "
+            f"{config.server}, and thrown away."
+        )
+
+
+def prepare(
+    config: NamespaceConfig,
+    decision: Decision,
+    department: Department,
+    settings: Settings,
+    process: Process,
+) -> None:
     """Point a test at the department's `dry_run_server`, or say what is tested and what is not.
 
     Who registers there is filled in. EAB and account are left alone: they belong to the
     department's own server. That gets nothing but one GET of its directory.
 
-    :param config: certbot's `NamespaceConfig`, changed in place
+    :param config: changed in place
     :param process: what it learns, and how it speaks to the user
     :raises ServerError: there is nothing to test with, or the department's server is down
     """
-    if not compat.has_default_test_server(config):
-        if config.dry_run:
-            process.report.info(
-                f"--dry-run with --server: a real certificate is about to be ordered at "
-                f"{config.server}, and thrown away."
-            )
-        return
-    department = _department(config, settings)
-    if department is None:
-        return
     _check_directory(config, department, process)
     options.fill_registration(config, department)
     if department.dry_run_server is not None:
-        config.server = department.dry_run_server
+        config.server = decision.server
         if not config.dry_run:
             process.report.info(
                 f"--staging: this certificate comes from {config.server}, and will be renewed "
@@ -54,18 +62,7 @@ def prepare(config: Any, settings: Settings, process: Process) -> None:
     )
 
 
-def _department(config: Any, settings: Settings) -> Optional[Department]:
-    """The department whose order is tested; None for a lineage that was made without one."""
-    wanted = getattr(config, departments.DEST) or departments.recorded(config)
-    try:
-        return departments.choose(settings, wanted, departments.names_of(config))
-    except OrderError:
-        if config.verb == "renew" and wanted is None:
-            return None
-        raise
-
-
-def _check_directory(config: Any, department: Department, process: Process) -> None:
+def _check_directory(config: NamespaceConfig, department: Department, process: Process) -> None:
     if department.server in process.answered:
         return
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from certbot_tcs_lyon1.ca import prefill
+from certbot_tcs_lyon1.ca import order, prefill
 from certbot_tcs_lyon1.errors import OrderError
 from certbot_tcs_lyon1.process import Process
 from certbot_tcs_lyon1.report import Report
@@ -20,6 +20,8 @@ def certbot_config(*given: str, **values: Any) -> SimpleNamespace:
     """certbot's config; `given` are the options that the user gave."""
     defaults = {
         "verb": "certonly",
+        "dry_run": False,
+        "staging": False,
         "certname": None,
         "domains": ["www.labo.univ-lyon1.fr"],
         "server": LETS_ENCRYPT,
@@ -41,9 +43,10 @@ def certbot_config(*given: str, **values: Any) -> SimpleNamespace:
 def filled(config: SimpleNamespace, *departments: Any) -> list[str]:
     """Fill the config as for an order, but for the account; what is said."""
     said: list[str] = []
-    chosen = prefill.whose_order(config, settings(*departments or [department()]))
-    if chosen is not None:
-        prefill.prefill(config, chosen, Process(Report(said.append)))
+    decision = order.decide(config, settings(*departments or [department()]))
+    if decision.department is not None:
+        process = Process(Report(said.append))
+        prefill.prefill(config, decision, decision.department, process)
     return said
 
 
