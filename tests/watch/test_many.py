@@ -1,0 +1,61 @@
+"""A campaign over many lineages, in a run that is killed."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import random
+import signal
+import subprocess
+
+from tests.lab import process
+from tests.watch.test_renew import NAME, ORDER, configure, copy_lineage, exchange
+
+#: Lineages of the department that has a campaign, and kills; CAMPAIGN_LINEAGES=100 for more.
+LINEAGES = int(os.environ.get("CAMPAIGN_LINEAGES", "10"))
+KILLS = 10
+
+
+def versions(client, name):
+    return len({p.read_bytes() for p in (client.config_dir / "archive" / name).glob("cert*.pem")})
+
+
+def test_a_campaign_that_is_killed_ten_times_replaces_each_lineage_once(lab, client, ca):
+    other = f"\n[department other]\neab_kid = {lab.eab_kid}\neab_hmac_key = {lab.eab_hmac_key}\n"
+    configure(client, lab.department_config(more=other))
+    done = client.run(*ORDER, "--tcs-lyon1-department", "test-dsi")
+    assert done.returncode == 0, done.output
+    exchange(client, ca, [], days_old=3)
+    names = [NAME, *(f"own{i}" for i in range(LINEAGES - 1))]
+    others = [f"other{i}" for i in range(3)]
+    for name in (*names[1:], *others):
+        copy_lineage(client, NAME, name)
+    for name in others:
+        path = client.config_dir / "renewal" / f"{name}.conf"
+        text = path.read_text("utf-8")
+        path.write_text(text.replace("department = test-dsi", "department = other"), "utf-8")
+    yesterday = datetime.date.today() - datetime.timedelta(days=1)
+    text = lab.department_config(department={"replace_issued_before": str(yesterday)}, more=other)
+    configure(client, text)
+
+    for _ in range(KILLS):
+        popen = subprocess.Popen(
+            process.dies_with_us([client.executable, "renew", *client.folder_options()]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=client.environment(),
+            start_new_session=True,
+        )
+        try:  # a random point of the run
+            popen.wait(random.uniform(1, 1 + LINEAGES / 5))
+        except subprocess.TimeoutExpired:
+            os.killpg(popen.pid, signal.SIGKILL)
+            popen.wait()
+    done = client.run("renew", timeout=600)
+    assert done.returncode == 0, done.output
+    assert {name: versions(client, name) for name in names} == dict.fromkeys(names, 2)
+    assert {name: versions(client, name) for name in others} == dict.fromkeys(others, 1)
+    again = client.run("renew", timeout=600)
+    assert again.returncode == 0, again.output
+    assert sum(versions(client, name) for name in names) == 2 * LINEAGES
