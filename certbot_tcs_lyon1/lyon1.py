@@ -15,9 +15,22 @@ CONFIG_OPTION = "--tcs-lyon1-config"
 #: Whom to write to about certificates: the RAO, the university's correspondents for TCS.
 CONTACT = "certificats.tcs@univ-lyon1.fr"
 
+#: Where the portal shows the domains that are validated and delegated.
+PORTAL_DOMAINS = "Settings, Domains"
+
 #: Where the portal makes a new ACME account.
 PORTAL_NEW_ACCOUNT = "Settings, Enrollment Endpoints, Accounts"
 
 #: The names that CAs want to see in a CAA record, for those whose directory does not list them; the
 #: host of their directory lies under them.
 CAA_IDENTITIES = ("sectigo.com", "harica.gr", "letsencrypt.org")
+
+#: What certbot's list of plugins shows. In ASCII: certbot stops where it lists the plugins and the
+#: output takes nothing else.
+DESCRIPTION = "TCS certificates of the university Claude Bernard Lyon 1, validated in its DNS"
+
+#: What messages show as an example: addresses, domains, the update server, a Kerberos principal.
+EXAMPLE_EMAIL = "prenom.nom@univ-lyon1.fr"
+EXAMPLE_DOMAIN = "labo.univ-lyon1.fr"
+EXAMPLE_UPDATE_SERVER = "ns-maj.univ-lyon1.fr"
+EXAMPLE_PRINCIPAL = "svc-acme@AD.UNIV-LYON1.FR"

@@ -16,7 +16,7 @@ from certbot.display import util as display_util
 from certbot.plugins import common
 
 import certbot_tcs_lyon1
-from certbot_tcs_lyon1 import compat, errors
+from certbot_tcs_lyon1 import compat, errors, lyon1
 from certbot_tcs_lyon1.process import Process
 from certbot_tcs_lyon1.report import Report
 
@@ -38,8 +38,7 @@ _NO_ENHANCEMENTS = (
 class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
     """Authenticator and installer `tcs-lyon1`: all that they need is in the department config."""
 
-    # In ASCII, as HELP: certbot stops where it lists the plugins and the output takes nothing else.
-    description = "TCS certificates of the university Claude Bernard Lyon 1, validated in its DNS"
+    description = lyon1.DESCRIPTION
     long_description = certbot_tcs_lyon1.HELP
 
     #: What this process has learnt, for the next lineage's Plugin as well.

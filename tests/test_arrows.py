@@ -34,6 +34,9 @@ FORBIDDEN = {
 #: The rooms that read files through the reader of the department config.
 READERS = ("plugin", "ca.firstrun", "status", "department")
 
+#: Signs of what is Lyon 1's own.
+OWN = ("univ-lyon1", "university claude", "sectigo.com", "harica.gr", "settings, ")
+
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 45
 
 #: Still to be made two rooms of; none of them grows until then.
@@ -94,6 +97,22 @@ def test_a_module_imports_only_along_the_arrows(module):
             assert not is_in(name, "department.reader"), (
                 f"{module} imports {name}: only {', '.join(READERS)} read files through it"
             )
+
+
+def strings(node: ast.AST) -> Iterator[str]:
+    """Every string but for docstrings."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        for child in ast.iter_child_nodes(node):
+            yield from strings(child)
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m not in ("", "lyon1")])
+def test_what_is_lyon_1s_own_stands_in_lyon1(module):
+    found = list(strings(ast.parse(source(module).read_text("utf-8"))))
+    own = [text for text in found for sign in OWN if sign in text.lower()]
+    assert not own, f"{module}: another university changes lyon1 and nothing else"
 
 
 @pytest.mark.parametrize("module", modules())

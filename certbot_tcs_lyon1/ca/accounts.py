@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from certbot import errors
 
-from certbot_tcs_lyon1 import compat, disk
+from certbot_tcs_lyon1 import compat, disk, lyon1
 from certbot_tcs_lyon1.department.settings import Department
 from certbot_tcs_lyon1.errors import AccountError
 from certbot_tcs_lyon1.process import Process
@@ -56,7 +56,7 @@ def _check_what_it_takes(config: Any, department: Department) -> None:
         return
     missing = []
     if not config.email and not config.register_unsafely_without_email:
-        missing.append("email = prenom.nom@univ-lyon1.fr")
+        missing.append(f"email = {lyon1.EXAMPLE_EMAIL}")
     if not config.tos:
         missing.append("agree_tos = yes")
     if missing:

@@ -98,7 +98,8 @@ def _who_may(settings: Settings, name: str) -> str:
     if fitting:
         return f"department {', '.join(fitting)}"
     return (
-        "nobody. Check the spelling; have the domain validated in the portal (Settings, Domains), "
+        "nobody. Check the spelling; have the domain validated in the portal "
+        f"({lyon1.PORTAL_DOMAINS}), "
         f"or ask the RAO ({lyon1.CONTACT}), and add it to `domains`"
     )
 

@@ -62,7 +62,8 @@ _ABOUT_THE_ACCOUNT = (
     Row(
         "{server} does not let {who} have a certificate for {names}. A name is misspelt, is not "
         "validated for this department, or belongs to another one.",
-        "check the spelling; see in the portal (Settings, Domains) which names are delegated to "
+        f"check the spelling; see in the portal ({lyon1.PORTAL_DOMAINS}) "
+        "which names are delegated to "
         "the "
         "department; order names of two departments in two certificates.",
         f"{_RAO}, to validate or delegate a name",
@@ -102,7 +103,8 @@ _ABOUT_THE_ACCOUNT = (
     Row(
         "For a name among {names} {server} wants a validation, and offers none that certbot could "
         "do: the CA does not hold the domain as validated, or not any more.",
-        "have the domain validated in the portal (Settings, Domains) for department {department}, "
+        f"have the domain validated in the portal ({lyon1.PORTAL_DOMAINS}) "
+        "for department {department}, "
         "and run certbot again.",
         words=("does not support any combination of challenges",),
     ),

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple, Optional
 
-from certbot_tcs_lyon1 import disk
+from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.department.settings import ALGORITHMS, Keytab, TsigKey
 from certbot_tcs_lyon1.department.values import Fault, text_of
 from certbot_tcs_lyon1.errors import DiskError
@@ -227,7 +227,7 @@ _PRINCIPAL = re.compile(r"[^\s@\\/]+(/[^\s@\\/]+)*@[^\s@\\/]+")
 def check_principal(text: str) -> str:
     """Return the principal; raise `KeyFault` unless it is NAME@REALM."""
     if not _PRINCIPAL.fullmatch(text) or not text.isprintable():
-        raise KeyFault("write the account with its realm, as in svc-acme@AD.UNIV-LYON1.FR")
+        raise KeyFault(f"write the account with its realm, as in {lyon1.EXAMPLE_PRINCIPAL}")
     return text
 
 

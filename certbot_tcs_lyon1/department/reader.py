@@ -33,9 +33,9 @@ from certbot_tcs_lyon1.errors import ConfigError, DiskError
 from certbot_tcs_lyon1.report import foreign
 
 #: The smallest file that works, once the values from the portal are filled in.
-SMALLEST = """\
+SMALLEST = f"""\
 [tcs]
-email = prenom.nom@univ-lyon1.fr
+email = {lyon1.EXAMPLE_EMAIL}
 agree_tos = yes
 
 [department my-department]
@@ -44,7 +44,7 @@ eab_hmac_key = <HMAC Key from the portal>
 
 ; Only for names that the CA does not hold as validated already:
 ;[dns]
-;server = ns-maj.univ-lyon1.fr
+;server = {lyon1.EXAMPLE_UPDATE_SERVER}
 ;key_file = /etc/letsencrypt/tcs-lyon1.key
 """
 

@@ -148,7 +148,7 @@ def _is_address(text: str) -> bool:
 def _domain(text: str) -> str:
     name = dns_name(text)
     if "." not in name:
-        raise Fault("is not a full name; write it with its domain, like labo.univ-lyon1.fr")
+        raise Fault(f"is not a full name; write it with its domain, like {lyon1.EXAMPLE_DOMAIN}")
     return name
 
 

@@ -15,6 +15,7 @@ import dns.exception
 import dns.name
 import dns.rdatatype
 
+from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.department.settings import DnsServer, Settings
 from certbot_tcs_lyon1.dns01 import zones
 from certbot_tcs_lyon1.dns01.meaning import text
@@ -88,7 +89,7 @@ def _section_for(chain: Sequence[dns.name.Name], settings: Settings) -> DnsServe
         raise DnsError(
             f"The CA asks for a DNS record at {text(name)}, and {settings.path} has no [dns] "
             "section that says which update server to send it to. Add one, or have the domain "
-            "validated in the portal (Settings, Domains), so that no record is asked for."
+            f"validated in the portal ({lyon1.PORTAL_DOMAINS}), so that no record is asked for."
         )
     return config
 

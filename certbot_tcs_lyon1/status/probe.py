@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from certbot_tcs_lyon1 import folders
+from certbot_tcs_lyon1 import folders, lyon1
 from certbot_tcs_lyon1.department import reader
 from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
@@ -153,7 +153,8 @@ def _dns(name: str, settings: Settings, places: Folders, with_record: bool) -> I
     owner = f"_acme-challenge.{without_wildcard(name)}"
     if settings.dns_server_for(owner) is None:
         text = (
-            f"{name}: no [dns] section, so it must be validated in the portal (Settings, Domains)"
+            f"{name}: no [dns] section, so it must be validated in the portal "
+            f"({lyon1.PORTAL_DOMAINS})"
         )
         yield Step(None, text)
         return
