@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from certbot import errors as certbot_errors
 
@@ -19,8 +19,10 @@ from certbot_tcs_lyon1 import compat, errors
 
 if TYPE_CHECKING:
     from acme import challenges
+    from certbot.achallenges import AnnotatedChallenge
 
     from certbot_tcs_lyon1.department.settings import Settings
+    from certbot_tcs_lyon1.dns01.challenge import Record
     from certbot_tcs_lyon1.process import Process
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ class Authenticator:
         if self._settings.dns and importlib.util.find_spec("dns") is None:
             self._process.report.warning(f"{_NEEDS_DNSPYTHON}, and there is none. {_GET_DNSPYTHON}")
 
-    def perform(self, achalls: Sequence[Any]) -> list[challenges.ChallengeResponse]:
+    def perform(self, achalls: Sequence[AnnotatedChallenge]) -> list[challenges.ChallengeResponse]:
         """Publish the records of all challenges, and wait until every name server has them.
 
         :raises certbot.errors.PluginError: a record could not be published or did not arrive
@@ -105,7 +107,7 @@ class Authenticator:
                 told = told.replace(str(warning.why), "see the error below.")
             self._process.report.warning(told)
 
-    def hint(self, failed: Sequence[Any]) -> str:
+    def hint(self, failed: Sequence[AnnotatedChallenge]) -> str:
         """What to look at when the CA did not accept the records of these challenges."""
         names = sorted({compat.domain_of(achall) for achall in failed})
         asked = {one.validation_domain_name(compat.domain_of(one)) for one in failed}
@@ -144,6 +146,7 @@ def _dns_wing() -> ModuleType:
     return challenge
 
 
-def _record(challenge: Any, achall: Any) -> Any:
+def _record(challenge: ModuleType, achall: AnnotatedChallenge) -> Record:
     name = achall.validation_domain_name(compat.domain_of(achall))
-    return challenge.Record(name, achall.validation(achall.account_key))
+    record: Record = challenge.Record(name, achall.validation(achall.account_key))
+    return record

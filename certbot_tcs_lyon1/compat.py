@@ -9,11 +9,16 @@ import contextlib
 import logging
 import os
 import sys
-from typing import Any, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, cast
 
 import certbot
 from certbot import errors, interfaces, util
 from certbot.display import util as display_util
+
+if TYPE_CHECKING:
+    from certbot.achallenges import AnnotatedChallenge
+    from certbot.configuration import NamespaceConfig
+    from certbot.interfaces import RenewableCert
 
 _PluginClass = TypeVar("_PluginClass", bound=type)
 
@@ -50,7 +55,7 @@ def after_certonly(call: Callable[[], None]) -> None:
         util.atexit_register(call)
 
 
-def by_user(config: Any, name: str) -> bool:
+def by_user(config: NamespaceConfig, name: str) -> bool:
     """Whether the user gave the option `name`: on the command line, in the environment or cli.ini.
 
     A value that certbot restored from a renewal file does not count. Never ask for a secret:
@@ -65,12 +70,12 @@ def by_user(config: Any, name: str) -> bool:
     return bool(cli.set_by_cli(name))  # type: ignore[attr-defined]  # gone in 2.7
 
 
-def is_test_run(config: Any) -> bool:
+def is_test_run(config: NamespaceConfig) -> bool:
     """Whether certbot was told `--dry-run` or `--staging` (`--test-cert`)."""
     return bool(config.dry_run or config.staging)
 
 
-def has_default_test_server(config: Any) -> bool:
+def has_default_test_server(config: NamespaceConfig) -> bool:
     """Whether a test run goes where certbot sends it by default: Let's Encrypt staging.
 
     Not `by_user(config, "server")`: before 2.7 certbot answers yes to that for any dry run.
@@ -80,13 +85,13 @@ def has_default_test_server(config: Any) -> bool:
     return bool(config.server == constants.STAGING_URI)
 
 
-def domain_of(achall: Any) -> str:
+def domain_of(achall: AnnotatedChallenge) -> str:
     """The name that an annotated challenge is for, without `*.` (`identifier` from certbot 5.3)."""
     identifier = getattr(achall, "identifier", None)
     return str(achall.domain if identifier is None else identifier.value)
 
 
-def account_ids(config: Any) -> list[str]:
+def account_ids(config: NamespaceConfig) -> list[str]:
     """The ids of the ACME accounts that certbot has for `config.server`, by their folders.
 
     certbot's own `find_all` loads every account's RSA key, which takes 50 ms each; and an account
@@ -102,7 +107,7 @@ def account_ids(config: Any) -> list[str]:
     return []
 
 
-def register_account(config: Any) -> str:
+def register_account(config: NamespaceConfig) -> str:
     """Register an ACME account with `config`'s server, EAB and e-mail; its id.
 
     As certbot does when it has none, with the same questions at a terminal.
@@ -125,7 +130,7 @@ def register_account(config: Any) -> str:
     return str(made.id)
 
 
-def _agree(config: Any, url: str) -> None:
+def _agree(config: NamespaceConfig, url: str) -> None:
     question = (
         f"Please read the Terms of Service at: {url}\n"
         "You must agree in order to register with the ACME server. Do you agree?"
@@ -147,7 +152,7 @@ def ask_yes_no(question: str, option: str) -> bool:
     return bool(ask(question, cli_flag=option, force_interactive=True))
 
 
-def lineage_parameters(config: Any, certname: Optional[str] = None) -> dict[str, str]:
+def lineage_parameters(config: NamespaceConfig, certname: Optional[str] = None) -> dict[str, str]:
     """What certbot keeps of a lineage, else of the one that `config.certname` names; nothing if
     there is none."""
     import configobj  # certbot's own
@@ -164,7 +169,7 @@ def lineage_parameters(config: Any, certname: Optional[str] = None) -> dict[str,
         return {}
 
 
-def user_agent(config: Any) -> str:
+def user_agent(config: NamespaceConfig) -> str:
     """What certbot says of itself to a CA."""
     from certbot._internal import client as certbot_client
 
@@ -183,7 +188,7 @@ def fatal_error(record: logging.LogRecord) -> Optional[BaseException]:
     return None
 
 
-def preferred_challenges_line(config: Any, certname: str) -> Optional[str]:
+def preferred_challenges_line(config: NamespaceConfig, certname: str) -> Optional[str]:
     """The renewal file of a lineage, if it holds preferred challenges without DNS-01; else None."""
     from certbot._internal import storage
 
@@ -193,7 +198,7 @@ def preferred_challenges_line(config: Any, certname: str) -> Optional[str]:
     return str(storage.renewal_file_for_certname(config, certname))
 
 
-def comes_from_a_file(config: Any, name: str) -> bool:
+def comes_from_a_file(config: NamespaceConfig, name: str) -> bool:
     """Whether the user gave the option `name` in cli.ini, and not for this command.
 
     Before 2.7 certbot does not tell them apart: then all that is not on the command line counts.
@@ -212,16 +217,18 @@ def knows_ari() -> bool:
     return (int(major), int(minor)) >= (4, 1)
 
 
-def replace(config: Any, lineage: Any, needs_new_key: bool) -> None:
+def replace(config: NamespaceConfig, renewed: RenewableCert, needs_new_key: bool) -> None:
     """Renew a lineage that is not due and deploy it, within `certbot renew`, hooks included.
 
     :param config: certbot's, with the lineage's stored values
-    :param lineage: certbot's `RenewableCert`
+    :param renewed: the lineage
     :param needs_new_key: also where the lineage says `reuse_key`
     :raises Exception: whatever certbot raises when a renewal fails
     """
     from certbot._internal import main, storage
     from certbot._internal.plugins.disco import PluginsRegistry
+
+    lineage = cast(storage.RenewableCert, renewed)  # it is certbot's own
 
     def renew() -> None:
         main.renew_cert(config, PluginsRegistry.find_all(), lineage)
@@ -229,7 +236,7 @@ def replace(config: Any, lineage: Any, needs_new_key: bool) -> None:
     if not needs_new_key or not config.reuse_key:
         renew()
     elif hasattr(config, "new_key"):  # certbot 1.25 and later; it is not stored
-        config.new_key = True
+        setattr(config, "new_key", True)  # noqa: B010  # a property that can be set
         renew()
     else:
         config.reuse_key = False

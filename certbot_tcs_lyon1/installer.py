@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from certbot import errors as certbot_errors
 from certbot import util
@@ -13,6 +13,9 @@ from certbot import util
 from certbot_tcs_lyon1 import compat, errors, lineage
 
 if TYPE_CHECKING:
+    from certbot.configuration import NamespaceConfig
+    from certbot.interfaces import RenewableCert
+
     from certbot_tcs_lyon1.department.settings import Settings
     from certbot_tcs_lyon1.install.deploy import Machine
     from certbot_tcs_lyon1.process import Process
@@ -26,7 +29,7 @@ class Installer:
     :param config: certbot's `NamespaceConfig`
     """
 
-    def __init__(self, settings: Settings, process: Process, config: Any) -> None:
+    def __init__(self, settings: Settings, process: Process, config: NamespaceConfig) -> None:
         self._settings = settings
         self._process = process
         self._config = config
@@ -52,7 +55,7 @@ class Installer:
         targets = self._settings.targets
         self._report(lambda machine: deploy.deploy_live(targets, self._folder(name), machine))
 
-    def update(self, renewed: Any) -> None:
+    def update(self, renewed: RenewableCert) -> None:
         """Replace a lineage early if need be, and deploy it.
 
         :param renewed: certbot's `RenewableCert`

@@ -21,6 +21,9 @@ from certbot_tcs_lyon1.process import Process
 from certbot_tcs_lyon1.report import Report
 
 if TYPE_CHECKING:
+    from certbot.achallenges import AnnotatedChallenge
+    from certbot.interfaces import RenewableCert
+
     from certbot_tcs_lyon1.authenticator import Authenticator
     from certbot_tcs_lyon1.department.settings import Settings
     from certbot_tcs_lyon1.installer import Installer
@@ -205,18 +208,18 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         """DNS-01 and nothing else."""
         return [challenges.DNS01]
 
-    def perform(self, achalls: list[Any]) -> list[challenges.ChallengeResponse]:
+    def perform(self, achalls: list[AnnotatedChallenge]) -> list[challenges.ChallengeResponse]:
         """Publish the records of all challenges, and wait until every name server has them.
 
         :raises certbot.errors.PluginError: a record could not be published or did not arrive
         """
         return self._authenticator_of_order().perform(achalls)
 
-    def cleanup(self, achalls: list[Any]) -> None:
+    def cleanup(self, achalls: list[AnnotatedChallenge]) -> None:
         """Withdraw all that the journal holds. Never raises."""
         self._authenticator_of_order().withdraw()
 
-    def auth_hint(self, failed_achalls: list[Any]) -> str:
+    def auth_hint(self, failed_achalls: list[AnnotatedChallenge]) -> str:
         """What to look at when the CA did not accept the records (certbot 1.16 and later)."""
         return self._authenticator_of_order().hint(failed_achalls)
 
@@ -269,14 +272,14 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         """
         self._installer_of_run().deploy_file(cert_path, self._config_path())
 
-    def renew_deploy(self, lineage: Any, *args: Any, **kwargs: Any) -> None:
+    def renew_deploy(self, lineage: RenewableCert, *args: object, **kwargs: object) -> None:
         """Deploy a certificate that was just renewed.
 
         :raises certbot.errors.PluginError: it failed
         """
         self._installer_of_run().deploy(lineage.lineagename)
 
-    def generic_updates(self, lineage: Any, *args: Any, **kwargs: Any) -> None:
+    def generic_updates(self, lineage: RenewableCert, *args: object, **kwargs: object) -> None:
         """Replace what must be replaced, and deploy what is not deployed.
 
         `certbot renew` calls this for each certificate, due or not.
@@ -303,7 +306,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         if self.config.verb == "rollback":
             self._installer_of_run().deploy_previous(rollback)
 
-    def enhance(self, domain: str, enhancement: str, options: Any = None) -> None:
+    def enhance(self, domain: str, enhancement: str, options: object = None) -> None:
         """Refuse.
 
         :raises certbot.errors.NotSupportedError: always

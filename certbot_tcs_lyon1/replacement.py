@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from certbot import errors as certbot_errors
 
 from certbot_tcs_lyon1 import compat, errors, lineage
 
 if TYPE_CHECKING:
+    from certbot.configuration import NamespaceConfig
+    from certbot.interfaces import RenewableCert
+
     from certbot_tcs_lyon1.department.settings import Department, Settings
     from certbot_tcs_lyon1.process import Process
     from certbot_tcs_lyon1.watch.reason import Reason
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def replace_if_needed(config: Any, renewed: Any, settings: Settings, process: Process) -> None:
+def replace_if_needed(
+    config: NamespaceConfig, renewed: RenewableCert, settings: Settings, process: Process
+) -> None:
     """Replace a lineage that is revoked, part of a campaign, or that the CA wants renewed.
 
     What goes wrong before there is a reason is a line of certbot's log, and no failure.
@@ -55,7 +60,7 @@ def replace_if_needed(config: Any, renewed: Any, settings: Settings, process: Pr
         raise
 
 
-def _begin(config: Any, name: str, serial: int, reason: Reason) -> None:
+def _begin(config: NamespaceConfig, name: str, serial: int, reason: Reason) -> None:
     from certbot_tcs_lyon1.watch.record import Record
 
     try:
@@ -65,7 +70,7 @@ def _begin(config: Any, name: str, serial: int, reason: Reason) -> None:
 
 
 def _reason(
-    config: Any,
+    config: NamespaceConfig,
     name: str,
     department: Optional[Department],
     settings: Settings,
@@ -96,7 +101,7 @@ def _reason(
     return process.watch.reason(watched, record, now), certificate.serial_number
 
 
-def _department(config: Any, settings: Settings) -> Optional[Department]:
+def _department(config: NamespaceConfig, settings: Settings) -> Optional[Department]:
     from certbot_tcs_lyon1.ca import order
 
     try:

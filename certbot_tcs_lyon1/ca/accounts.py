@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from certbot import errors
 
@@ -20,6 +20,9 @@ from certbot_tcs_lyon1.department.settings import Department
 from certbot_tcs_lyon1.errors import AccountError
 from certbot_tcs_lyon1.process import Process
 
+if TYPE_CHECKING:
+    from certbot.configuration import NamespaceConfig
+
 #: In the account's folder: {"eab_kid": …, "given": whether by option or in cli.ini}.
 RECORD_NAME = "tcs-lyon1.json"
 
@@ -27,7 +30,7 @@ RECORD_NAME = "tcs-lyon1.json"
 _BOUND_ALREADY = "not awaiting external account binding"
 
 
-def pin(config: Any, department: Department, process: Process) -> None:
+def pin(config: NamespaceConfig, department: Department, process: Process) -> None:
     """Set `config.account` to the account of the EAB key, registered or adopted if need be.
 
     :param config: certbot's config, with server, EAB, e-mail and terms set
@@ -50,7 +53,7 @@ def pin(config: Any, department: Department, process: Process) -> None:
     config.account = account
 
 
-def _check_what_it_takes(config: Any, department: Department) -> None:
+def _check_what_it_takes(config: NamespaceConfig, department: Department) -> None:
     """Without a terminal certbot would ask for e-mail address and terms in vain."""
     if not config.noninteractive_mode:
         return
@@ -66,7 +69,7 @@ def _check_what_it_takes(config: Any, department: Department) -> None:
         )
 
 
-def _register(config: Any, unclaimed: Sequence[str], process: Process) -> str:
+def _register(config: NamespaceConfig, unclaimed: Sequence[str], process: Process) -> str:
     """Register; where the CA says that the key has its account already, that is the unclaimed one.
 
     Only then is an account adopted: one that was made by hand may be of another key.
@@ -94,11 +97,11 @@ def _register(config: Any, unclaimed: Sequence[str], process: Process) -> str:
     return adopted
 
 
-def _record_path(config: Any, account: str) -> str:
+def _record_path(config: NamespaceConfig, account: str) -> str:
     return os.path.join(config.accounts_dir, account, RECORD_NAME)
 
 
-def _owner(config: Any, account: str) -> tuple[Optional[str], bool]:
+def _owner(config: NamespaceConfig, account: str) -> tuple[Optional[str], bool]:
     """The EAB key id that is written down, or None; and whether it was the user's, by option."""
     try:
         with open(_record_path(config, account), encoding="utf-8") as file:
@@ -108,7 +111,7 @@ def _owner(config: Any, account: str) -> tuple[Optional[str], bool]:
         return None, False
 
 
-def _claim(config: Any, account: str, department: Department) -> None:
+def _claim(config: NamespaceConfig, account: str, department: Department) -> None:
     path = _record_path(config, account)
     record = {"eab_kid": config.eab_kid, "given": compat.by_user(config, "eab_kid")}
     try:
