@@ -137,6 +137,7 @@ def _publish(batch: Batch, journal_path: str) -> Batch:
 
 
 def _write_down(journal_path: str, entry: journal.Entry) -> None:
+    SERVERS.undelivered.discard(entry)
     try:
         journal.add(journal_path, entry)
     except journal.JournalError as error:

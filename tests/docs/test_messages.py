@@ -72,11 +72,8 @@ HOLE = "\0"
 
 
 def modules() -> Iterator[tuple[ModuleType, ast.AST]]:
-    """Every module of the package, and its source taken apart; what the command `certbot-tcs-lyon1`
-    says stands beside its remedy, for who looks."""
+    """Every module of the package, and its source taken apart."""
     for path in sorted((ROOT / "certbot_tcs_lyon1").rglob("*.py")):
-        if path.parent.name == "status":
-            continue
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         module = importlib.import_module(name.replace(".__init__", ""))
         yield module, ast.parse(path.read_text("utf-8"))

@@ -56,7 +56,7 @@ def between(lab) -> Iterator[proxy.Proxy]:
         ("QUERY", 1, False),
         ("UPDATE", 1, False),
         ("UPDATE", 1, True),
-        ("QUERY", 2, True),
+        ("QUERY", 3, True),
         ("UPDATE", 2, False),
         ("UPDATE", 2, True),
     ],

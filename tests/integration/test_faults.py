@@ -46,7 +46,8 @@ def test_without_a_department_config_the_smallest_one_is_shown(lab, client):
     ("text", "expected"),
     [
         (b"", "no department"),
-        (b"\xff\xfe", "line 1"),
+        (b"\xff\xfe[\x00d\x00", "UTF-16"),
+        (b"\xff[d]", "line 1"),
         (b"eab_kid = 1\n", "line 1"),
         (b"[department x\n", "line 1"),
         (b"[department x]\neab_kid = 1\neab_hmac_key: c2VjcmV0LXNlY3JldC1zZWNyZXQ\n", "line 3"),
