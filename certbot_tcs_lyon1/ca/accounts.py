@@ -40,9 +40,11 @@ def pin(config: NamespaceConfig, department: Department, process: Process) -> No
     """
     owners = {account: _owner(config, account) for account in compat.account_ids(config)}
     mine = [account for account, (kid, _) in owners.items() if kid == config.eab_kid]
-    own = owners.get(config.account, (None, False))
-    if own[1] and not compat.by_user(config, "eab_kid"):
-        return  # made with a key that the user gave: that wins, also when it is renewed
+    # With --server given, certbot does not restore the lineage's account (#10663).
+    own = str(config.account or compat.lineage_parameters(config).get("account"))
+    if owners.get(own, (None, False))[1] and not compat.by_user(config, "eab_kid"):
+        config.account = own  # made with a key that the user gave: that wins at its renewal, too
+        return
     if mine:
         config.account = config.account if config.account in mine else mine[0]
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from certbot import configuration
+import pytest
 
 from certbot_tcs_lyon1.department import reader
 from certbot_tcs_lyon1.plugin import Plugin
@@ -18,6 +18,7 @@ def test_a_thousand_lineages_read_it_once_and_a_change_again(tmp_path, monkeypat
     monkeypatch.setattr(reader, "read", lambda path: reads.append(path) or really_read(path))
     monkeypatch.setattr(Plugin, "process", Process(Report(print)))
     monkeypatch.setattr(Plugin, "_config_path", lambda self: path)
+    configuration = pytest.importorskip("certbot.configuration", reason="certbot before 1.18")
     config = configuration.NamespaceConfig.__new__(configuration.NamespaceConfig)
     for _ in range(1000):
         Plugin(config, "tcs-lyon1")._read_settings()

@@ -81,7 +81,9 @@ def without_dnspython(folder, state, as_packaged=True):
     """
     without, files = {"dns", "dnspython"}, dict(BROKEN[state])
     if as_packaged:
-        ours = importlib.metadata.distribution("certbot-tcs-lyon1")
+        # Not that of a source tree that Python was started in.
+        there = [str(Path(certbot.__file__).resolve().parents[1])]
+        [ours] = importlib.metadata.distributions(name="certbot-tcs-lyon1", path=there)
         name = Path(ours._path).name
         without.add(name)
         files[f"{name}/METADATA"] = re.sub(
