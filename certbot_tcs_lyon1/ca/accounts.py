@@ -40,8 +40,9 @@ def pin(config: NamespaceConfig, department: Department, process: Process) -> No
     """
     owners = {account: _owner(config, account) for account in compat.account_ids(config)}
     mine = [account for account, (kid, _) in owners.items() if kid == config.eab_kid]
-    # With --server given, certbot does not restore the lineage's account (#10663).
-    own = str(config.account or compat.lineage_parameters(config).get("account"))
+    own = config.account
+    if own is None and config.verb == "renew" and len(owners) == 1:
+        [own] = owners  # with --server given, certbot restores no lineage's account (#10663)
     if owners.get(own, (None, False))[1] and not compat.by_user(config, "eab_kid"):
         config.account = own  # made with a key that the user gave: that wins at its renewal, too
         return
