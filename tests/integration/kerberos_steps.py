@@ -24,6 +24,7 @@ import pytest
 from certbot_tcs_lyon1.department import keyfiles
 from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint
 from certbot_tcs_lyon1.dns01 import signing, update
+from certbot_tcs_lyon1.dns01.queries import SERVERS
 from tests.lab import pebble, process, proxy, samba
 from tests.lab.certbot import Certbot, Result, find_executable
 from tests.lab.server import NameServer
@@ -123,7 +124,8 @@ def a_right_that_is_missing_is_told(ground: Ground) -> None:
     key = keyfiles.parse_keytab(ground.keytab.read_bytes())
     here = ground.server.endpoint
     section = DnsServer("", (Endpoint(here.address, here.port),), key, None)
-    zone = update.Zone(dns.name.from_text(ground.zone), update.addresses_of(section.servers[0])[0])
+    [server] = SERVERS.addresses_of(section.servers[0])
+    zone = update.Zone(dns.name.from_text(ground.zone), server)
     txt = update.Txt(dns.name.from_text(f"dc1.{ground.zone}"), "value")
     with pytest.raises(update.Refused, match="unsigned, ") as caught:
         update.add_records(zone, section, [txt])
