@@ -11,6 +11,7 @@ from certbot import errors as certbot_errors
 from certbot import util
 
 from certbot_tcs_lyon1 import compat, errors, lineage
+from certbot_tcs_lyon1.department.settings import without_wildcard
 
 if TYPE_CHECKING:
     from certbot.configuration import NamespaceConfig
@@ -117,7 +118,7 @@ class Installer:
         """
         config = self._config
         first = next((str(name) for name in config.domains or ()), "")
-        name = config.certname or (first[2:] if first.startswith("*.") else first)
+        name = config.certname or without_wildcard(first)
         sections = [f"[install {t.name}]" for t in self._settings.targets if t.certificate == name]
         if sections:
             self._process.report.info(

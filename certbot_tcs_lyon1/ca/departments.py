@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
 from certbot_tcs_lyon1 import compat, lyon1
-from certbot_tcs_lyon1.department.settings import Department, Settings
+from certbot_tcs_lyon1.department.settings import Department, Settings, is_under, without_wildcard
 from certbot_tcs_lyon1.errors import OrderError
 
 if TYPE_CHECKING:
@@ -55,9 +55,8 @@ def covers(department: Department, name: str) -> bool:
 
     A wildcard goes by its base.
     """
-    base = name.lower().rstrip(".")
-    base = base[2:] if base.startswith("*.") else base
-    return any(f".{base}".endswith(f".{domain}") for domain in department.domains)
+    base = without_wildcard(name.lower().rstrip("."))
+    return any(is_under(base, domain) for domain in department.domains)
 
 
 def _by_name(settings: Settings, wanted: str) -> Department:

@@ -13,7 +13,7 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 
-from certbot_tcs_lyon1.department.settings import Settings
+from certbot_tcs_lyon1.department.settings import Settings, without_wildcard
 from certbot_tcs_lyon1.dns01 import queries
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.queries import SERVERS
@@ -37,7 +37,7 @@ def find(name: str, settings: Settings) -> Optional[tuple[str, str]]:
         or if they can't be looked up
     """
     try:
-        found = _climb(dns.name.from_text(name[2:] if name.startswith("*.") else name), settings)
+        found = _climb(dns.name.from_text(without_wildcard(name)), settings)
     except (dns.exception.DNSException, OSError):  # no answer: a record further up may not apply
         return None
     if found is None:

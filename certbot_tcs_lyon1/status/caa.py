@@ -9,6 +9,7 @@ from typing import Optional
 from urllib.parse import urlsplit
 
 from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department.settings import is_under
 
 _RECORD = re.compile(r'(?P<flags>[0-9]+) (?P<tag>[A-Za-z0-9]+) "(?P<value>(?:[^"\\]|\\.)*)"')
 _CRITICAL = 128
@@ -40,7 +41,7 @@ def parse(text: str) -> list[Record]:
 def identities(server: str) -> list[str]:
     """The names that the CA of an ACME directory wants to see, as far as they are known here."""
     host = urlsplit(server).hostname or ""
-    return [one for one in lyon1.CAA_IDENTITIES if f".{host}".endswith(f".{one}")]
+    return [one for one in lyon1.CAA_IDENTITIES if is_under(host, one)]
 
 
 def permits(
