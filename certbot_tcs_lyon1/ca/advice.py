@@ -16,7 +16,7 @@ from certbot_tcs_lyon1 import compat, lyon1
 from certbot_tcs_lyon1.ca import departments, problems
 from certbot_tcs_lyon1.ca.problems import Problem
 from certbot_tcs_lyon1.ca.rows import ROWS, Row
-from certbot_tcs_lyon1.department.settings import is_under
+from certbot_tcs_lyon1.department.settings import is_address, is_under
 from certbot_tcs_lyon1.report import foreign
 
 if TYPE_CHECKING:
@@ -132,6 +132,11 @@ def _places(problem: Problem, order: Order, row: Row, look_up: LookUp) -> Mappin
         "who": f"department {order.department} (Key ID {order.eab_kid}, {account})",
         "names": ", ".join(order.names) or "(names not known yet)",
         "named": ", ".join(_names(problem, order)) or "(names not known yet)",
+        "addresses": "".join(
+            f" {name} is an IP address, which the DNS can't validate: order a DNS name."
+            for name in order.names
+            if is_address(name)
+        ),
         "words": problem.words,
         "source": source,
         **_LOOKED_UP.get(row.looks_up, _nothing)(problem, order, look_up),

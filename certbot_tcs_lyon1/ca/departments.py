@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
 from certbot_tcs_lyon1 import compat, lyon1
-from certbot_tcs_lyon1.department.settings import Department, Settings, is_under, without_wildcard
+from certbot_tcs_lyon1.department.settings import (
+    Department,
+    Settings,
+    is_address,
+    is_under,
+    without_wildcard,
+)
 from certbot_tcs_lyon1.errors import OrderError
 
 if TYPE_CHECKING:
@@ -25,8 +31,11 @@ def recorded(config: NamespaceConfig) -> Optional[str]:
 
 
 def names_of(config: NamespaceConfig) -> list[str]:
-    """The names to be ordered, as far as certbot knows them yet."""
-    return [str(name) for name in config.domains or ()]
+    """The DNS names and IP addresses to be ordered, as far as certbot knows them yet.
+
+    Before 5.3 certbot has no `--ip-address`.
+    """
+    return [str(name) for name in (*config.domains, *getattr(config, "ip_addresses", ()))]
 
 
 def choose(settings: Settings, wanted: Optional[str], names: Sequence[str]) -> Department:
@@ -53,7 +62,7 @@ def choose(settings: Settings, wanted: Optional[str], names: Sequence[str]) -> D
 def covers(department: Department, name: str) -> bool:
     """Whether one of the department's domains is this name or lies above it, by labels.
 
-    A wildcard goes by its base.
+    A wildcard goes by its base; no domain covers an IP address.
     """
     base = without_wildcard(name.lower().rstrip("."))
     return any(is_under(base, domain) for domain in department.domains)
@@ -96,6 +105,8 @@ def _who_may(settings: Settings, name: str) -> str:
     fitting = [found.name for found in settings.departments if covers(found, name)]
     if fitting:
         return f"department {', '.join(fitting)}"
+    if is_address(name):
+        return "nobody: it is an IP address, which the DNS can't validate. Order a DNS name"
     return (
         "nobody. Check the spelling; have the domain validated in the portal "
         f"({lyon1.PORTAL_DOMAINS}), "

@@ -102,7 +102,7 @@ _ABOUT_THE_ACCOUNT = (
     ),
     Row(
         "For a name among {names} {server} wants a validation, and offers none that certbot could "
-        "do: the CA does not hold the domain as validated, or not any more.",
+        "do: the CA does not hold the domain as validated, or not any more.{addresses}",
         f"have the domain validated in the portal ({lyon1.PORTAL_DOMAINS}) "
         "for department {department}, "
         "and run certbot again.",

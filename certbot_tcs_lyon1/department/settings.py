@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
@@ -32,6 +33,15 @@ def is_under(name: str, top: str) -> bool:
 def without_wildcard(name: str) -> str:
     """The name that a wildcard stands below, which the CA validates (RFC 8555 §7.1.3)."""
     return name[2:] if name.startswith("*.") else name
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, v4 or v6, without brackets."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

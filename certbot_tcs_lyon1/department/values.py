@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from certbot_tcs_lyon1 import lyon1
-from certbot_tcs_lyon1.department.settings import STARTTLS, Endpoint, Service
+from certbot_tcs_lyon1.department.settings import STARTTLS, Endpoint, Service, is_address
 
 Check = Callable[[str], Any]
 
@@ -111,11 +111,11 @@ def dns_name(text: str) -> str:
         raise Fault("is a wildcard; write it without *., that covers the wildcard")
     name = _a_labels(text[:-1] if text.endswith(".") else text)
     labels = name.split(".")
-    if ":" in text and _is_address(text):
+    if ":" in text and is_address(text):
         raise Fault(_ADDRESS)
     if len(name) > 253 or not all(len(label) <= 63 and _LABEL.fullmatch(label) for label in labels):
         raise Fault("is not a DNS name (letters, digits and hyphens between dots); correct it")
-    if _is_address(name):
+    if is_address(name):
         raise Fault(_ADDRESS)
     if labels[-1].isdigit():
         raise Fault("ends in a number, so it is an address or misspelt; write a DNS name")
@@ -135,14 +135,6 @@ def _a_labels(text: str) -> str:
         )
     except UnicodeError:
         return ""
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _domain(text: str) -> str:

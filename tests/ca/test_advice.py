@@ -117,6 +117,13 @@ def test_each_row_says_what_it_means_what_to_do_and_whom_to_ask(error, expected)
         assert part in text
 
 
+def test_an_address_that_the_dns_can_t_validate_is_named_in_the_advice():
+    error = errors.AuthorizationError("does not support any combination of challenges")
+    order = replace(ORDER, names=("www.labo.test", "192.0.2.1"))
+    assert "192.0.2.1 is an IP address" in advice.advise(error, order)
+    assert "IP address" not in advice.advise(error, ORDER)
+
+
 def network(name: str, words: str) -> Exception:
     """An error as requests raises it, which needs no import here."""
     return type(name, (Exception,), {"__module__": "requests.exceptions"})(words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from certbot_tcs_lyon1.ca import departments
@@ -70,6 +72,18 @@ def test_a_name_that_the_department_asked_for_does_not_cover_is_told():
     message = refused(settings(ONE, TWO), "one", ["www.one.test", "www.two.test"])
     assert "department one may not request" in message
     assert "  www.two.test: department two" in message
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+def test_an_ip_address_is_no_department_s_and_is_told_as_what_it_is(address):
+    message = refused(settings(ONE, TWO), "one", ["www.one.test", address])
+    assert f"  {address}: nobody: it is an IP address" in message
+    assert "Check the spelling" not in message
+
+
+def test_the_addresses_of_an_order_are_checked_with_its_names():
+    config = SimpleNamespace(domains=["www.one.test"], ip_addresses=["192.0.2.1"])
+    assert departments.names_of(config) == ["www.one.test", "192.0.2.1"]
 
 
 def test_a_name_that_both_cover_leaves_the_choice_to_the_user():

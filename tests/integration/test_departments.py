@@ -111,6 +111,17 @@ def test_names_of_two_departments_are_refused_before_any_network_traffic(world):
     assert world.first.requests() == before
 
 
+def test_an_ip_address_is_refused_as_one_before_any_network_traffic(world):
+    world.configure(LABO, DSI)
+    before = world.first.requests()
+    done = world.issue(ONE, "--ip-address", "192.0.2.1")
+    if "unrecognized arguments" in done.output:
+        pytest.skip("this certbot has no --ip-address")
+    assert done.returncode == 1
+    assert "192.0.2.1: nobody: it is an IP address" in done.output
+    assert world.first.requests() == before
+
+
 def test_a_new_key_makes_and_uses_a_new_account(world):
     world.configure(LABO)
     assert world.issue(ONE).returncode == 0
