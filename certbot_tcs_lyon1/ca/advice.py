@@ -190,8 +190,7 @@ def _preference_places(problem: Problem, order: Order, look_up: LookUp) -> Mappi
         return {"mend": f"take the line pref_challs out of the renewal file {foreign(line)}"}
     return {
         "mend": "add --preferred-challenges dns to the command, or take preferred-challenges out "
-        "of "
-        "cli.ini"
+        "of cli.ini"
     }
 
 

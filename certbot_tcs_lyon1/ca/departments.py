@@ -109,8 +109,7 @@ def _who_may(settings: Settings, name: str) -> str:
         return "nobody: it is an IP address, which the DNS can't validate. Order a DNS name"
     return (
         "nobody. Check the spelling; have the domain validated in the portal "
-        f"({lyon1.PORTAL_DOMAINS}), "
-        f"or ask the RAO ({lyon1.CONTACT}), and add it to `domains`"
+        f"({lyon1.PORTAL_DOMAINS}), or ask the RAO ({lyon1.CONTACT}), and add it to `domains`"
     )
 
 

@@ -62,10 +62,8 @@ _ABOUT_THE_ACCOUNT = (
     Row(
         "{server} does not let {who} have a certificate for {names}. A name is misspelt, is not "
         "validated for this department, or belongs to another one.",
-        f"check the spelling; see in the portal ({lyon1.PORTAL_DOMAINS}) "
-        "which names are delegated to "
-        "the "
-        "department; order names of two departments in two certificates.",
+        f"check the spelling; see in the portal ({lyon1.PORTAL_DOMAINS}) which names are "
+        "delegated to the department; order names of two departments in two certificates.",
         f"{_RAO}, to validate or delegate a name",
         words=(
             "identifiers are not all linked to the same preauthorized Subject organization",
@@ -76,8 +74,7 @@ _ABOUT_THE_ACCOUNT = (
         "The Key ID {kid} of department {department} is good for one registration at {server}, and "
         "has had it; the account it made is not in certbot's accounts folder here.",
         "restore that folder (/etc/letsencrypt/accounts) from a backup or from the machine that "
-        "has "
-        f"it; or {_NEW_ACCOUNT}.",
+        f"has it; or {_NEW_ACCOUNT}.",
         words=("not awaiting external account binding",),
     ),
     Row(
@@ -103,9 +100,8 @@ _ABOUT_THE_ACCOUNT = (
     Row(
         "For a name among {names} {server} wants a validation, and offers none that certbot could "
         "do: the CA does not hold the domain as validated, or not any more.{addresses}",
-        f"have the domain validated in the portal ({lyon1.PORTAL_DOMAINS}) "
-        "for department {department}, "
-        "and run certbot again.",
+        f"have the domain validated in the portal ({lyon1.PORTAL_DOMAINS}) for department "
+        "{department}, and run certbot again.",
         words=("does not support any combination of challenges",),
     ),
     Row(
@@ -155,9 +151,8 @@ _ABOUT_THE_NAMES = (
     ),
     Row(
         "{server} issues no certificate for {named}: a name is internal, reserved, forbidden, is "
-        "not "
-        "validated there, or does not exist in the public DNS. HARICA has no other way to validate "
-        "a name than its portal: [dns] can't help there.",
+        "not validated there, or does not exist in the public DNS. HARICA has no other way to "
+        "validate a name than its portal: [dns] can't help there.",
         "check the spelling, take a public name, or have it validated in the portal.",
         f"{_RAO}, if it is a public name",
         kinds=("rejectedIdentifier",),
@@ -182,8 +177,7 @@ _ABOUT_THE_REQUEST = (
     ),
     Row(
         "{server} does not take the certificate request for {names}; mostly because the CA does "
-        "not "
-        "allow its type of key.",
+        "not allow its type of key.",
         "add --key-type rsa to the command.",
         "",
         kinds=("badCSR",),
@@ -257,12 +251,10 @@ _ABOUT_THE_WAY = (
         departments=None,
     ),
     Row(
-        "certbot did not get an answer from {server} in time. It had begun to finalize the "
-        "order, so "
-        "a certificate for {names} may be issued all the same.",
+        "certbot did not get an answer from {server} in time. It had begun to finalize the order, "
+        "so a certificate for {names} may be issued all the same.",
         "wait an hour, and look in the portal whether it was issued before you order again. "
-        f"{_LOOP}."
-        " To let certbot wait longer, set issuance_timeout in the department config.",
+        f"{_LOOP}. To let certbot wait longer, set issuance_timeout in the department config.",
         f"{_RAO}, if it lasts",
         kinds=("acme.TimeoutError", "requests.ReadTimeout"),
         finalizing=True,
@@ -276,9 +268,8 @@ _ABOUT_THE_WAY = (
         finalizing=False,
     ),
     Row(
-        "The trouble is on the side of {server}, or of the network. A certificate for {names} "
-        "may be "
-        "issued all the same.",
+        "The trouble is on the side of {server}, or of the network. A certificate for {names} may "
+        "be issued all the same.",
         "wait an hour, and look in the portal whether it was issued before you order again. "
         f"{_LOOP}.",
         f"{_RAO}, if it lasts",
@@ -296,9 +287,8 @@ _ABOUT_THE_WAY = (
     Row(
         "What answered for {host} is no ACME server ({words}): its own error page, a proxy, or a "
         "network that wants a login first.",
-        "look at that URL from this machine (curl -v {server}); if the CA's own page comes, wait "
-        "an "
-        f"hour, and try again. {_LOOP}.",
+        "look at that URL from this machine (curl -v {server}); if the CA's own page comes, "
+        f"wait an hour, and try again. {_LOOP}.",
         f"{_RAO}, if it lasts",
         kinds=("acme.ClientError",),
         departments=None,
