@@ -188,16 +188,6 @@ def fatal_error(record: logging.LogRecord) -> Optional[BaseException]:
     return None
 
 
-def preferred_challenges_line(config: NamespaceConfig, certname: str) -> Optional[str]:
-    """The renewal file of a lineage, if it holds preferred challenges without DNS-01; else None."""
-    from certbot._internal import storage
-
-    kept = lineage_parameters(config, certname).get("pref_challs", "")
-    if not kept or "dns-01" in kept:
-        return None
-    return str(storage.renewal_file_for_certname(config, certname))
-
-
 def comes_from_a_file(config: NamespaceConfig, name: str) -> bool:
     """Whether the user gave the option `name` in cli.ini, and not for this command.
 

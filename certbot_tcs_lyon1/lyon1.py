@@ -9,6 +9,9 @@ DEFAULT_SERVER = "https://acme.sectigo.com/v2/OV"
 #: Where the portal shows the Key ID and the HMAC Key of an ACME account.
 PORTAL_ACCOUNTS = "Settings, Enrollment Endpoints, Accounts, Details"
 
+#: The plugin's name, as setup.py's entry point has it.
+PLUGIN = "tcs-lyon1"
+
 #: The option that names the department config.
 CONFIG_OPTION = "--tcs-lyon1-config"
 

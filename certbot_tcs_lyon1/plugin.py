@@ -132,9 +132,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         def identities(server: str) -> list[str]:
             return directory.caa_identities(directory.read(config, server))
 
-        look_up = advice.LookUp(
-            caa, identities, lambda name: compat.preferred_challenges_line(config, name)
-        )
+        look_up = advice.LookUp(caa, identities)
         if self.process.listener is None:
             self.process.listener = Listener()
         self.process.listener.listen(self, lambda: advice.order_of(config), look_up)

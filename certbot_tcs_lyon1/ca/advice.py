@@ -44,7 +44,6 @@ class Order:
     names: tuple[str, ...]
     test: bool = False
     given: bool = False
-    certname: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,11 @@ class LookUp:
     """What is looked up once there is an error.
 
     `caa`: from a name to the CAA records that apply to it (the name that holds them, their text);
-    `identities`: from an ACME server to the names that its CA wants to see there; `preference`: the
-    line `pref_challs` of a lineage's renewal file.
+    `identities`: from an ACME server to the names that its CA wants to see there.
     """
 
     caa: Callable[[str], Optional[tuple[str, str]]] = lambda name: None
     identities: Callable[[str], Sequence[str]] = lambda server: ()
-    preference: Callable[[str], Optional[str]] = lambda certname: None
 
 
 def order_of(config: NamespaceConfig) -> Order:
@@ -73,7 +70,6 @@ def order_of(config: NamespaceConfig) -> Order:
         tuple(departments.names_of(config)),
         test,
         own and compat.by_user(config, "eab_kid"),
-        config.certname,
     )
 
 
@@ -183,17 +179,6 @@ def _caa_places(problem: Problem, order: Order, look_up: LookUp) -> Mapping[str,
     }
 
 
-def _preference_places(problem: Problem, order: Order, look_up: LookUp) -> Mapping[str, str]:
-    name = order.certname or (order.names[0] if order.names else "NAME")
-    line = _looked_up(lambda: look_up.preference(name))
-    if line:
-        return {"mend": f"take the line pref_challs out of the renewal file {foreign(line)}"}
-    return {
-        "mend": "add --preferred-challenges dns to the command, or take preferred-challenges out "
-        "of cli.ini"
-    }
-
-
 def _looked_up(look: Callable[[], _Found]) -> Optional[_Found]:
     """What is looked up, or None: an advice is worth more than what it could not find."""
     try:
@@ -203,4 +188,4 @@ def _looked_up(look: Callable[[], _Found]) -> Optional[_Found]:
         return None
 
 
-_LOOKED_UP = {"caa": _caa_places, "preference": _preference_places}
+_LOOKED_UP = {"caa": _caa_places}

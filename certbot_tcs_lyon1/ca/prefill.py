@@ -33,6 +33,7 @@ def prepare_order(config: NamespaceConfig, settings: Settings, process: Process)
     :raises AccountError: the department's account can't be had
     :raises certbot.errors.Error: the CA did not register one
     """
+    options.answer_by_dns(config, process)
     decision = order.decide(config, settings)
     if decision.kind is Kind.KEEP_OUT:
         _warn_of_old_server(config, settings, process)

@@ -107,11 +107,11 @@ _ABOUT_THE_ACCOUNT = (
     Row(
         "certbot was told to answer by another challenge than DNS-01, which is the one that this "
         "plugin answers. It fails as soon as the CA asks for a validation of {names}.",
-        "{mend}.",
+        "add --preferred-challenges dns to the command, or take preferred-challenges out of "
+        "cli.ini.",
         "",
         words=("None of the preferred challenges",),
         departments=None,
-        looks_up="preference",
     ),
     Row(
         "The account of {who} is gone at {server}: it was removed or deactivated, in the portal or "

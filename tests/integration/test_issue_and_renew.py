@@ -43,6 +43,23 @@ def test_one_file_and_one_command_give_a_certificate_and_renew_needs_nothing_mor
         assert server.txt(CHALLENGE) == server.txt("_acme-challenge.labo.univ-lyon1.test") == []
 
 
+def test_a_lineage_that_preferred_another_challenge_is_renewed_and_prefers_none_after(
+    lab, client, configure
+):
+    configure(lab.department_config())
+    assert client.run(*CERTONLY).returncode == 0
+    file = client.config_dir / "renewal" / f"{NAME}.conf"
+    taken_over = "[renewalparams]\npref_challs = http-01,"  # as certbot writes it
+    file.write_text(file.read_text(encoding="utf-8").replace("[renewalparams]", taken_over))
+    for _ in range(2):
+        serial = client.certificate(NAME).serial
+        renewed = client.run("renew", "--force-renewal")
+        assert renewed.returncode == 0, renewed.output
+        assert client.certificate(NAME).serial != serial
+        assert "http-01" not in file.read_text(encoding="utf-8")
+    assert "http-01" not in renewed.output  # said once
+
+
 def test_names_that_the_ca_holds_as_validated_need_no_dns_section(tmp_path):
     require_lab()
     with lab_module.start(tmp_path, authz_reuse=100) as lab:
