@@ -116,8 +116,8 @@ renewal; another ``server`` moves each certificate of the department at its next
 ``--server`` stay where they are.
 
 A certificate made without this plugin is taken over by ordering it again: ``certbot renew
---force-renewal --cert-name NAME --authenticator tcs-lyon1``; or, from certbot 2.3 on, by ``certbot
-reconfigure --cert-name NAME --authenticator tcs-lyon1``.
+--force-renewal --cert-name NAME --authenticator tcs-lyon1 --installer tcs-lyon1``; or, from certbot
+2.3 on, by ``certbot reconfigure`` with the same three options.
 
 Services
 --------

@@ -197,7 +197,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         if self.config.verb != "plugins":
             raise certbot_errors.MisconfigurationError(
                 "It cannot be chosen from this menu. Use: certbot certonly "
-                f"--authenticator {self.name} -d NAME"
+                f"--configurator {self.name} -d NAME"
             )
 
     # -- DNS-01 -----------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
         text = (
             f"its ACME account {one.account} at {one.server} is gone; restore the folder accounts "
             f"from a backup, or order it anew: certbot certonly --cert-name {one.name} "
-            "--authenticator tcs-lyon1"
+            "--configurator tcs-lyon1"
         )
         yield Verdict(State.CRITICAL, one.name, text)
     for there in one.served:

@@ -136,7 +136,7 @@ def test_picked_from_the_menu_it_names_the_command_to_use_instead(lab, client, c
     result = client.run(*menu, stdin="2\nc\n")
     assert result.returncode == 1
     assert "tcs-lyon1) [Misconfigured]" in result.output
-    assert "--authenticator tcs-lyon1" in " ".join(result.output.split())  # certbot wraps it
+    assert "--configurator tcs-lyon1" in " ".join(result.output.split())  # certbot wraps it
     assert lab.pebble.requests() == before
 
 

@@ -39,7 +39,7 @@ def show(lab: Lab) -> None:
 
     with leaks.watched_process_list(the_secrets(lab)) as seen:
         options = [option for name in NAMES for option in ("-d", name)]
-        run(lab, "certonly", "-n", "--authenticator", "tcs-lyon1", *options)
+        run(lab, "certonly", "-n", "--configurator", "tcs-lyon1", *options)
         first = lab.client.certificate(LINEAGE)
         tell(first)
         run(lab, "renew", "--force-renewal")
