@@ -65,6 +65,8 @@ def look(services: Sequence[Service]) -> dict[Service, Served]:
 def _served(service: Service) -> Served:
     try:
         return Served(service, der=_get(service, time.monotonic() + SECONDS))
+    except socket.timeout:
+        return Served(service, fault=f"no answer within {SECONDS:g} s")
     except ssl.SSLError as error:
         return Served(service, fault=f"no TLS: {error.reason or error}")
     except (OSError, ValueError) as error:
@@ -75,7 +77,7 @@ def _get(service: Service, deadline: float) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection((service.host, service.port), SECONDS) as connection:
+    with _connected(service, deadline) as connection:
         if service.starttls:
             _Talk(connection, deadline).start(service.starttls)
         connection.settimeout(_left(deadline))
@@ -90,10 +92,27 @@ def _get(service: Service, deadline: float) -> bytes:
     return der
 
 
+def _connected(service: Service, deadline: float) -> socket.socket:
+    """A connection to the first address that takes one; each gets its share of the time."""
+    found = socket.getaddrinfo(service.host, service.port, type=socket.SOCK_STREAM)
+    for tried, (*_, address) in enumerate(found, 1):
+        try:
+            share = _left(deadline) / (len(found) - tried + 1)
+            return socket.create_connection((str(address[0]), service.port), share)
+        except OSError:
+            if tried == len(found):
+                raise
+    raise ValueError("it has no address")
+
+
 def _left(deadline: float) -> float:
+    """Seconds until then.
+
+    :raises socket.timeout: there are none
+    """
     left = deadline - time.monotonic()
     if left <= 0:
-        raise socket.timeout(f"no answer within {SECONDS:g} s")
+        raise socket.timeout
     return left
 
 

@@ -75,7 +75,7 @@ def haproxy(folder: Path, certificates: Path) -> Iterator[Service]:
         command = [program, "-W", "-db", "-f", str(config)]
         started = process.start("haproxy", command, folder, log)
         with process.running(started):
-            _wait(started, port)
+            wait(started, port)
             yield Service(
                 "haproxy",
                 port,
@@ -106,7 +106,7 @@ def nginx(folder: Path, certificate: Path, key: Path) -> Iterator[Service]:
         command = [*base, "-g", "daemon off;"]
         started = process.start("nginx", command, folder, folder / "nginx.log")
         with process.running(started):
-            _wait(started, port)
+            wait(started, port)
             yield Service(
                 "nginx",
                 port,
@@ -141,7 +141,7 @@ def postfix(folder: Path, certificate: Path, key: Path) -> Iterator[Service]:
         command = [_postfix_master(program), "-c", str(config), "-d"]
         started = process.start("postfix", command, folder, folder / "postfix.log")
         with process.running(started):
-            _wait(started, port)
+            wait(started, port)
             yield Service(
                 "postfix",
                 port,
@@ -179,7 +179,9 @@ def _main_cf(folder: Path, certificate: Path, key: Path) -> str:
     return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
-def _wait(started: process.Process, port: int) -> None:
+def wait(started: process.Process, port: int) -> None:
+    """Wait until the service takes connections."""
+
     def answers() -> bool:
         try:
             socket.create_connection((ADDRESS, port), timeout=1).close()
