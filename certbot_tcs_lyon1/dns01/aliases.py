@@ -17,7 +17,7 @@ import dns.rdatatype
 
 from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.department.settings import DnsServer, Settings
-from certbot_tcs_lyon1.dns01 import zones
+from certbot_tcs_lyon1.dns01 import update, zones
 from certbot_tcs_lyon1.dns01.meaning import text
 from certbot_tcs_lyon1.dns01.queries import SERVERS
 from certbot_tcs_lyon1.dns01.records import Alias, DnsError, NoAnswer, Zone
@@ -55,7 +55,8 @@ def find_place(challenge: str, settings: Settings) -> Place:
             config = _section_for(chain, settings)
             found = zones.locate(config, chain[-1])
             if isinstance(found, Alias) and _is_synthesized(found, chain[-1], config):
-                found = _zone_above(chain[-1], config, found)
+                zone = _zone_above(chain[-1], config, found)
+                found = found if update.has_cname(zone, config, chain[-1]) else zone
             elif isinstance(found, Zone):
                 found = zones.confirmed(found, chain[-1], config)
         except DnsError as error:
@@ -95,7 +96,7 @@ def _section_for(chain: Sequence[dns.name.Name], settings: Settings) -> DnsServe
 
 
 def _is_synthesized(alias: Alias, name: dns.name.Name, config: DnsServer) -> bool:
-    """Whether the CNAME comes from a wildcard: then a name that nobody can have made has it too.
+    """Whether the CNAME may come from a wildcard: a name that nobody can have made has it, too.
 
     Under a DNAME each name has a target of its own.
     """

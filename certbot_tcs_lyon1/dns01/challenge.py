@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
+import dns.flags
 import dns.name
 
 from certbot_tcs_lyon1.department.settings import DnsServer, Settings
@@ -183,14 +184,10 @@ def confirm(
     :raises DnsError: NOERROR was not "published", or a name server lags beyond the deadline
     """
     for batch in batches:
-        plainly = _read_back(batch, warn)
+        seen_by = batch.zone.server.socket_address if _read_back(batch, warn) else None
         addresses = _addresses_to_check(batch, port, warn)
-        if plainly:  # polled already
-            server = batch.zone.server.socket_address
-            rest = [address for address in addresses if address.socket_address != server]
-            seen = len(rest) < len(addresses)
-        else:
-            rest, seen = addresses, False
+        seen = [address for address in addresses if address.socket_address == seen_by]
+        rest = [address for address in addresses if address.socket_address != seen_by]
         _await_everywhere(batch, rest, seen, warn)
 
 
@@ -266,9 +263,12 @@ def _addresses_to_check(batch: Batch, port: int, warn: Callable[[str], object]) 
 
 
 def _await_everywhere(
-    batch: Batch, addresses: Sequence[Address], seen: bool, warn: Callable[[str], object]
+    batch: Batch,
+    addresses: Sequence[Address],
+    seen: Sequence[Address],
+    warn: Callable[[str], object],
 ) -> None:
-    """Wait for these addresses. `seen`: another name server of the zone has the records already."""
+    """Wait for these addresses; those of `seen` have the records already."""
     zone, seconds = text(batch.zone.name), batch.config.propagation_seconds
     reports = propagation.wait_until_everywhere(addresses, batch.records, seconds, warn)
     if any(report.state is State.STALE for report in reports):
@@ -279,19 +279,15 @@ def _await_everywhere(
             "Ask the DNS administrator about the zone transfers to those that are stale, or raise "
             f"propagation_seconds in [{batch.config.section}]."
         )
-    found = [report.address for report in reports if report.state is State.HAS_IT]
-    labels = {address.label for address in found}
+    found = {report.address for report in reports if report.state is State.HAS_IT}.union(seen)
     for report in reports:
-        if report.no_route:
-            if report.address.label not in labels and report.address.family == socket.AF_INET6:
-                warn(f"This machine has no IPv6, so the name server {report.address} is not asked.")
-        elif report.state is not State.HAS_IT:
+        if report.state is not State.HAS_IT and not _is_for_want_of_ipv6(report):
             warn(
                 f"Zone {zone}: not waiting for the name server {report.address}, which is "
-                f"{report.state.value}: {report.answer}. Tell the DNS administrator: the CA may "
-                "ask it."
+                f"{report.state.value}: {report.answer}{_what_to_do(batch, report)}"
             )
-    if not seen and not found and batch.zone.name not in SERVERS.waited_blindly:
+    _warn_of_no_ipv6(reports, {address.label for address in found}, warn)
+    if not found and batch.zone.name not in SERVERS.waited_blindly:
         blind = min(BLIND_SECONDS, seconds)
         warn(
             f"Zone {zone}: no name server can be asked from here; waiting {blind} s instead. Let "
@@ -299,6 +295,43 @@ def _await_everywhere(
         )
         time.sleep(blind)
         SERVERS.waited_blindly.add(batch.zone.name)
+
+
+def _what_to_do(batch: Batch, report: propagation.Report) -> str:
+    if report.state is State.LAME and _is_resolver(report.address, batch.zone.name):
+        where = "of the zone: " if batch.config.check_servers else "of the zone, as its NS say: "
+        ask = (
+            f"take it out of check_servers in [{batch.config.section}]"
+            if batch.config.check_servers
+            else "tell the DNS administrator"
+        )
+        return f"; it is a resolver, and no name server {where}{ask}."
+    return ". Tell the DNS administrator: the CA may ask it."
+
+
+def _is_resolver(server: Address, zone: dns.name.Name) -> bool:
+    """Whether it looks up for us (RD=1) what it refuses to answer itself. The zone's SOA is asked
+    for, and not the challenge's name, whose absence it would keep in mind."""
+    try:
+        reply = SERVERS.ask(server, zone, "SOA", recursive=True)
+    except NoAnswer:
+        return False
+    return bool(reply.answer) and not reply.flags & dns.flags.AA
+
+
+def _warn_of_no_ipv6(
+    reports: Sequence[propagation.Report], seen: set[str], warn: Callable[[str], object]
+) -> None:
+    """One line for the name servers that only IPv6 leads to, where this machine has none; not for
+    those of these labels, which were seen by IPv4."""
+    missed = [report.address for report in reports if _is_for_want_of_ipv6(report)]
+    alone = ", ".join(str(address) for address in missed if address.label not in seen)
+    if alone:
+        warn(f"This machine has no IPv6, so it does not ask the name servers {alone}.")
+
+
+def _is_for_want_of_ipv6(report: propagation.Report) -> bool:
+    return report.no_route and report.address.family == socket.AF_INET6
 
 
 def _shown_to_the_key(batch: Batch, reports: Sequence[propagation.Report]) -> str:

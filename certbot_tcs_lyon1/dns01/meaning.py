@@ -78,15 +78,16 @@ def not_served(
     code = dns.rcode.to_text(reply.rcode())
     return NotServed(
         f"{server} of [{config.section}] does not serve a zone for {text(name)} (it answers {code} "
-        "to a query for its SOA, plain or signed). Check `server`; or another view of it holds the "
-        "zone: ask the DNS administrator."
+        "to a query for its SOA, plain or signed). Check `server`; for a hidden primary, which "
+        "answers no query, write `zone` and `check_servers`; or another view of it holds the zone: "
+        "ask the DNS administrator."
     )
 
 
 #: What the answers mean after which the next server is tried.
 MEANS = {
     "SERVFAIL": "the zone is not loaded or has expired there, or BIND can't write its journal",
-    "NOTIMP": "it takes no dynamic updates; name the primary",
+    "NOTIMP": "it takes no dynamic updates; name the primary (Samba: or the zone is not its own)",
 }
 
 
@@ -205,7 +206,7 @@ def of_claim(code: str, asked: Asked) -> tuple[str, bool]:
             "follow it.",
             True,
         )
-    if code in ("NOTIMP", "NOTZONE"):
+    if code == "NOTZONE":
         section = asked.config.section
         return f"{says}. {text(asked.zone)} is not its zone. Check `zone` in [{section}].", False
     if code in ("REFUSED", "SERVFAIL"):

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
@@ -100,10 +99,7 @@ def _values(reply: dns.message.Message, name: dns.name.Name) -> set[str]:
 
 
 def _lameness(reply: dns.message.Message) -> str:
-    code = dns.rcode.to_text(reply.rcode())
-    if reply.flags & dns.flags.RA:
-        return f"{code}, not authoritative for the zone: it is a resolver"
-    return f"{code}, not authoritative for the zone"
+    return f"{dns.rcode.to_text(reply.rcode())}, not authoritative for the zone"
 
 
 def _staleness(reply: dns.message.Message, name: dns.name.Name) -> str:

@@ -140,9 +140,11 @@ class Servers:
         rdtype: str,
         key: Optional[SigningKey] = None,
         deadline: Optional[float] = None,
+        recursive: bool = False,
     ) -> dns.message.Message:
-        """One question (RD=0) to one address.
+        """One question to one address, which is to answer it itself (RD=0).
 
+        :param recursive: it may ask others (RD=1)
         :param key: sign it; then whoever asks looks whether the reply `had_tsig`
         :param deadline: by `time.monotonic()`
         :raises NoAnswer: no usable reply, the reason in the text
@@ -151,12 +153,13 @@ class Servers:
         known = self._of(server)
         end = deadline if deadline is not None else time.monotonic() + _LONGEST
         try:
-            query = _query(server, name, rdtype, key, known.edns)
-            reply = self._ask(server, query, known, end)
-            if reply.rcode() == dns.rcode.FORMERR and known.edns:  # RFC 6891 §7
-                known.edns = False
-                query = _query(server, name, rdtype, key, False)
+            for edns in dict.fromkeys((known.edns, False)):
+                query = _query(server, name, rdtype, key, edns)
+                query.flags |= dns.flags.RD if recursive else 0
                 reply = self._ask(server, query, known, end)
+                if reply.rcode() != dns.rcode.FORMERR:
+                    break
+                known.edns = False  # RFC 6891 §7
             return reply
         except (dns.exception.DNSException, OSError, EOFError) as error:
             if meaning.is_silence(error):
@@ -165,7 +168,7 @@ class Servers:
                 signing.forget(key, server.as_configured)
             why = meaning.reason(error)
             no_route = isinstance(error, OSError) and error.errno in _NO_ROUTE
-            raise NoAnswer(f"{server}: {why}", why, no_route) from None
+            raise NoAnswer(f"{server}: {why}", reason=why, no_route=no_route) from None
 
     def _ask(
         self, server: Address, query: dns.message.Message, known: _Known, end: float

@@ -26,10 +26,16 @@ class NoAnswer(DnsError):
     """
 
     def __init__(
-        self, message: str, reason: str = "", no_route: bool = False, rcode: str = ""
+        self,
+        cause: str,
+        remedy: str = "",
+        *,
+        reason: str = "",
+        no_route: bool = False,
+        rcode: str = "",
     ) -> None:
-        super().__init__(message)
-        self.reason = reason or message
+        super().__init__(cause, remedy)
+        self.reason = reason or cause
         self.no_route = no_route
         self.rcode = rcode
 

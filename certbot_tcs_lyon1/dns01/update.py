@@ -44,6 +44,21 @@ def delete_records(zone: Zone, config: DnsServer, records: Sequence[Txt]) -> Zon
     return _send_to_first(message, zone, config, records, claims_count=False)
 
 
+def has_cname(zone: Zone, config: DnsServer, name: dns.name.Name) -> bool:
+    """Whether a CNAME stands at `name` itself, and is not synthesized by a wildcard: asked by an
+    UPDATE that changes nothing, with that as its prerequisite (RFC 2136 §2.4.1).
+
+    :returns: False also where the server does not say so, signed
+    """
+    message = dns.update.UpdateMessage(zone.name)
+    message.present(name, "CNAME")
+    asked = meaning.Asked(str(zone.server), zone.name, config, [name])
+    try:
+        return _send(message, zone.server, asked)
+    except DnsError:
+        return False
+
+
 def _sign(
     message: dns.update.UpdateMessage, key: SigningKey, server: Address, name: dns.name.Name
 ) -> None:
@@ -155,4 +170,6 @@ def _take_claim(heard: bytes, asked: meaning.Asked) -> bool:
     code = dns.rcode.to_text(dns.rcode.Rcode(heard[3] & 15))
     if code == "NOERROR":
         return False
+    if code == "NOTIMP":
+        raise NoAnswer(f"{asked}: answers {code}: {meaning.MEANS[code]}.", rcode=code)
     raise Refused(*meaning.of_claim(code, asked), claimed=True)

@@ -33,21 +33,24 @@ def locate(config: DnsServer, name: dns.name.Name) -> Union[Zone, Alias]:
     :raises DnsError: no server answers, or it may not be asked to write there
     """
     addresses, problems = update_addresses(config)
+    silent = not addresses
     for server in addresses:
         try:
             return locate_at(server, config, name)
         except NoAnswer as error:
             problems.append(str(error))
+            silent = silent or not error.rcode
         except NotServed:
             if not (config.zone and config.check_servers):
                 raise
     if config.zone and config.check_servers and addresses:  # a hidden primary: not to be asked
         nowhere = Zone(dns.name.root, addresses[0])
         return _configured_zone(nowhere, name, config)
+    look = "and that the firewall lets this machine reach it by UDP and TCP"
+    look = look if silent else "or ask the DNS administrator"
     raise NoAnswer(
-        f"No update server of [{config.section}] answers for {text(name)}: {'; '.join(problems)}. "
-        f"Check `server` in [{config.section}], and that the firewall lets this machine reach it "
-        "by UDP and TCP."
+        f"No update server of [{config.section}] answers for {text(name)}: {'; '.join(problems)}",
+        f"Check `server` in [{config.section}], {look}.",
     )
 
 
@@ -58,7 +61,8 @@ def locate_at(server: Address, config: DnsServer, name: dns.name.Name) -> Union[
     if reply.rcode() == dns.rcode.SERVFAIL:  # BIND's answer to aliases that run in a circle
         reply = SERVERS.ask(server, name, "CNAME")
     if reply.rcode() in TRY_NEXT:
-        raise NoAnswer(f"{server}: answers {dns.rcode.to_text(reply.rcode())}")
+        code = dns.rcode.to_text(reply.rcode())
+        raise NoAnswer(f"{server}: answers {code}: {meaning.MEANS[code]}", rcode=code)
     found = _read_location(reply, server, name, None)
     if not isinstance(found, Zone):
         signed = _locate_signed(server, name, config)

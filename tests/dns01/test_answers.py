@@ -34,7 +34,8 @@ ZONES = (
             "x.test",
             HOSTS,
             zones.delegation("child", HOSTS)
-            + "_acme-challenge.alias CNAME www\n*.wild CNAME www\nmoved DNAME y.test.\n",
+            + "_acme-challenge.alias CNAME www\n*.wild CNAME www\nmoved DNAME y.test.\n"
+            + "_acme-challenge.both CNAME t.y.test.\n*.both CNAME t.y.test.\n",
         ),
         (
             f"grant {KEY.name} name {WWW}. TXT;",
@@ -170,6 +171,22 @@ def test_a_cname_from_a_wildcard_is_no_alias(served, desk_with):
     name = "_acme-challenge.host.wild.x.test"
     challenge.confirm(desk_with(served.section()).publish(Record(name, "value")))
     assert served.server.txt(name) == ["value"]
+
+
+def test_a_cname_beside_a_wildcard_with_the_same_target_is_followed(served, desk_with):
+    desk = desk_with(served.section())
+    challenge.confirm(desk.publish(Record("_acme-challenge.both.x.test", "value")))
+    assert served.server.txt("t.y.test") == ["value"]
+    assert desk.withdraw() == []
+    assert served.server.txt("t.y.test") == []
+
+
+def test_a_key_whose_name_is_in_capitals_is_the_same_key(served, desk_with):
+    key = zones.Key(KEY.name.upper(), KEY.algorithm, KEY.secret)
+    desk = desk_with(served.section(key))
+    challenge.confirm(desk.publish(Record(WWW, "value")))
+    assert served.server.txt(WWW) == ["value"]
+    assert desk.withdraw() == []
 
 
 def test_under_a_dname_the_record_is_found_where_the_server_says(served, desk_with):

@@ -24,7 +24,7 @@ _SOCKET = "/proc/self/cwd/knot.sock"
 # Without udp-workers and so on Knot starts threads by the number of processors.
 _CONFIG = """\
 server:
-    listen: {address}@{port}
+    listen: [{listen}]
     identity: {identity}
     rundir: .
     pidfile: knot.pid
@@ -102,18 +102,21 @@ def running(
     keys: Sequence[Key],
     rights: Sequence[Right] = (),
     options: str = "",
+    more_addresses: Sequence[str] = (),
 ) -> Iterator[Knot]:
     """Run a primary for `zones` in `folder` until the context ends.
 
     Who may write is in `rights`; `Zone.policy` is BIND's, and not read. `options` is further text
     for knot.conf, of sections that are not in it yet (server, control, database and log are).
+    `more_addresses`: on which it listens, too, with the same port.
     """
     folder = folder.resolve()
     _make(folder)
     for zone in zones:
         (folder / f"{zone.name}.zone").write_text(zone.text, encoding="utf-8")
     identity = f"knot-{secrets.token_hex(8)}"
-    config = _config(endpoint, identity, zones, keys, rights, options)
+    listen = ", ".join(f"{ip}@{endpoint.port}" for ip in (endpoint.address, *more_addresses))
+    config = _config(listen, identity, zones, keys, rights, options)
     file = folder / "knot.conf"
     file.touch(mode=0o600)
     file.write_text(config, encoding="utf-8")
@@ -134,7 +137,7 @@ def _make(folder: Path) -> None:
 
 
 def _config(
-    endpoint: Endpoint,
+    listen: str,
     identity: str,
     zones: Sequence[Zone],
     keys: Sequence[Key],
@@ -144,8 +147,7 @@ def _config(
     acls = {f"acl{number}": right for number, right in enumerate(rights)}
     lines = [
         _CONFIG.format(
-            address=endpoint.address,
-            port=endpoint.port,
+            listen=listen,
             identity=identity,
             socket=_SOCKET,
             options=options,
