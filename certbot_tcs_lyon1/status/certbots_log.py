@@ -7,6 +7,7 @@ told, and the certificate's days left speak then.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -54,21 +55,30 @@ def read(folder: str) -> Runs:
         names = [name for name in os.listdir(folder) if _NAME.fullmatch(name)]
     except FileNotFoundError:
         return Runs(None, {})
-    paths = [os.path.join(folder, name) for name in names]
-    paths.sort(key=os.path.getmtime, reverse=True)
+    dated = []
+    for path in (os.path.join(folder, name) for name in names):
+        with contextlib.suppress(FileNotFoundError):  # certbot renames them when it starts
+            dated.append((os.path.getmtime(path), path))
     last: Optional[int] = None
     failures: dict[str, Failure] = {}
-    for path in paths[:_MOST_FILES]:
-        with open(path, "rb") as file:
-            head = file.read(_MOST_BYTES)
-            file.seek(max(len(head), os.fstat(file.fileno()).st_size - _MOST_BYTES))
-            text = (head + file.read(_MOST_BYTES)).decode("utf-8", "replace")
-        begun, renew, failed = _of_run(text)
+    for changed, path in sorted(dated, reverse=True)[:_MOST_FILES]:
+        try:
+            begun, renew, failed = _of_run(_text(path))
+        except FileNotFoundError:
+            continue
         if renew and last is None:
-            last = begun or int(os.path.getmtime(path))
+            last = begun or int(changed)
         for name, failure in failed.items():
             failures.setdefault(name, failure)
     return Runs(last, failures)
+
+
+def _text(path: str) -> str:
+    """A log's beginning and end."""
+    with open(path, "rb") as file:
+        head = file.read(_MOST_BYTES)
+        file.seek(max(len(head), os.fstat(file.fileno()).st_size - _MOST_BYTES))
+        return (head + file.read(_MOST_BYTES)).decode("utf-8", "replace")
 
 
 def _of_run(text: str) -> tuple[Optional[int], bool, dict[str, Failure]]:

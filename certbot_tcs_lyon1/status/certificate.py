@@ -15,17 +15,22 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+?)-----END 
 _SEQUENCE, _SET, _OID, _EXTENSIONS, _VERSION = 0x30, 0x31, 0x06, 0xA3, 0xA0
 _UTC_TIME, _DNS_NAME, _IP_ADDRESS = 0x17, 0x82, 0x87
 
+_KEY = re.compile(rb"PRIVATE KEY-----\s*([A-Za-z0-9+/=\s]+?)-----END")
+
 _SUBJECT_ALT_NAME = bytes.fromhex("551d11")
 _EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
 _CLIENT_AUTH = bytes.fromhex("2b06010505070302")
+_RSA = bytes.fromhex("2a864886f70d010101")
 _ORGANIZATION, _COMMON_NAME = bytes.fromhex("55040a"), bytes.fromhex("550403")
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """One certificate; the times are seconds of the epoch, `serial` is hexadecimal."""
+    """One certificate; the times are seconds of the epoch, `serial` is hexadecimal; `key` is what
+    stands in its private key as well: modulus and exponent, or the point."""
 
     der: bytes = field(repr=False)
+    key: bytes = field(repr=False)
     serial: str
     issuer: str
     not_before: int
@@ -62,6 +67,7 @@ def parse_der(der: bytes) -> Certificate:
     usages = [oid for _, oid in _inner(extensions.get(_EXTENDED_KEY_USAGE, b""))]
     return Certificate(
         der=der,
+        key=_public_key(parts[5][1]),
         serial=serial.hex(),
         issuer=_name(issuer),
         not_before=begin,
@@ -69,6 +75,26 @@ def parse_der(der: bytes) -> Certificate:
         names=tuple(_alt_names(extensions.get(_SUBJECT_ALT_NAME, b""))),
         client_auth=_CLIENT_AUTH in usages,
     )
+
+
+def is_key_of(pem: bytes, certificate: Certificate) -> bool:
+    """Whether a private key (PEM) is the certificate's, as far as that is seen without arithmetic:
+    one that is no match may still be, if it holds no public key."""
+    match = _KEY.search(pem)
+    try:
+        return match is not None and certificate.key in base64.b64decode(match[1])
+    except binascii.Error:
+        return False
+
+
+def _public_key(data: bytes) -> bytes:
+    """Of a SubjectPublicKeyInfo, what its private key repeats (RFC 8017 §A.1.2, RFC 5915 §3)."""
+    (_, algorithm), (_, bits) = _items(data)
+    (_, oid), *_ = _items(algorithm)
+    if oid != _RSA:
+        return bits[1:]
+    (_, numbers), *_ = _items(bits[1:])
+    return numbers
 
 
 def _items(data: bytes) -> Iterator[tuple[int, bytes]]:

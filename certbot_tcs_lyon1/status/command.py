@@ -96,7 +96,8 @@ def _report(options: argparse.Namespace, places: Folders) -> int:
             _print(forms.to_json(facts, None))
         else:
             width = shutil.get_terminal_size().columns
-            _print(forms.table(facts, found, width, sys.stdout.isatty()))
+            colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+            _print(forms.table(facts, found, width, colour))
         return 0
     if options.json:
         _print(forms.to_json(facts, found))

@@ -46,8 +46,8 @@ class Lineage:
     """A certificate of certbot's.
 
     `fault` says why it can't be read, and then little else is known; `renews` is when certbot
-    replaces it by its own rule; `department` is None for one of none; `crl_asked` is when its
-    CRL was last looked for.
+    replaces it by its own rule; `written` is when the live version came here; `department` is
+    None for one of none; `crl_asked` is when its CRL was last seen.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Lineage:
     issued: int = 0
     ends: int = 0
     renews: int = 0
+    written: int = 0
     authenticator: str = ""
     installer: str = ""
     account: str = ""
@@ -98,7 +99,8 @@ class Facts:
     """All that is known of the machine.
 
     `config_fault` is why the department config can't be used; `keys_missing` if that is only that
-    files of keys for the DNS aren't there; `unreadable` are the folders that this user can't read.
+    files of keys for the DNS aren't there; `unreadable` are the folders that this user can't read,
+    `full` those that certbot can't write any more.
     """
 
     now: int
@@ -108,7 +110,7 @@ class Facts:
     dns: tuple[DnsFact, ...]
     timer: Timer
     last_renew: Optional[int]
-    has_config: bool
     config_fault: str
     keys_missing: bool
     unreadable: tuple[str, ...]
+    full: tuple[str, ...] = ()

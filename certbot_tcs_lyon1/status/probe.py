@@ -30,7 +30,7 @@ from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
 from certbot_tcs_lyon1.errors import ConfigError, DiskError, OrderError
 from certbot_tcs_lyon1.report import foreign
-from certbot_tcs_lyon1.status import caa, looking
+from certbot_tcs_lyon1.status import caa, tree
 from certbot_tcs_lyon1.status.facts import Folders
 
 #: In certbot's work folder.
@@ -217,9 +217,9 @@ def _policy(
 
 
 def _account_uri(settings: Settings, department: Department, places: Folders) -> Optional[str]:
-    for one in looking.departments(settings, places):
+    for one in tree.departments(settings, places):
         if one.name == department.name and one.account:
-            folder = looking.account_folder(places, one.server, one.account)
+            folder = tree.account_folder(places, one.server, one.account)
             try:
                 with open(os.path.join(folder, "regr.json"), "rb") as file:
                     return str(json.load(file)["uri"])

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from certbot_tcs_lyon1.status.facts import Folders, Lineage
+from certbot_tcs_lyon1.watch.record import Record
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -19,16 +20,17 @@ _FOLDER_NAME = "tcs-lyon1-crls"
 
 def look(found: Iterable[Lineage], places: Folders) -> list[Lineage]:
     """The lineages with what is known of their revocation: `watched` are those whose CRL is kept,
-    and `crl_asked` is when its server was last asked."""
-    if not os.path.isdir(os.path.join(places.work_dir, _FOLDER_NAME)):
+    and `crl_asked` is when its server last answered, or since when it can't be had."""
+    record = Record(places.work_dir)
+    if not (os.path.isdir(os.path.join(places.work_dir, _FOLDER_NAME)) or record.has("unusable")):
         return list(found)  # and cryptography isn't loaded
     now = datetime.datetime.now(datetime.timezone.utc)
     known: dict[Any, Any] = {}
-    return [one if one.fault else _with_crl(one, places, now, known) for one in found]
+    return [one if one.fault else _with_crl(one, places, now, known, record) for one in found]
 
 
 def _with_crl(
-    one: Lineage, places: Folders, now: datetime.datetime, known: dict[Any, Any]
+    one: Lineage, places: Folders, now: datetime.datetime, known: dict[Any, Any], record: Record
 ) -> Lineage:
     from cryptography import x509
 
@@ -39,7 +41,8 @@ def _with_crl(
         certificate = x509.load_der_x509_certificate(one.der)
         with open(os.path.join(places.config_dir, "live", one.name, "chain.pem"), "rb") as file:
             issuers = crl.issuers(certificate, file.read())
-        for point, url in _urls(certificate):
+        urls = list(_urls(certificate))
+        for point, url in urls:
             key = (url, tuple(issuer.subject.public_bytes() for issuer in issuers))
             if key not in known:
                 known[key] = kept.peek(places.work_dir, url, issuers, now)
@@ -50,6 +53,8 @@ def _with_crl(
             revoked = entry is not None and entry.is_final
             when = int(asked.timestamp())
             return replace(one, watched=True, revoked=revoked, crl_asked=when)
+        since = record.get("unusable", urls[0][1]) if urls else None
+        return replace(one, crl_asked=int(since)) if isinstance(since, (int, float)) else one
     except (WatchError, OSError, ValueError):
         pass  # then it is not watched, and that is shown
     return one

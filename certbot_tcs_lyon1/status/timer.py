@@ -13,19 +13,22 @@ from typing import Optional
 UNITS = ("certbot.timer", "certbot-renew.timer", "snap.certbot.renew.timer")
 _CRON = ("/etc/crontab", "/etc/anacrontab", "/var/spool/cron/root", "/var/spool/cron/crontabs/root")
 _CRON_FOLDERS = ("/etc/cron.d", "/etc/cron.daily", "/etc/cron.weekly")
-_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,LastTriggerUSec"
+_PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,LastTriggerUSec,Unit"
 
 _SECONDS = 5
 
 
 @dataclass(frozen=True)
 class Timer:
-    """What starts `renew`: `name` is "" for nothing; `last` is seconds of the epoch."""
+    """What starts `renew`: `name` is "" for nothing; `last` is seconds of the epoch; `failed` is
+    its service, if the last run of it did."""
 
     name: str
     enabled: bool
     active: bool
     last: Optional[int] = None
+    masked: bool = False
+    failed: str = ""
 
 
 def find() -> Timer:
@@ -38,30 +41,36 @@ def find() -> Timer:
 def _systemd() -> list[Timer]:
     if not os.path.isdir("/run/systemd/system"):
         return []
-    command = ["systemctl", "show", f"--property={_PROPERTIES}", "--timestamp=unix", *UNITS]
+    properties = f"--property={_PROPERTIES}"
+    # before systemd 248 there is no --timestamp
+    shown = _show(properties, "--timestamp=unix", *UNITS) or _show(properties, *UNITS)
+    return [_timer(one) for one in shown if one.get("LoadState") in ("loaded", "masked")]
+
+
+def _show(*words: str) -> list[dict[str, str]]:
+    """What `systemctl show` says, for each unit; nothing where it fails."""
+    command = ["systemctl", "show", *words]
     try:
-        shown = _show(command)
-        if shown is None:  # before systemd 248 there is no --timestamp
-            command.remove("--timestamp=unix")
-            shown = _show(command)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [_timer(block) for block in (shown or "").split("\n\n") if "LoadState=loaded" in block]
+    blocks = done.stdout.split("\n\n") if done.returncode == 0 else []
+    return [dict(line.split("=", 1) for line in one.splitlines() if "=" in line) for one in blocks]
 
 
-def _show(command: list[str]) -> Optional[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    return done.stdout if done.returncode == 0 else None
-
-
-def _timer(block: str) -> Timer:
-    values = dict(line.split("=", 1) for line in block.strip().splitlines() if "=" in line)
-    match = re.fullmatch("@([0-9]+)", values.get("LastTriggerUSec", ""))
+def _timer(shown: dict[str, str]) -> Timer:
+    match = re.fullmatch("@([0-9]+)", shown.get("LastTriggerUSec", ""))
+    service = shown.get("Unit", "")
+    results = [one.get("Result") for one in _show("--property=Result", service)] if service else []
     return Timer(
-        values["Id"],
-        values.get("UnitFileState") in ("enabled", "enabled-runtime", "static", "generated"),
-        values.get("ActiveState") == "active",
+        shown["Id"],
+        shown.get("UnitFileState") in ("enabled", "enabled-runtime", "static", "generated"),
+        shown.get("ActiveState") == "active",
         int(match[1]) if match else None,
+        shown["LoadState"] == "masked",
+        service if results and results[0] not in ("success", "") else "",
     )
 
 

@@ -27,6 +27,9 @@ class State(enum.IntEnum):
     UNKNOWN = 3
 
 
+#: What sudo may run: one that lets options be added lets a file be written where its user likes.
+SUDO_COMMAND = "/usr/bin/certbot-tcs-lyon1 check"
+
 #: From the least to the worst: what can't be looked at hides less than what is seen to be wrong.
 _ORDER = (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL)
 
@@ -79,31 +82,44 @@ def _of_machine(facts: Facts) -> Iterator[Verdict]:
         yield Verdict(
             State.UNKNOWN,
             "[rights]",
-            f"{places} cannot be read as this user; in /etc/sudoers.d, with the user of the "
-            "monitoring: nagios ALL=(root) NOPASSWD: /usr/bin/certbot-tcs-lyon1 check *",
+            f"{places} cannot be read as this user; run it by sudo, and write into "
+            "/etc/sudoers.d/tcs-lyon1, with the user of the monitoring, and after `check` what "
+            f"options it gives, without a `*`: nagios ALL=(root) NOPASSWD: {SUDO_COMMAND}",
         )
-    if facts.config_fault and not (facts.unreadable and "ermission denied" in facts.config_fault):
+    elif facts.config_fault:
         state = State.WARNING if facts.keys_missing else State.CRITICAL
         yield Verdict(state, "[config]", facts.config_fault)
     if not facts.lineages and not facts.unreadable:
         text = f"no certificate in {facts.folders.config_dir}; order one, or see --config-dir"
         yield Verdict(State.UNKNOWN, "[certbot]", text)
         return
+    for folder in facts.full:
+        text = f"certbot can write nothing to {folder}; see: df -h {folder}; df -i {folder}; mount"
+        yield Verdict(State.WARNING, "[disk]", text)
+    for text in _of_timer(facts):
+        yield Verdict(State.WARNING, "[timer]", text)
+
+
+def _of_timer(facts: Facts) -> Iterator[str]:
     timer = facts.timer
     if not timer.name:
-        text = "nothing starts `certbot renew`; run: systemctl enable --now certbot.timer"
-        yield Verdict(State.WARNING, "[timer]", text)
+        yield "nothing starts `certbot renew`; run: systemctl enable --now certbot.timer"
+    elif timer.masked:
+        yield (
+            f"{timer.name} is masked; run: systemctl unmask {timer.name}; "
+            f"systemctl enable --now {timer.name}"
+        )
     elif not (timer.enabled and timer.active):
         what = "is stopped" if timer.enabled else "is disabled"
-        text = f"{timer.name} {what}; run: systemctl enable --now {timer.name}"
-        yield Verdict(State.WARNING, "[timer]", text)
+        yield f"{timer.name} {what}; run: systemctl enable --now {timer.name}"
+    if timer.failed:
+        yield f"{timer.failed} has failed when it ran last; see: journalctl -u {timer.failed}"
     last = max(facts.last_renew or 0, timer.last or 0)
     oldest = min((one.issued for one in facts.lineages if not one.fault), default=facts.now)
     readable = facts.folders.logs_dir not in facts.unreadable
     if readable and facts.now - (last or oldest) > _SILENCE:
         when = time.strftime("since %F", time.gmtime(last)) if last else "yet, by its logs"
-        text = f"`certbot renew` has not run {when}; see: journalctl -u certbot"
-        yield Verdict(State.WARNING, "[timer]", text)
+        yield f"`certbot renew` has not run {when}; see: journalctl -u certbot"
 
 
 def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]:
@@ -129,7 +145,7 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
         yield Verdict(State.CRITICAL, one.name, text)
     for there in one.served:
         if there.fault:
-            text = f"{there.service} {there.fault}; reload the service ([install {there.target}])"
+            text = f"{there.service} {there.fault}; start or reload it ([install {there.target}])"
             yield Verdict(State.CRITICAL, one.name, text)
     for file in one.deployed:
         if file.fault:
@@ -151,7 +167,11 @@ def _of_age(one: Lineage, now: int, limits: Limits) -> Iterator[Verdict]:
     left, share = one.ends - now, 100 * (one.ends - now) / max(1, one.ends - one.issued)
     how = f"run: certbot renew --cert-name {one.name}, and see what it says"
     end = time.strftime("%F %H:%M UTC", time.gmtime(one.ends))
-    if left <= 0:
+    if now < one.issued:
+        begin = time.strftime("%F %H:%M UTC", time.gmtime(one.issued))
+        text = f"is not valid before {begin}; is this machine's clock right? See: timedatectl"
+        yield Verdict(State.CRITICAL, one.name, text)
+    elif left <= 0:
         yield Verdict(State.CRITICAL, one.name, f"has expired on {end}; {how}")
     elif share <= limits.warning:
         state = State.CRITICAL if share <= limits.critical else State.WARNING

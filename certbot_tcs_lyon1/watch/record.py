@@ -70,6 +70,10 @@ class Record:
         """What is noted; None if nothing is."""
         return self._parts[part].get(key)
 
+    def has(self, part: str) -> bool:
+        """Whether anything is noted of a part."""
+        return bool(self._parts[part])
+
     def note(self, part: str, key: str, value: Any) -> None:
         """Note something that can be found out again."""
         if self._parts[part].get(key) != value:

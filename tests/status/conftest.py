@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,8 @@ class Machine:
         """The lineages' ACME account; its folder."""
         folder = self.config_dir / "accounts" / "localhost:14000" / "dir" / ACCOUNT
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "regr.json").write_text(json.dumps({"body": {}, "uri": f"{SERVER}/acct/1"}))
+        (folder / "private_key.json").write_text(json.dumps({"kty": "RSA"}))
         (folder / "tcs-lyon1.json").write_text(json.dumps({"eab_kid": "kid-1"}))
         return folder
 
@@ -149,6 +152,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(timer, "find", lambda: on)
     made = Machine(tmp_path)
     made.issue()
+    yesterday = time.time() - 86400
+    for path in (made.config_dir / "archive" / NAME).iterdir():
+        os.utime(path, (yesterday, yesterday))
     made.account()
     made.configure()
     made.log()

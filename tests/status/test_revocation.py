@@ -9,6 +9,7 @@ import pytest
 
 from certbot_tcs_lyon1.status import command, looking, revocation
 from certbot_tcs_lyon1.watch import crl, kept
+from certbot_tcs_lyon1.watch.record import Record
 from tests.status.conftest import NAME
 from tests.watch.conftest import ca, web
 
@@ -22,6 +23,8 @@ def watched(machine, ca, web, capsys):
     live = machine.config_dir / "live" / NAME
     (live / "cert.pem").write_bytes(leaf.pem)
     (live / "chain.pem").write_bytes(ca.pem)
+    (live / "fullchain.pem").write_bytes(leaf.pem + ca.pem)
+    (live / "privkey.pem").write_bytes((ca.folder / "leaf.key").read_bytes())
 
     def judge(revoked: bool, days_ago: float = 0) -> tuple[int, str]:
         web.put("status.crl", ca.crl({leaf.serial: "superseded"} if revoked else {}))
@@ -58,3 +61,19 @@ def test_a_crl_that_was_not_seen_for_three_days_is_a_warning(watched):
 def test_the_folder_is_the_watchs():
     assert revocation._FOLDER_NAME == kept.FOLDER_NAME
     assert looking.revocation is revocation
+
+
+def test_a_crl_that_was_never_had_is_a_warning_after_three_days(machine, ca, capsys):
+    url = "http://localhost:9/status.crl"
+    leaf = ca.issue([url])
+    live = machine.config_dir / "live" / NAME
+    (live / "cert.pem").write_bytes(leaf.pem)
+    (live / "chain.pem").write_bytes(ca.pem)
+    (live / "fullchain.pem").write_bytes(leaf.pem + ca.pem)
+    (live / "privkey.pem").write_bytes((ca.folder / "leaf.key").read_bytes())
+    (machine.folder / "var").mkdir()
+    for days, code in ((2, 0), (4, 1)):
+        since = datetime.datetime.now().timestamp() - days * 86400
+        Record(str(machine.folder / "var")).note("unusable", url, since)
+        assert command.main(machine.arguments("check")) == code
+        assert ("its CRL was not seen since" in capsys.readouterr().out) is bool(code)

@@ -1,0 +1,89 @@
+"""Where a lineage goes: the files of its `[install NAME]` sections, and what services give."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from certbot_tcs_lyon1 import disk
+from certbot_tcs_lyon1 import lineage as lineages
+from certbot_tcs_lyon1.department.keys import WRITTEN
+from certbot_tcs_lyon1.department.settings import Target
+from certbot_tcs_lyon1.errors import DiskError, InstallError
+from certbot_tcs_lyon1.report import foreign
+from certbot_tcs_lyon1.status import certificate, served
+from certbot_tcs_lyon1.status.facts import Deployed, Folders, Lineage, ServedThere
+
+
+def look(found: Sequence[Lineage], targets: Sequence[Target], places: Folders) -> list[Lineage]:
+    """The lineages with what lies at their targets, and what their services give."""
+    answers = served.look([service for target in targets for service in target.serves])
+    made = []
+    for one in found:
+        mine = [target for target in targets if target.certificate == one.name and not one.fault]
+        if mine:
+            there = tuple(
+                ServedThere(target.name, str(service), _difference(answers[service], one))
+                for target in mine
+                for service in target.serves
+            )
+            one = replace(one, deployed=tuple(_deployed(one, mine, places)), served=there)
+        made.append(one)
+    return made
+
+
+def _difference(answer: served.Served, live: Lineage) -> str:
+    if answer.der is None:
+        return f"cannot be asked: {answer.fault}"
+    if answer.der == live.der:
+        return ""
+    try:
+        other = certificate.parse_der(answer.der)
+        what = f"serial {other.serial}, ends {time.strftime('%F', time.gmtime(other.not_after))}"
+    except (ValueError, IndexError, KeyError, UnicodeError):
+        what = "one that cannot be read"
+    return f"gives another certificate than the live version ({foreign(what)})"
+
+
+def _deployed(live: Lineage, targets: Iterable[Target], places: Folders) -> Iterator[Deployed]:
+    try:
+        version = lineages.read(os.path.join(places.config_dir, "live", live.name))
+    except InstallError as error:
+        yield Deployed("", places.config_dir, str(error))
+        return
+    for target in targets:
+        for kind in WRITTEN:
+            path = getattr(target, kind)
+            if path is not None:
+                yield Deployed(target.name, path, _fault(kind, path, target, version, places))
+
+
+def _fault(kind: str, path: str, target: Target, version: lineages.Lineage, places: Folders) -> str:
+    """Why a file is not as `certbot renew` would have it; "" if it is."""
+    from certbot_tcs_lyon1.install import files, formats, written
+
+    try:
+        uid, gid = files.uid(target.owner), files.gid(target.group)
+        with files.opened(path, uid, ()) as place:
+            found = files.look(place)
+        if found is None:
+            return "is not there"
+        if kind == "pkcs12":  # which is never opened: a service may have put another there
+            password = disk.read(target.pkcs12_password_file or "")[0].rstrip(b"\r\n")
+            source = written.source_of(version, password)
+            live = written.is_ours(places.work_dir, place.path, found.data, source)
+        else:
+            live = found.data == formats.pem(kind, version)
+    except (InstallError, DiskError, OSError) as error:
+        return f"cannot be looked at: {error}"
+    default = 0o600 if kind in formats.WITH_KEY else 0o644
+    rights = disk.Rights(uid, gid, default if target.mode is None else target.mode)
+    if not live:
+        return "is not the live version"
+    return "" if found.rights == rights else f"has {_said(found.rights)}, and not {_said(rights)}"
+
+
+def _said(rights: disk.Rights) -> str:
+    return f"owner {rights.uid}, group {rights.gid}, mode {rights.mode:04o}"
