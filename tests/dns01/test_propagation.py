@@ -18,7 +18,7 @@ from certbot_tcs_lyon1.dns01.records import Address, Txt, Zone
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import bind, namespace, ports, zones
 from tests.lab import lab as lab_module
-from tests.lab.require import require_lab, require_namespace
+from tests.lab.require import require_lab, require_namespace, require_root
 
 TXT = Txt(dns.name.from_text(WWW), "value")
 
@@ -135,6 +135,7 @@ def test_many_values_at_one_name_are_read_by_tcp_when_udp_is_too_small(lab, desk
 def test_with_no_options_every_address_of_every_name_server_is_polled_on_port_53():
     require_lab()
     require_namespace()
+    require_root("in a user's namespace the folders from / down are nobody's, and refused")
     done = subprocess.run(
         namespace.command([sys.executable, "-m", "tests.dns01.port53"]),
         capture_output=True,

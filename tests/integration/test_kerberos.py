@@ -64,6 +64,7 @@ def test_on_bind_and_an_mit_kdc(
 def test_all_of_it_on_samba() -> None:
     require.require_lab()
     require.require_namespace()
+    require.require_root("samba-tool gives folders to other users")
     try:
         samba.check_programs()
     except MissingProgram as error:

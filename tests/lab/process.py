@@ -61,14 +61,16 @@ def start(
     """Start `command` in `folder`, in a session of its own, with its output in `log`, begun anew.
 
     The session keeps a Ctrl-C in the terminal from reaching the server: the lab stops it, in order.
+    It is not told of a systemd that waits for the tests themselves (NOTIFY_SOCKET).
     """
+    told = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
     with contextlib.suppress(FileNotFoundError):
         log.unlink()
     with log.open("ab") as output:
         popen = subprocess.Popen(
             dies_with_us(command),
             cwd=str(folder),
-            env=None if env is None else {**os.environ, **env},
+            env={**told, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -24,6 +24,12 @@ def require_namespace() -> None:
         cannot_run(reason)
 
 
+def require_root(why: str) -> None:
+    """Go on only as root, which the test needs because `why`."""
+    if os.geteuid() != 0:
+        cannot_run(f"{why}: only root can do that")
+
+
 def cannot_run(reason: str) -> NoReturn:
     """Skip the test, or fail it if CI is set in the environment."""
     if os.environ.get("CI"):

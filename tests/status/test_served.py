@@ -15,6 +15,7 @@ import pytest
 from certbot_tcs_lyon1.department.settings import STARTTLS, Service
 from certbot_tcs_lyon1.status import certificate, command, served
 from tests.lab import services, starttls
+from tests.lab.require import require_root
 from tests.status.conftest import NAME, Machine
 
 
@@ -57,6 +58,8 @@ def running(folder, version):
         ports = {}
 
         def port(protocol: str) -> int:
+            if protocol:
+                require_root("a server that becomes another user is started")
             if protocol not in ports:
                 start = STARTED[protocol]
                 place = folder / (protocol or "https")
