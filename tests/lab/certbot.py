@@ -2,6 +2,8 @@
 
 import datetime
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,6 +158,22 @@ class Certbot:
             Account(file.parent.name, str(file.parent.parent.relative_to(root)), file.parent)
             for file in sorted(root.rglob("regr.json"))
         ]
+
+    def copy_lineage(self, lineage: str, other: str) -> None:
+        """Make a lineage that is another's twin but for its name."""
+        for kind in ("archive", "live"):
+            folder = self.config_dir / kind
+            shutil.copytree(folder / lineage, folder / other, symlinks=True)
+        for link in (self.config_dir / "live" / other).glob("*.pem"):
+            file = Path(os.readlink(link)).name
+            link.unlink()
+            link.symlink_to(f"../../archive/{other}/{file}")
+        text = re.sub(
+            rf"/(live|archive)/{re.escape(lineage)}(?=[/\n])",
+            rf"/\1/{other}",
+            self.renewal_text(lineage),
+        )
+        (self.config_dir / "renewal" / f"{other}.conf").write_text(text, encoding="utf-8")
 
     def _prepare(self, cli_ini: str) -> None:
         host = _host_settings()

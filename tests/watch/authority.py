@@ -13,6 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from tests.lab import process
+from tests.lab.certbot import Certbot
+
+NAME = "www.labo.univ-lyon1.test"
 
 _CONFIG = """\
 [req]
@@ -89,7 +92,7 @@ class Authority:
         points: Sequence[str] = (),
         more: Sequence[str] = (),
         key: str = "leaf.key",
-        names: Sequence[str] = ("www.labo.univ-lyon1.test",),
+        names: Sequence[str] = (NAME,),
         days_old: int = 0,
     ) -> Leaf:
         """A certificate; each of `points` is a distribution point's URL, `more` are lines of the
@@ -175,3 +178,15 @@ class Authority:
 def _hex(serial: int) -> str:
     text = f"{serial:X}"
     return text if len(text) % 2 == 0 else "0" + text
+
+
+def exchange(
+    client: Certbot, ca: Authority, points: list[str], lineage: str = NAME, days_old: int = 0
+) -> Leaf:
+    """Exchange the live certificate for one of the tests' CA, of the same key."""
+    live = client.live(lineage, "privkey.pem")
+    leaf = ca.issue(points, key=str(live.resolve()), days_old=days_old)
+    client.live(lineage).resolve().write_bytes(leaf.pem)
+    client.live(lineage, "chain.pem").resolve().write_bytes(ca.pem)
+    client.live(lineage, "fullchain.pem").resolve().write_bytes(leaf.pem + ca.pem)
+    return leaf

@@ -9,7 +9,8 @@ import signal
 import subprocess
 
 from tests.lab import process
-from tests.watch.test_renew import NAME, ORDER, configure, copy_lineage, exchange
+from tests.watch.authority import NAME, exchange
+from tests.watch.test_renew import ORDER, configure
 
 #: Lineages of the department that has a campaign, and kills; CAMPAIGN_LINEAGES=100 for more.
 LINEAGES = int(os.environ.get("CAMPAIGN_LINEAGES", "10"))
@@ -29,7 +30,7 @@ def test_a_campaign_that_is_killed_ten_times_replaces_each_lineage_once(lab, cli
     names = [NAME, *(f"own{i}" for i in range(LINEAGES - 1))]
     others = [f"other{i}" for i in range(3)]
     for name in (*names[1:], *others):
-        copy_lineage(client, NAME, name)
+        client.copy_lineage(NAME, name)
     for name in others:
         path = client.config_dir / "renewal" / f"{name}.conf"
         text = path.read_text("utf-8")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -22,24 +19,11 @@ from tests.integration.test_install import section
 from tests.lab import front
 from tests.lab.certbot import Certbot
 from tests.lab.lab import Lab
-from tests.watch.authority import Authority, Leaf
+from tests.watch.authority import NAME, Authority, Leaf, exchange
 from tests.watch.web import Web
 
-NAME = "www.labo.univ-lyon1.test"
 ORDER = ("certonly", "--non-interactive", "--configurator", "tcs-lyon1", "-d", NAME)
 KNOWS_ARI = tuple(map(int, certbot.__version__.split(".")[:2])) >= (4, 1)
-
-
-def exchange(
-    client: Certbot, ca: Authority, points: list[str], lineage: str = NAME, days_old: int = 0
-) -> Leaf:
-    """Exchange the live certificate for one of the tests' CA, of the same key."""
-    live = client.live(lineage, "privkey.pem")
-    leaf = ca.issue(points, key=str(live.resolve()), days_old=days_old)
-    client.live(lineage).resolve().write_bytes(leaf.pem)
-    client.live(lineage, "chain.pem").resolve().write_bytes(ca.pem)
-    client.live(lineage, "fullchain.pem").resolve().write_bytes(leaf.pem + ca.pem)
-    return leaf
 
 
 @dataclass(frozen=True)
@@ -144,7 +128,7 @@ def test_with_reuse_key_only_a_compromised_key_is_given_up(shop, ca, web, why):
 def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, web):
     revoke(shop, ca, web)
     with front.running(lab.pebble, front.refuse("newOrder", front.RATE_LIMITED)) as refusing:
-        copy_lineage(shop.client, NAME, "two")
+        shop.client.copy_lineage(NAME, "two")
         bundle = {"REQUESTS_CA_BUNDLE": str(refusing.ca_bundle)}
         configure(
             shop.client,
@@ -161,23 +145,6 @@ def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, 
     done = shop.client.run("renew")
     assert done.returncode == 0, done.output
     assert (shop.versions(), shop.versions("two")) == (2, 2)
-
-
-def copy_lineage(client: Certbot, name: str, other: str) -> None:
-    """Make a lineage that is another's twin but for its name."""
-    config = client.config_dir
-    for kind in ("archive", "live"):
-        shutil.copytree(config / kind / name, config / kind / other, symlinks=True)
-    for link in (config / "live" / other).glob("*.pem"):
-        file = Path(os.readlink(link)).name
-        link.unlink()
-        link.symlink_to(f"../../archive/{other}/{file}")
-    text = (config / "renewal" / f"{name}.conf").read_text("utf-8")
-    lines = [
-        re.sub(f"/(live|archive)/{re.escape(name)}", rf"/\1/{other}", line)
-        for line in text.splitlines()
-    ]
-    (config / "renewal" / f"{other}.conf").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def campaign(lab: Lab, shop: Shop, when: str) -> str:
