@@ -16,7 +16,7 @@ from collections.abc import Sequence
 class Error(Exception):
     """What the user can cause or mend.
 
-    :param cause: why, in words without a final mark
+    :param cause: why, in words without a final mark; "" where `parts` say it all
     :param remedy: what to do, or whom to ask, likewise; "" where nothing can be done
     :param where: the place; "" where the cause names it
     :param parts: an error for each name, file or target, where several have failed alike
@@ -26,7 +26,7 @@ class Error(Exception):
     joint, end = ". ", "."
 
     def __init__(
-        self, cause: str, remedy: str = "", *, where: str = "", parts: Sequence[Error] = ()
+        self, cause: str = "", remedy: str = "", *, where: str = "", parts: Sequence[Error] = ()
     ) -> None:
         super().__init__(cause, remedy, where)
         self.cause = cause
@@ -37,6 +37,8 @@ class Error(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         said = self.joint.join(filter(None, (self.cause, self.remedy)))
+        if not said:
+            return "\n".join(map(str, self.parts))
         lines = "".join(f"\n  {part}" for part in self.parts)
         ended = said.endswith((".", "?", "!", ":")) or "\n" in said
         return f"{place}{said}{'' if ended or lines else self.end}{lines}"

@@ -104,7 +104,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
             self._first_run()
             self._settings = settings = self._read_settings()
             for warning in settings.warnings:
-                self.process.report.warning(warning)
+                self.process.report.warning(str(warning))
             self._authenticator = Authenticator(
                 settings, self.process, self.config.work_dir, self.conf("propagation-seconds")
             )
@@ -142,16 +142,15 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         return self.name in (config.authenticator, config.installer, config.configurator)
 
     def _check_options(self) -> None:
-        from certbot_tcs_lyon1.department import values
+        from certbot_tcs_lyon1.department import keys
 
         given = self.conf("propagation-seconds")
         try:
             if given is not None:
-                values.seconds(1, 3600)(str(given))
-        except values.Fault as fault:
-            raise errors.ConfigError(
-                str(fault), where=f"--tcs-lyon1-propagation-seconds {given}"
-            ) from None
+                keys.KEYS["dns"]["propagation_seconds"].check(str(given))
+        except errors.ConfigError as fault:
+            where = f"--tcs-lyon1-propagation-seconds {given}"
+            raise errors.ConfigError(fault.cause, fault.remedy, where=where) from None
 
     def _first_run(self) -> None:
         """At a terminal, without a department config: ask for what belongs into it."""

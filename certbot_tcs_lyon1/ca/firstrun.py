@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Optional
 from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.ca import directory
 from certbot_tcs_lyon1.department import inifile, keys, reader, sections, values
+from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.errors import Aborted, ConfigError, ServerError
 from certbot_tcs_lyon1.report import Report, foreign
 
 if TYPE_CHECKING:
     from certbot.configuration import NamespaceConfig
 
-#: Checks an answer; raises `Fault` or `ConfigError`.
+#: Checks an answer; raises `ConfigError`.
 _Check = Callable[[str], object]
 
 _TERMS_IN_PORTAL = "The CA's terms of service are in the portal."
@@ -113,11 +114,11 @@ class _Dialogue:
             try:
                 answer = (read or input)(prompt).strip() or default or ""
                 if not answer:
-                    raise values.Fault("it is empty; type an answer")
+                    raise Fault("it is empty", "type an answer")
                 answer.encode()
                 check(answer)
                 return answer
-            except (values.Fault, ConfigError) as fault:
+            except ConfigError as fault:
                 self._report.info(f"  Not taken: {fault}")
             except UnicodeError:  # the terminal's encoding is another
                 self._report.info(
@@ -147,9 +148,10 @@ def _of(kind: str, key: str) -> _Check:
         source = inifile.Source("", f"[{kind}]\n{line}\n".encode())
         found = inifile.parse(source, keys.EVERY_KEY).get(kind, {}).get(key)
         if found != answer:
-            raise values.Fault(
+            raise Fault(
                 "the file cannot hold it: what comes after a blank and a semicolon is a comment "
-                "there; type the value alone"
+                "there",
+                "type the value alone",
             )
         return keys.convert(found, keys.KEYS[kind][key], line)
 
@@ -158,8 +160,8 @@ def _of(kind: str, key: str) -> _Check:
 
 def _name(text: str) -> None:
     fault = sections.name_fault("department", text)
-    if fault:
-        raise values.Fault(fault)
+    if fault is not None:
+        raise fault
 
 
 def _key_line(path: str) -> str:
@@ -169,7 +171,7 @@ def _key_line(path: str) -> str:
     """
     _of("dns", "key_file")(path)
     if not os.path.isfile(path):
-        raise values.Fault("is no file; the DNS administrator sends it")
+        raise Fault("is no file", "the DNS administrator sends it")
     key = "key_file"
     with contextlib.suppress(OSError), open(path, "rb") as file:  # the reader says why
         key = "keytab" if file.read(1) == b"\5" else "key_file"

@@ -12,8 +12,9 @@ from collections.abc import Container, Iterator
 from typing import Optional
 
 from certbot_tcs_lyon1.department import rights
+from certbot_tcs_lyon1.department.faults import Fault, shown_header, text_of
 from certbot_tcs_lyon1.department.settings import Stamp
-from certbot_tcs_lyon1.department.values import Fault, shown_header, text_of
+from certbot_tcs_lyon1.errors import ConfigError, Error
 
 #: Faults of one file that are shown.
 MOST_FAULTS = 100
@@ -27,35 +28,49 @@ class Source:
 
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
-        self.faults: list[tuple[int, str]] = []
-        self.warnings: list[str] = []
+        self.faults: list[tuple[int, ConfigError]] = []
+        self.warnings: list[ConfigError] = []
         self.numbers: dict[tuple[str, str], int] = {}
         self.files: list[tuple[str, Optional[Stamp]]] = []
         try:
             text = text_of(data)
         except Fault as fault:
-            self.fault("", "", str(fault))
+            self.note("", "", fault)
             text = ""
         self.lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         for index, line in enumerate(self.lines):
             self.lines[index] = re.sub("[\0\udc80-\udcff]", "?", line)
             if self.lines[index] != line:
                 what = "has a NUL byte" if "\0" in line else "is not UTF-8"
-                self.fault("", "", f"the line {what}; save the file as UTF-8 text", index + 1)
+                self.fault("", "", f"the line {what}", "save the file as UTF-8 text", index + 1)
 
-    def fault(self, header: str, key: str, text: str, number: Optional[int] = None) -> None:
+    def fault(
+        self, header: str, key: str, cause: str, remedy: str = "", number: Optional[int] = None
+    ) -> None:
         """Note a fault of a key ("": of its section), at line `number` if that is another line."""
         number = self.number(header, key) if number is None else number
-        self.faults.append((number, f"{self._place(header, key, number)}: {text}"))
+        where = self._place(header, key, number)
+        self.faults.append((number, ConfigError(cause, remedy, where=where)))
 
-    def warn(self, header: str, key: str, text: str) -> None:
+    def note(self, header: str, key: str, fault: ConfigError, path: str = "") -> None:
+        """Note the fault of a key's value, or of the file at `path` that it names."""
+        number = self.number(header, key)
+        for part in fault.parts or (fault,):
+            self.faults.append((number, self._placed(part, header, key, path)))
+
+    def warn(self, header: str, key: str, warning: ConfigError, path: str = "") -> None:
         """Note what works but should be mended."""
-        place = self._place(header, key, self.number(header, key))
-        self.warnings.append(f"{place}: {text}")
+        self.warnings.append(self._placed(warning, header, key, path))
 
     def number(self, header: str, key: str) -> int:
         """Return the line of a key; where it is missing, the line of its section; else 0."""
         return self.numbers.get((header, key)) or self.numbers.get((header, ""), 0)
+
+    def _placed(self, fault: Error, header: str, key: str, path: str) -> ConfigError:
+        """The fault with its place before the one that it has."""
+        line = f", line {fault.line}" if isinstance(fault, Fault) and fault.line and path else ""
+        places = (self._place(header, key, self.number(header, key)), f"{path}{line}", fault.where)
+        return ConfigError(fault.cause, fault.remedy, where=": ".join(filter(None, places)))
 
     def _place(self, header: str, key: str, number: int) -> str:
         """Return `FILE, line N, [section] key`, without the parts that there are not."""
@@ -68,12 +83,12 @@ class Source:
     ) -> None:
         """Note if others than its owner can write or read the file at `path`, or own it: what it
         says is done with the rights of whoever runs certbot."""
-        who = "" if path == self.path else f"{path}: "
+        named = "" if path == self.path else path
         fault, warning = rights.judge(path, state, self.path, header)
-        if fault:
-            self.fault(header, key, f"{who}{fault}")
-        elif warning:
-            self.warn(header, key, f"{who}{warning}")
+        if fault is not None:
+            self.note(header, key, fault, named)
+        if warning is not None:
+            self.warn(header, key, warning, named)
 
     def note_file(self, path: str, state: os.stat_result) -> None:
         """Note a file that was read, for `is_current`."""
@@ -91,13 +106,16 @@ class Source:
         """Whether more faults were noted than are shown: another one needs no pains."""
         return len(self.faults) > MOST_FAULTS
 
-    def faults_in_order(self) -> list[str]:
+    def faults_in_order(self) -> list[ConfigError]:
         """The faults in the order of their lines, `MOST_FAULTS` at most."""
-        texts = [text for _, text in sorted(self.faults, key=lambda fault: fault[0])]
-        if len(texts) > MOST_FAULTS:
-            more = f"{self.path}: and {len(texts) - MOST_FAULTS} more; correct these first"
-            return [*texts[:MOST_FAULTS], more]
-        return texts
+        found = [fault for _, fault in sorted(self.faults, key=lambda fault: fault[0])]
+        if len(found) > MOST_FAULTS:
+            more = f"and {len(found) - MOST_FAULTS} more"
+            return [
+                *found[:MOST_FAULTS],
+                ConfigError(more, "correct these first", where=self.path),
+            ]
+        return found
 
 
 def reason(error: Exception) -> str:
@@ -144,11 +162,12 @@ def parse(source: Source, known_keys: Container[str]) -> dict[str, dict[str, str
                 source.numbers[header, ""] = number
         elif not started:
             if not is_told:
-                source.fault("", "", "stands before the first [section]; move it into one", number)
+                cause = "stands before the first [section]"
+                source.fault("", "", cause, "move it into one", number)
             is_told = True
         elif not key or not sign:
-            text = "neither a [section] alone on its line nor key = value; correct it"
-            source.fault("", "", text, number)
+            cause = "neither a [section] alone on its line nor key = value"
+            source.fault("", "", cause, "correct it", number)
         elif body is sections[header] and key in body:
             _note_again(source, number, header, key, key in known_keys)
         elif body is sections[header]:
@@ -182,5 +201,5 @@ def _entries(lines: list[str]) -> Iterator[tuple[int, str, list[str]]]:
 def _note_again(
     source: Source, number: int, header: str, key: str = "", is_known: bool = False
 ) -> None:
-    text = f"stands here again, after line {source.number(header, key)}; keep one"
-    source.fault(header, key if is_known else "", text, number)
+    cause = f"stands here again, after line {source.number(header, key)}"
+    source.fault(header, key if is_known else "", cause, "keep one", number)

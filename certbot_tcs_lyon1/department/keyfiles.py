@@ -21,10 +21,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple, Optional
 
-from certbot_tcs_lyon1 import disk, lyon1
+from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department.faults import Fault, text_of
 from certbot_tcs_lyon1.department.settings import ALGORITHMS, Keytab, TsigKey
-from certbot_tcs_lyon1.department.values import Fault, text_of
-from certbot_tcs_lyon1.errors import DiskError
 from certbot_tcs_lyon1.report import foreign
 
 #: Used only when written out, and then with a warning (RFC 8945, section 6).
@@ -42,17 +41,6 @@ _TOKEN = re.compile(
 )
 
 
-class KeyFault(Fault):
-    """What is wrong with a key and what to do; never holds the secret.
-
-    `line` is the line of the key file, counted from 1; None where no line is at fault.
-    """
-
-    def __init__(self, message: str, line: Optional[int] = None) -> None:
-        super().__init__(message)
-        self.line = line
-
-
 class _Token(NamedTuple):
     line: int
     kind: str  # "quoted", "word" or "mark"
@@ -60,18 +48,18 @@ class _Token(NamedTuple):
 
 
 def check_name(text: str) -> str:
-    """Return the key's name without the last dot; raise `KeyFault` if it is no domain name."""
+    """Return the key's name without the last dot; raise `Fault` if it is no domain name."""
     name = text[:-1] if text.endswith(".") else text
     if not re.fullmatch(r"[!-~]+", name) or re.search(r"[\"'\\;{}()]", name):
         what = "is empty, or has blanks, quotes or other odd characters"
-        raise KeyFault(f"the TSIG key's name {what}; {_COPY_AGAIN}")
+        raise Fault(f"the TSIG key's name {what}", _COPY_AGAIN)
     if len(name) > 253 or not all(0 < len(label) <= 63 for label in name.split(".")):
-        raise KeyFault(f"the TSIG key's name is not a domain name; {_COPY_AGAIN}")
+        raise Fault("the TSIG key's name is not a domain name", _COPY_AGAIN)
     return name
 
 
 def check_algorithm(text: str) -> str:
-    """Return the algorithm as `ALGORITHMS` spells it; raise `KeyFault` if it is unknown."""
+    """Return the algorithm as `ALGORITHMS` spells it; raise `Fault` if it is unknown."""
     name = text.lower().rstrip(".")
     if name == "hmac-md5.sig-alg.reg.int":
         return "hmac-md5"
@@ -79,72 +67,54 @@ def check_algorithm(text: str) -> str:
         return name
     near = difflib.get_close_matches(name, ALGORITHMS, n=1)
     if near:
-        raise KeyFault(f"unknown algorithm; did you mean {near[0]}?")
-    raise KeyFault(f"unknown algorithm; known are {', '.join(ALGORITHMS)}")
+        raise Fault("unknown algorithm", f"did you mean {near[0]}?")
+    raise Fault("unknown algorithm", f"known are {', '.join(ALGORITHMS)}")
 
 
 def check_secret(text: str) -> str:
-    """Return the secret, base64 with its padding; raise `KeyFault` if it is empty or no base64.
+    """Return the secret, base64 with its padding; raise `Fault` if it is empty or no base64.
 
     A short secret passes: that is for the name server to judge.
     """
     if not text:
-        raise KeyFault(f"the TSIG key's secret is empty; {_COPY_AGAIN}")
+        raise Fault("the TSIG key's secret is empty", _COPY_AGAIN)
     try:
         whole = len(text) % 4 == 0 and bool(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
         whole = False
     if not whole:
         what = "is not base64 (cut short, or quotes?)"
-        raise KeyFault(f"the TSIG key's secret {what}; {_COPY_AGAIN}, whole")
+        raise Fault(f"the TSIG key's secret {what}", f"{_COPY_AGAIN}, whole")
     return text
-
-
-def read_key_file(path: str) -> TsigKey:
-    """The only key of the key file at `path`, an absolute one.
-
-    :raises KeyFault: whatever is wrong; somebody else could have written it
-    """
-    try:
-        data, _ = disk.read(path)
-    except DiskError as error:
-        raise KeyFault(str(error)) from None
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "cannot be read").lower()
-        raise KeyFault(f"{reason}; write the path of a key file, or {_ASK_FOR_ONE}") from None
-    return parse_key(data)
 
 
 def parse_key(data: bytes) -> TsigKey:
     """The only key in what a key file holds.
 
-    :raises KeyFault: whatever is wrong, with its line
+    :raises Fault: whatever is wrong, with its line
     """
-    try:
-        text = text_of(data)
-    except Fault as fault:
-        raise KeyFault(str(fault), 1) from None
+    text = text_of(data)
     if _DNSSEC_KEYGEN.search(text):
-        raise KeyFault(f"a file of dnssec-keygen, not a TSIG key file; {_ASK_FOR_ONE}", 1)
+        raise Fault("a file of dnssec-keygen, not a TSIG key file", _ASK_FOR_ONE, 1)
     tokens = _tokens(text)
     if not tokens:
-        raise KeyFault(f"the file is empty; {_COPY_AGAIN}")
+        raise Fault("the file is empty", _COPY_AGAIN)
     first = tokens[0]
     if first.kind != "word" or first.text.lower() != "key":
-        raise KeyFault(f"not a TSIG key file; {_ASK_FOR_ONE}", first.line)
+        raise Fault("not a TSIG key file", _ASK_FOR_ONE, first.line)
     if [token.kind == "mark" for token in tokens[:3]] != [False, False, True]:
-        what = 'write: key "NAME" { algorithm …; secret "…"; };'
-        raise KeyFault(f"{what} or {_COPY_AGAIN}", first.line)
+        form = 'key "NAME" { algorithm …; secret "…"; };'
+        raise Fault(f"is not of the form: {form}", _COPY_AGAIN, first.line)
     name = tokens[1]
     end = next((index for index, token in enumerate(tokens) if _is_mark(token, "}")), None)
     if end is None or not _is_mark(tokens[2], "{"):
-        what = "the key needs an opening and a closing brace"
-        raise KeyFault(f"{what}; {_COPY_AGAIN}", tokens[2].line)
+        cause = "the key needs an opening and a closing brace"
+        raise Fault(cause, _COPY_AGAIN, tokens[2].line)
     _check_end(tokens[end + 1 :])
     values = _statements(tokens[3:end])
     for statement in _STATEMENTS:
         if statement not in values:
-            raise KeyFault(f"the key has no {statement}; {_COPY_AGAIN}", name.line)
+            raise Fault(f"the key has no {statement}", _COPY_AGAIN, name.line)
     algorithm, secret = values["algorithm"], values["secret"]
     return TsigKey(
         _at(name.line, check_name, name.text),
@@ -161,7 +131,7 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             what = "quote" if text[position] == '"' else "comment"
-            raise KeyFault(f"the {what} opened here is not closed; {_COPY_AGAIN}", line)
+            raise Fault(f"the {what} opened here is not closed", _COPY_AGAIN, line)
         kind = match.lastgroup or ""
         if kind != "skip":
             tokens.append(_Token(line, kind, match[kind]))
@@ -175,13 +145,13 @@ def _is_mark(token: _Token, mark: str) -> bool:
 
 
 def _check_end(rest: list[_Token]) -> None:
-    """Raise `KeyFault` if more than a semicolon comes after the key's closing brace."""
+    """Raise `Fault` if more than a semicolon comes after the key's closing brace."""
     if rest and _is_mark(rest[0], ";"):
         rest = rest[1:]
     if rest and rest[0].text.lower() == "key":
-        raise KeyFault("a second key; leave one key in the file", rest[0].line)
+        raise Fault("a second key", "leave one key in the file", rest[0].line)
     if rest:
-        raise KeyFault("something follows the key; leave one key alone in the file", rest[0].line)
+        raise Fault("something follows the key", "leave one key alone in the file", rest[0].line)
 
 
 def _statements(tokens: list[_Token]) -> dict[str, _Token]:
@@ -193,22 +163,22 @@ def _statements(tokens: list[_Token]) -> dict[str, _Token]:
         if name not in _STATEMENTS:  # never told: it could be the secret
             near = difflib.get_close_matches(name, _STATEMENTS, n=1)
             known = f"a key has algorithm and secret; {_COPY_AGAIN}"
-            hint = f"did you mean {near[0]}?" if near else known
-            raise KeyFault(f"unknown statement; {hint}", option.line)
+            remedy = f"did you mean {near[0]}?" if near else known
+            raise Fault("unknown statement", remedy, option.line)
         if len(rest) < 2 or rest[0].kind == "mark" or not _is_mark(rest[1], ";"):
-            what = f"{name} needs one value, and a semicolon after it"
-            raise KeyFault(f"{what}; {_COPY_AGAIN}", option.line)
+            cause = f"{name} needs one value, and a semicolon after it"
+            raise Fault(cause, _COPY_AGAIN, option.line)
         if name in values:
-            raise KeyFault(f"a second {name}; leave one", option.line)
+            raise Fault(f"a second {name}", "leave one", option.line)
         values[name] = rest[0]
     return values
 
 
 def _at(line: int, check: Callable[[str], str], text: str) -> str:
-    """Return `check(text)`; its `KeyFault` gets the line."""
+    """Return `check(text)`; its `Fault` gets the line."""
     try:
         return check(text)
-    except KeyFault as fault:
+    except Fault as fault:
         fault.line = line
         raise
 
@@ -225,14 +195,16 @@ _PRINCIPAL = re.compile(r"[^\s@\\/]+(/[^\s@\\/]+)*@[^\s@\\/]+")
 
 
 def check_principal(text: str) -> str:
-    """Return the principal; raise `KeyFault` unless it is NAME@REALM."""
+    """Return the principal; raise `Fault` unless it is NAME@REALM."""
     if not _PRINCIPAL.fullmatch(text) or not text.isprintable():
-        raise KeyFault(f"write the account with its realm, as in {lyon1.EXAMPLE_PRINCIPAL}")
+        raise Fault(
+            "is no NAME@REALM", f"write the account with its realm, as in {lyon1.EXAMPLE_PRINCIPAL}"
+        )
     return text
 
 
 def parse_keytab(data: bytes, principal: Optional[str] = None) -> Keytab:
-    """Return the account that signs, and the keytab; raise `KeyFault` for whatever is wrong.
+    """Return the account that signs, and the keytab; raise `Fault` for whatever is wrong.
 
     :param data: what the file holds
     :param principal: what the department config says; needed where the file holds several
@@ -241,26 +213,27 @@ def parse_keytab(data: bytes, principal: Optional[str] = None) -> Keytab:
     for name, encryption in _keytab_entries(data):
         types.setdefault(name, set()).add(encryption)
     if not types:
-        raise KeyFault(f"the keytab holds no key; {_EXPORT_AGAIN}")
+        raise Fault("the keytab holds no key", _EXPORT_AGAIN)
     if principal is None and len(types) > 1:
-        raise KeyFault(f"holds keys of {_listed(types)}; choose one with principal = NAME@REALM")
+        raise Fault(f"holds keys of {_listed(types)}", "choose one with principal = NAME@REALM")
     name = next(iter(types)) if principal is None else principal
     if name not in types:
-        raise KeyFault(
-            f"holds no key of {name}, but of {_listed(types)} (upper and lower case count); correct"
-            f" principal, or {_EXPORT_AGAIN}"
+        raise Fault(
+            f"holds no key of {name}, but of {_listed(types)} (upper and lower case count)",
+            f"correct principal, or {_EXPORT_AGAIN}",
         )
     machine = next((other for other in types if "$@" in other), None)
     if machine and "/" in name:
-        raise KeyFault(
+        raise Fault(
             f"{foreign(name)} is a service of a machine in Active Directory, which gives tickets to"
-            f" accounts alone; write principal = {foreign(machine)}"
+            " accounts alone",
+            f"write principal = {foreign(machine)}",
         )
     if types[name] <= _REFUSED_TYPES:
-        raise KeyFault(
-            f"holds for {foreign(name)} only keys that Kerberos no longer takes (DES, RC4); have it"
-            " exported with AES keys (Windows: ktpass /crypto AES256-SHA1, and AES allowed for the"
-            " account)"
+        raise Fault(
+            f"holds for {foreign(name)} only keys that Kerberos no longer takes (DES, RC4)",
+            "have it exported with AES keys (Windows: ktpass /crypto AES256-SHA1, and AES allowed"
+            " for the account)",
         )
     return Keytab(name, data)
 
@@ -275,9 +248,9 @@ def _listed(names: Iterable[str]) -> str:
 def _keytab_entries(data: bytes) -> Iterator[tuple[str, int]]:
     """The principal and the encryption type of each key."""
     if not data:
-        raise KeyFault(f"the keytab is empty; {_EXPORT_AGAIN}")
+        raise Fault("the keytab is empty", _EXPORT_AGAIN)
     if data[:2] != b"\5\2":
-        raise KeyFault(f"is no keytab (of version 0502); {_EXPORT_AGAIN}")
+        raise Fault("is no keytab (of version 0502)", _EXPORT_AGAIN)
     at = 2
     while at + 4 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big", signed=True)
@@ -286,7 +259,7 @@ def _keytab_entries(data: bytes) -> Iterator[tuple[str, int]]:
             try:
                 yield _keytab_entry(memoryview(data)[at : at + size], size)
             except ValueError:
-                raise KeyFault(f"the keytab is damaged or cut short; {_EXPORT_AGAIN}") from None
+                raise Fault("the keytab is damaged or cut short", _EXPORT_AGAIN) from None
         elif size == 0:  # MIT's library takes it for the end
             return
         at += abs(size)  # a negative size is a hole that a deleted entry left

@@ -15,8 +15,9 @@ from typing import Any
 
 from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.department import keyfiles, values
+from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, DnsServer
-from certbot_tcs_lyon1.department.values import Check, Fault
+from certbot_tcs_lyon1.department.values import FROM_PORTAL, Check, Seconds
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Key:
     :ivar may_be_empty: `key =` is a value
     :ivar is_command: a comment behind it could be meant for a shell's `;`
     :ivar default: the converted value where the key is missing
+    :ivar required: what to do where it is missing; "" if it may be
     :ivar secret: never shown, in whole or in part
     """
 
@@ -36,6 +38,7 @@ class Key:
     may_be_empty: bool = False
     is_command: bool = False
     default: Any = None
+    required: str = ""
     secret: bool = False
 
 
@@ -46,22 +49,24 @@ _TCS = {
     "server": Key(values.https_url, default=lyon1.DEFAULT_SERVER),
     "email": Key(values.email),
     "agree_tos": Key(values.yes_no, default=False),
-    "issuance_timeout": Key(values.seconds(1, 3600)),
+    "issuance_timeout": Key(Seconds(1, 3600)),
     "dry_run_server": Key(values.https_url),
     "replace_issued_before": Key(values.past_time),
 }
 #: By kind of section. What `_TCS` holds a `[department NAME]` may set for itself.
 KEYS: Mapping[str, Mapping[str, Key]] = {
-    "tcs": {**_TCS, "revocation_check": Key(values.switch, default=True)},
+    "tcs": {**_TCS, "revocation_check": Key(values.yes_no, default=True)},
     "department": {
         **_TCS,
-        "eab_kid": Key(values.key_id, default=""),
+        "eab_kid": Key(values.key_id, default="", required=FROM_PORTAL),
         "eab_hmac_key": Key(values.hmac_key, default="", secret=True),
         "eab_hmac_key_file": Key(values.path),
         "domains": Key(values.domains, is_list=True, may_be_empty=True, default=()),
     },
     "dns": {
-        "server": Key(values.update_servers, is_list=True, default=()),
+        "server": Key(
+            values.update_servers, is_list=True, default=(), required=values.NAME_UPDATE_SERVER
+        ),
         "key_file": Key(values.path),
         "key_name": Key(keyfiles.check_name, default=""),
         "key_algorithm": Key(keyfiles.check_algorithm, default=DEFAULT_ALGORITHM),
@@ -69,12 +74,12 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "keytab": Key(values.path),
         "principal": Key(keyfiles.check_principal),
         "zone": Key(values.zone, may_be_empty=True),
-        "ttl": Key(values.seconds(0, 86400), default=DnsServer.ttl),
+        "ttl": Key(Seconds(0, 86400), default=DnsServer.ttl),
         "check_servers": Key(values.endpoints, is_list=True, may_be_empty=True, default=()),
-        "propagation_seconds": Key(values.seconds(1, 3600), default=DnsServer.propagation_seconds),
+        "propagation_seconds": Key(Seconds(1, 3600), default=DnsServer.propagation_seconds),
     },
     "install": {
-        "certificate": Key(values.lineage, default=""),
+        "certificate": Key(values.lineage, default="", required=values.WRITE_CERTIFICATE),
         **dict.fromkeys((*WRITTEN, "pkcs12_password_file"), Key(values.path)),
         "owner": Key(values.account),
         "group": Key(values.account),
@@ -98,16 +103,16 @@ def convert(text: str, key: Key, line: str) -> Any:
     :raises Fault: the check's, or it is empty, runs over several lines or lost its end to a comment
     """
     if not text and not key.may_be_empty:
-        raise Fault("is empty; fill it in, or remove the line")
+        raise Fault("is empty", "fill it in, or remove the line")
     _, *more = text.split("\n")
     if more and (not key.is_list or any("=" in part for part in more)):
         raise Fault(
-            "goes on over an indented line; begin every key at the margin, and write its value on"
-            " one line"
+            "goes on over an indented line",
+            "begin every key at the margin, and write its value on one line",
         )
     if key.is_command and re.search(r"\s;", line):
         raise Fault(
-            "commands run without a shell, so `;` does not part them, and a comment goes on a"
-            " line of its own"
+            "commands run without a shell, so `;` does not part them",
+            "put several into a script; a comment goes on a line of its own",
         )
     return key.check(text)

@@ -14,6 +14,7 @@ from typing import Any, Optional
 
 from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.department import inifile, keyfiles, keys, rights, sections, values
+from certbot_tcs_lyon1.department.faults import Fault, shown, shown_header, text_of
 from certbot_tcs_lyon1.department.inifile import Source
 from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS, WRITTEN
 from certbot_tcs_lyon1.department.sections import Section
@@ -28,7 +29,7 @@ from certbot_tcs_lyon1.department.settings import (
     TsigKey,
     is_under,
 )
-from certbot_tcs_lyon1.department.values import FROM_PORTAL, Fault, shown, text_of
+from certbot_tcs_lyon1.department.values import FROM_PORTAL
 from certbot_tcs_lyon1.errors import ConfigError, DiskError
 from certbot_tcs_lyon1.report import foreign
 
@@ -58,14 +59,15 @@ def read(path: str) -> Settings:
     try:
         data, state = disk.read(path)
     except FileNotFoundError:
-        raise ConfigError(_missing(path)) from None
+        raise _missing(path) from None
     except DiskError as error:
         raise ConfigError(error.cause, error.remedy, where=path) from None
     except OSError as error:
         as_root = "run certbot as root, or " if isinstance(error, PermissionError) else ""
         raise ConfigError(
-            f"{path}: the department config cannot be read: {inifile.reason(error)}; {as_root}name"
-            f" another file with {lyon1.CONFIG_OPTION} PATH"
+            f"the department config cannot be read: {inifile.reason(error)}",
+            f"{as_root}name another file with {lyon1.CONFIG_OPTION} PATH",
+            where=path,
         ) from None
     return parse(path, data, state)
 
@@ -82,7 +84,7 @@ def parse(path: str, data: bytes, state: Optional[os.stat_result] = None) -> Set
         source.note_file(path, state)
     settings = _settings(source, inifile.parse(source, EVERY_KEY))
     if source.faults:
-        raise ConfigError("\n".join(source.faults_in_order()))
+        raise ConfigError(parts=source.faults_in_order())
     return settings
 
 
@@ -91,11 +93,13 @@ def is_current(settings: Settings) -> bool:
     return all(inifile.stamp_of(path) == stamp for path, stamp in settings.files)
 
 
-def _missing(path: str) -> str:
-    return (
-        f"{path}: there is no department config. Write it and run: chmod 600 {shlex.quote(path)}\n"
+def _missing(path: str) -> ConfigError:
+    return ConfigError(
+        "there is no department config",
+        f"write it and run: chmod 600 {shlex.quote(path)}\n"
         f"If it is elsewhere, name it with {lyon1.CONFIG_OPTION} PATH."
-        f" The smallest file that works:\n\n{SMALLEST}"
+        f" The smallest file that works:\n\n{SMALLEST}",
+        where=path,
     )
 
 
@@ -132,22 +136,23 @@ def _good(source: Source, section: Section, kind: str) -> dict[str, Any]:
     """Return the good values of a section, checked and converted, with the faults noted."""
     known = KEYS[kind]
     good = {}
-    for key, text in section.body.items():
-        if key not in known:
-            sections.note_unknown_key(source, section.header, key, known)
+    for name, key in known.items():
+        if key.required and name not in section.body:
+            source.fault(section.header, name, "is missing", key.required)
+    for name, text in section.body.items():
+        if name not in known:
+            sections.note_unknown_key(source, section.header, name, known)
             continue
-        line = source.lines[source.number(section.header, key) - 1]
+        line = source.lines[source.number(section.header, name) - 1]
         try:
-            good[key] = keys.convert(text, known[key], line)
+            good[name] = keys.convert(text, known[name], line)
         except Fault as fault:
-            source.fault(section.header, key, str(fault))
+            source.note(section.header, name, fault)
     return good
 
 
 def _department(source: Source, section: Section, shared: dict[str, Any]) -> Department:
     own = _good(source, section, "department")
-    if "eab_kid" not in section.body:
-        source.fault(section.header, "eab_kid", f"is missing; {FROM_PORTAL}")
     both = {**keys.defaults("department"), **shared, **own}
     both["eab_hmac_key"] = _eab_hmac_key(source, section, own)
     del both["eab_hmac_key_file"]
@@ -158,9 +163,10 @@ def _eab_hmac_key(source: Source, section: Section, own: dict[str, Any]) -> str:
     """Return the HMAC key, from the section or from its file; "" where a fault was noted."""
     inline, key = "eab_hmac_key", "eab_hmac_key_file"
     if inline in section.body and key in section.body:
-        source.fault(section.header, key, f"{inline} is there as well; keep one of them")
+        source.fault(section.header, key, f"{inline} is there as well", "keep one of them")
     if inline not in section.body and key not in section.body:
-        source.fault(section.header, inline, f"is missing; {FROM_PORTAL}, or name a file in {key}")
+        remedy = f"{FROM_PORTAL}, or name a file in {key}"
+        source.fault(section.header, inline, "is missing", remedy)
     if key not in own:
         return str(own.get(inline, ""))
     data = _named_file(source, section.header, key, own[key])
@@ -169,10 +175,10 @@ def _eab_hmac_key(source: Source, section: Section, own: dict[str, Any]) -> str:
     try:
         lines = text_of(data).strip().splitlines()
         if len(lines) != 1:
-            raise Fault("the file must hold the HMAC Key alone, on one line")
+            raise Fault("the file must hold the HMAC Key alone, on one line", FROM_PORTAL)
         return values.hmac_key(lines[0])
     except Fault as fault:
-        source.fault(section.header, key, f"{own[key]}: {fault}")
+        source.note(section.header, key, fault, own[key])
         return ""
 
 
@@ -181,16 +187,15 @@ def _named_file(source: Source, header: str, key: str, path: str) -> Optional[by
     try:
         data, state = disk.read(path)
     except DiskError as error:
-        text = f"{_shown_path(path)}: {error.cause}; {rights.copy(path, source.path, header)}"
-        source.fault(header, key, text)
-        return None
+        fault = Fault(error.cause, rights.copy(path, source.path, header))
     except (OSError, ValueError) as error:
-        text = f"{_shown_path(path)}: {inifile.reason(error)}; correct the path or the file"
-        source.fault(header, key, text)
-        return None
-    source.check_rights(path, state, header, key)
-    source.note_file(path, state)
-    return data
+        fault = Fault(inifile.reason(error), "correct the path or the file")
+    else:
+        source.check_rights(path, state, header, key)
+        source.note_file(path, state)
+        return data
+    source.note(header, key, fault, _shown_path(path))
+    return None
 
 
 def _shown_path(path: str) -> str:
@@ -204,14 +209,11 @@ def _dns_server(source: Source, section: Section) -> DnsServer:
     try:
         base = values.dns_name(section.name) if section.name else ""
     except Fault as fault:
-        source.fault(header, "", f"{fault}; write [dns] or [dns DOMAIN]")
-    if "server" not in section.body:
-        source.fault(header, "server", f"is missing; {values.NAME_UPDATE_SERVER}")
+        source.fault(header, "", fault.cause, f"{fault.remedy}; write [dns] or [dns DOMAIN]")
     zone = own.get("zone")
     if base and zone and not (is_under(base, zone) or is_under(zone, base)):
-        other = values.shown_header(header)
-        text = f"the zone {shown(zone)} has no name in common with [{other}]; correct one of them"
-        source.fault(header, "zone", text)
+        cause = f"the zone {shown(zone)} has no name in common with [{shown_header(header)}]"
+        source.fault(header, "zone", cause, "correct one of them")
     both = {**keys.defaults("dns"), **own}
     return DnsServer(
         base=base,
@@ -232,17 +234,17 @@ def _signing_key(source: Source, section: Section, own: dict[str, Any]) -> Signi
     if "keytab" not in body and "principal" not in body:
         return _tsig_key(source, section, own)
     if "keytab" not in body:
-        text = "belongs to a keytab, which is missing; write keytab, or take principal out"
-        source.fault(header, "principal", text)
+        cause = "belongs to a keytab, which is missing"
+        source.fault(header, "principal", cause, "write keytab, or take principal out")
     elif tsig:
-        source.fault(header, "keytab", f"{tsig[0]} is there as well; keep one of them")
+        source.fault(header, "keytab", f"{tsig[0]} is there as well", "keep one of them")
     path, principal = own.get("keytab"), own.get("principal")
     data = _named_file(source, header, "keytab", path) if path else None
     if data is not None and ("principal" in own or "principal" not in body):
         try:
             return keyfiles.parse_keytab(data, principal)
-        except keyfiles.KeyFault as fault:
-            source.fault(header, "keytab", f"{path}: {fault}")
+        except Fault as fault:
+            source.note(header, "keytab", fault, own["keytab"])
     return Keytab("", b"")
 
 
@@ -251,12 +253,13 @@ def _tsig_key(source: Source, section: Section, own: dict[str, Any]) -> TsigKey:
     header, body = section.header, section.body
     inline = [key for key in ("key_name", "key_secret", "key_algorithm") if key in body]
     if "key_file" in body and inline:
-        source.fault(header, inline[0], "key_file is there as well; keep one of them")
+        source.fault(header, inline[0], "key_file is there as well", "keep one of them")
     elif "key_file" not in body:
         for key in ("key_name", "key_secret"):
             if key not in body:
-                text = "is missing; write key_file, or key_name and key_secret"
-                source.fault(header, key, f"{text}; the TSIG key comes from the DNS administrator")
+                remedy = "write key_file, or key_name and key_secret"
+                origin = "the TSIG key comes from the DNS administrator"
+                source.fault(header, key, "is missing", f"{remedy}; {origin}")
     where = "key_file" if "key_file" in body else "key_algorithm"
     found = TsigKey(
         own.get("key_name", ""),
@@ -268,28 +271,25 @@ def _tsig_key(source: Source, section: Section, own: dict[str, Any]) -> TsigKey:
     if data is not None:
         try:
             found = keyfiles.parse_key(data)
-        except keyfiles.KeyFault as fault:
-            line = f", line {fault.line}" if fault.line else ""
-            source.fault(header, where, f"{path}{line}: {fault}")
+        except Fault as fault:
+            source.note(header, where, fault, own["key_file"])
     if found.algorithm in keyfiles.WEAK:
         better = f"ask the DNS administrator for a TSIG key with {DEFAULT_ALGORITHM}"
-        source.warn(header, where, f"{found.algorithm} is weak; {better}")
+        source.warn(header, where, Fault(f"{found.algorithm} is weak", better))
     return found
 
 
 def _target(source: Source, section: Section) -> Target:
     header, own = section.header, _good(source, section, "install")
-    if "certificate" not in section.body:
-        source.fault(header, "certificate", f"is missing; {values.WRITE_CERTIFICATE}")
     if not any(key in section.body for key in WRITTEN):
-        source.fault(header, "", f"writes nothing; add one of {', '.join(WRITTEN)}")
+        source.fault(header, "", "writes nothing", f"add one of {', '.join(WRITTEN)}")
     for key, other in (_PKCS12, _PKCS12[::-1]):
         if key in section.body and other not in section.body:
-            source.fault(header, other, f"is missing; {key} needs it")
+            source.fault(header, other, f"is missing, and {key} needs it", f"write {other}")
     keyed = [key for key in ("privkey", "combined", "pkcs12") if key in section.body]
     if keyed and own.get("mode", 0) & stat.S_IRWXO:
-        text = f"lets everybody at the private key in {keyed[0]}; write it like 0640, or split"
-        source.fault(header, "mode", f"{text} the section in two")
+        cause = f"lets everybody at the private key in {keyed[0]}"
+        source.fault(header, "mode", cause, "write it like 0640, or split the section in two")
     password_file = own.get("pkcs12_password_file")
     if password_file and not source.note_missing(password_file):
         _named_file(source, header, "pkcs12_password_file", password_file)

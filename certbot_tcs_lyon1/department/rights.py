@@ -10,25 +10,29 @@ import os
 import re
 import shlex
 import stat
+from typing import Optional
+
+from certbot_tcs_lyon1.department.faults import Fault
 
 
-def judge(path: str, state: os.stat_result, config: str, header: str) -> tuple[str, str]:
-    """What is wrong with a file's rights: (why it is refused, why a warning is due), or "".
+def judge(
+    path: str, state: os.stat_result, config: str, header: str
+) -> tuple[Optional[Fault], Optional[Fault]]:
+    """What is wrong with a file's rights: why it is refused, or else why a warning is due.
 
     :param config: the path of the department config
     :param header: the section that names the file; "" for the department config itself
     """
     others_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if state.st_uid not in (0, os.geteuid()):
-        text = f"it belongs to user number {state.st_uid}, who can change it"
-        return f"{text}; {_remedy(path, state, config, header, True)}", ""
+        cause = f"it belongs to user number {state.st_uid}, who can change it"
+        return Fault(cause, _remedy(path, state, config, header, True)), None
+    remedy = _remedy(path, state, config, header)
     if others_write:
-        remedy = _remedy(path, state, config, header)
-        return f"others than its owner can write it; {remedy}", ""
+        return Fault("others than its owner can write it", remedy), None
     if _is_read_by_others(state):
-        remedy = _remedy(path, state, config, header)
-        return "", f"others than its owner can read it; {remedy}"
-    return "", ""
+        return None, Fault("others than its owner can read it", remedy)
+    return None, None
 
 
 def copy(path: str, config: str, header: str) -> str:

@@ -6,13 +6,12 @@ import difflib
 import os
 import re
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
-from certbot_tcs_lyon1.department import values
+from certbot_tcs_lyon1.department.faults import KINDS, NOT_SHOWN, Fault, shown, shown_header
 from certbot_tcs_lyon1.department.inifile import Source
 from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS, WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, DnsServer, Target
-from certbot_tcs_lyon1.department.values import KINDS, shown
 
 
 class Section(NamedTuple):
@@ -36,45 +35,42 @@ def by_kind(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, list
             _note_unknown(source, header, name, near)
             continue
         fault = name_fault(kind, name)
-        if fault:
-            source.fault(header, "", fault)
+        if fault is not None:
+            source.note(header, "", fault)
         elif (kind, name) in taken:
-            source.fault(header, "", "stands in this file already; keep one")
+            source.fault(header, "", "stands in this file already", "keep one")
             continue
         taken.add((kind, name))
         found[kind].append(Section(header, name, body))
     if "department" not in meant:
-        text = (
-            "no department; write a section [department NAME] with its Key ID and HMAC Key, from "
-            "the portal"
-        )
-        source.fault("", "", text)
+        remedy = "write a section [department NAME] with its Key ID and HMAC Key, from the portal"
+        source.fault("", "", "no department", remedy)
     return found
 
 
 def _note_unknown(source: Source, header: str, name: str, near: list[str]) -> None:
     number = source.number(header, "")
     if near:
-        meant = values.shown_header(f"{near[0]} {name}".rstrip())
-        source.fault(header, "", f"is unknown; did you mean [{meant}]?", number)
+        meant = shown_header(f"{near[0]} {name}".rstrip())
+        source.fault(header, "", "is unknown", f"did you mean [{meant}]?", number)
     else:
-        known = ", ".join(KINDS.values())
-        source.fault(header, "", f"is unknown; there are {known}", number)
+        source.fault(header, "", "is unknown", f"there are {', '.join(KINDS.values())}", number)
 
 
-def name_fault(kind: str, name: str) -> str:
-    """Return what is wrong with the name in a header, or ""."""
+def name_fault(kind: str, name: str) -> Optional[Fault]:
+    """What is wrong with the name in a header, if anything is."""
     if kind == "tcs":
-        return "takes no name; write [tcs]" if name else ""
+        return Fault("takes no name", "write [tcs]") if name else None
     if kind == "dns":
-        return ""  # a domain: `_dns_server` looks at it
+        return None  # a domain: `_dns_server` looks at it
     if not name:
-        return f"has no name; write {KINDS[kind]}"
+        return Fault("has no name", f"write {KINDS[kind]}")
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        return "the name may have letters, digits, dots, hyphens and underscores; change it"
+        cause = "the name may have letters, digits, dots, hyphens and underscores"
+        return Fault(cause, "change it")
     if name in ("None", "True", "False"):  # certbot turns them into values when it renews
-        return "certbot cannot store this name; take another"
-    return ""
+        return Fault("certbot cannot store this name", "take another")
+    return None
 
 
 def note_unknown_key(source: Source, header: str, key: str, known: Collection[str]) -> None:
@@ -85,14 +81,15 @@ def note_unknown_key(source: Source, header: str, key: str, known: Collection[st
     number = source.number(header, key)
     homes = [KINDS[kind] for kind, others in KEYS.items() if key in others]
     near = [*_near(source, key, known), *_near(source, key, EVERY_KEY)]
+    cause = "is unknown"
     if homes:
-        text = f"does not belong here; move it to {' or '.join(homes)}"
+        cause, remedy = "does not belong here", f"move it to {' or '.join(homes)}"
     elif near:
-        text = f"is unknown; did you mean {near[0]}?"
+        remedy = f"did you mean {near[0]}?"
     else:
-        text = f"is unknown; known are {', '.join(known)}"
+        remedy = f"known are {', '.join(known)}"
     plain = homes or (near and len(key) <= len(near[0]) + 3)
-    source.fault(header, key if plain else values.NOT_SHOWN, text, number)
+    source.fault(header, key if plain else NOT_SHOWN, cause, remedy, number)
 
 
 def _near(source: Source, word: str, known: Collection[str]) -> list[str]:
@@ -107,7 +104,7 @@ def check_domains(source: Source, sections: list[Section], found: list[Departmen
             owner = owners.setdefault(domain, section.header)
             if owner != section.header:
                 place = f"[{owner}], line {source.number(owner, 'domains')}"
-                source.fault(section.header, "domains", f"{domain} is in {place}, too; keep one")
+                source.fault(section.header, "domains", f"{domain} is in {place}, too", "keep one")
 
 
 def check_bases(source: Source, found: list[DnsServer]) -> None:
@@ -117,7 +114,7 @@ def check_bases(source: Source, found: list[DnsServer]) -> None:
         before = first.setdefault(server.base, server.section)
         if server.base and before != server.section:
             place = f"[{before}], line {source.number(before, '')}"
-            source.fault(server.section, "", f"is the same as {place}; keep one")
+            source.fault(server.section, "", f"is the same as {place}", "keep one")
 
 
 def check_paths(source: Source, sections: list[Section], found: list[Target]) -> None:
@@ -130,10 +127,11 @@ def check_paths(source: Source, sections: list[Section], found: list[Target]) ->
             if path and writers.setdefault(os.path.normpath(path), here) != here:
                 header, other = writers[os.path.normpath(path)]
                 place = f"[{header}] {other}, line {source.number(header, other)}"
-                source.fault(*here, f"{shown(path)} is written by {place}, too; keep one")
+                source.fault(*here, f"{shown(path)} is written by {place}, too", "keep one")
     for section, target in zip(sections, found):
         read = target.pkcs12_password_file
         if read and os.path.normpath(read) in writers:
             header, other = writers[os.path.normpath(read)]
-            text = f"{shown(read)} is what [{header}] {other} writes; keep the password elsewhere"
-            source.fault(section.header, "pkcs12_password_file", text)
+            cause = f"{shown(read)} is what [{header}] {other} writes"
+            remedy = "keep the password elsewhere"
+            source.fault(section.header, "pkcs12_password_file", cause, remedy)

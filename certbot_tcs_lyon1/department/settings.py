@@ -7,6 +7,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
+from certbot_tcs_lyon1.errors import ConfigError
+
 #: Every HMAC algorithm of dnspython, lower case, and the name of its constant in `dns.tsig`.
 ALGORITHMS = {
     "hmac-md5": "HMAC_MD5",
@@ -163,7 +165,7 @@ Stamp = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole department config; `warnings` are complete messages.
+    """A whole department config; `warnings` are what works and should be mended.
 
     `files` are those that it was read from, each with its stamp; None for one that was not there.
     """
@@ -172,7 +174,7 @@ class Settings:
     departments: tuple[Department, ...]
     dns: tuple[DnsServer, ...]
     targets: tuple[Target, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[ConfigError, ...]
     files: tuple[tuple[str, Optional[Stamp]], ...] = field(default=(), repr=False, compare=False)
     revocation_check: bool = True
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 import base64
 import configparser
 import datetime
-import difflib
 import ipaddress
 import re
 import shlex
 import stat
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department.faults import Fault, shown
 from certbot_tcs_lyon1.department.settings import STARTTLS, Endpoint, Service, is_address
 
+_Item = TypeVar("_Item")
 Check = Callable[[str], Any]
 
 #: What to do about a value that the CA's portal gave.
@@ -29,73 +31,32 @@ FROM_PORTAL = f"copy it from the portal ({lyon1.PORTAL_ACCOUNTS})"
 NAME_UPDATE_SERVER = "name the update server; the DNS administrator knows it"
 WRITE_CERTIFICATE = "write the certificate's name; see: certbot certificates"
 
-#: The kinds of sections, as they are written.
-KINDS = {
-    "tcs": "[tcs]",
-    "department": "[department NAME]",
-    "dns": "[dns]",
-    "install": "[install NAME]",
-}
-
-#: Stands in a message for what could be a secret in the wrong place.
-NOT_SHOWN = "(not shown)"
-
 #: What stands in the documentation for a value from the portal.
 _PLACEHOLDERS = ("KEY_ID", "HMAC_KEY", "NEW_KEY_ID", "NEW_HMAC_KEY")
 
-_ADDRESS = "is an IP address, which the DNS can't validate; write a DNS name"
+_ADDRESS = ("is an IP address, which the DNS can't validate", "write a DNS name")
 
 #: RFC 8555 leaves the length open; HMAC-SHA256 wants 32 bytes (RFC 7518, section 3.2).
 _HMAC_BYTES = 32
-#: Faults of one list that are shown.
-_MOST_BAD = 20
 _LABEL = re.compile(r"_?[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 #: A word that only a shell would understand; `\;` alone is a word of `find`.
 _SHELL = re.compile(r"[|&]+|[0-9&]*>.*|<|\S+;")
 
 
-class Fault(Exception):
-    """What is wrong with one value, and what to do; never holds a value that may be secret."""
+def _each(text: str, check: Callable[[str], _Item]) -> tuple[_Item, ...]:
+    """The checked items of a list parted by commas and blanks, each once.
 
-
-def shown(text: str) -> str:
-    """Return `text` if a message may hold it: secrets have 8 characters or more, and no dots."""
-    return text if len(text) < 8 or ("." in text and "=" not in text) else NOT_SHOWN
-
-
-def shown_header(text: str) -> str:
-    """Return a section's header as a message may hold it: the name of a good one, or words that
-    are too short for a secret."""
-    kind, *names = re.split(r"(\s+)", text)
-    kind = kind if difflib.get_close_matches(kind.lower(), KINDS, n=1) else shown(kind)
-    if kind in KINDS and len(names) == 2 and re.fullmatch(r"[A-Za-z0-9._-]+", names[1]):
-        return text
-    return kind + "".join(name if name.isspace() else shown(name) for name in names)
-
-
-def text_of(data: bytes) -> str:
-    """The text of a file in UTF-8, with or without a BOM.
-
-    Bytes that are not UTF-8 become surrogates: an exception about them would hold the file.
-
-    :raises Fault: it is UTF-16, as Windows' Notepad and PowerShell write "Unicode"
+    :raises Fault: its parts are the faults of all items
     """
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (len(data) > 1 and data[:2].count(0) == 1):
-        raise Fault("the file is UTF-16; save it as UTF-8 text")
-    return data.decode("utf-8-sig", errors="surrogateescape")
-
-
-def _each(text: str, check: Callable[[str], Any]) -> tuple[Any, ...]:
-    """Return the checked items of a list parted by commas and blanks, each once."""
-    good, bad = [], []
+    good: list[_Item] = []
+    bad: list[Fault] = []
     for item in filter(None, re.split(r"[,\s]+", text)):
         try:
             good.append(check(item))
         except Fault as fault:
-            bad.append(f"{shown(item)}: {fault}")
+            bad.append(Fault(fault.cause, fault.remedy, where=shown(item)))
     if bad:
-        more = [f"and {len(bad) - _MOST_BAD} more"] if len(bad) > _MOST_BAD else []
-        raise Fault("; ".join([*bad[:_MOST_BAD], *more]))
+        raise Fault(parts=bad)
     return tuple(dict.fromkeys(good))
 
 
@@ -108,17 +69,17 @@ def dns_name(text: str) -> str:
     :raises Fault: it is none; an address, or a wildcard
     """
     if text.startswith("*."):
-        raise Fault("is a wildcard; write it without *., that covers the wildcard")
+        raise Fault("is a wildcard", "write it without *., that covers the wildcard")
     name = _a_labels(text[:-1] if text.endswith(".") else text)
     labels = name.split(".")
     if ":" in text and is_address(text):
-        raise Fault(_ADDRESS)
+        raise Fault(*_ADDRESS)
     if len(name) > 253 or not all(len(label) <= 63 and _LABEL.fullmatch(label) for label in labels):
-        raise Fault("is not a DNS name (letters, digits and hyphens between dots); correct it")
+        raise Fault("is not a DNS name (letters, digits and hyphens between dots)", "correct it")
     if is_address(name):
-        raise Fault(_ADDRESS)
+        raise Fault(*_ADDRESS)
     if labels[-1].isdigit():
-        raise Fault("ends in a number, so it is an address or misspelt; write a DNS name")
+        raise Fault("ends in a number, so it is an address or misspelt", "write a DNS name")
     return name
 
 
@@ -140,7 +101,7 @@ def _a_labels(text: str) -> str:
 def _domain(text: str) -> str:
     name = dns_name(text)
     if "." not in name:
-        raise Fault(f"is not a full name; write it with its domain, like {lyon1.EXAMPLE_DOMAIN}")
+        raise Fault("is not a full name", f"write it with its domain, like {lyon1.EXAMPLE_DOMAIN}")
     return name
 
 
@@ -164,15 +125,15 @@ def _endpoint(text: str) -> Endpoint:
         host = match["v6"] or match["v4"]
         port = next((part for part in (match["port6"], match["port4"]) if part is not None), "53")
     if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise Fault("the port is not a number from 1 to 65535; correct it")
+        raise Fault("the port is not a number from 1 to 65535", "correct it")
     if match and match["v6"] and ":" not in host:
-        raise Fault("only an IPv6 address goes into brackets; write it without")
+        raise Fault("only an IPv6 address goes into brackets", "write it without")
     try:
         return Endpoint(str(ipaddress.ip_address(host)), int(port))
     except ValueError:
         pass
     if ":" in host:
-        raise Fault("is not an IPv6 address; with a port, write [ADDRESS]:PORT")
+        raise Fault("is not an IPv6 address", "with a port, write [ADDRESS]:PORT")
     return Endpoint(dns_name(host), int(port))
 
 
@@ -185,7 +146,7 @@ def update_servers(text: str) -> tuple[Endpoint, ...]:
     """Return the name servers of a list that must not be empty."""
     servers = endpoints(text)
     if not servers:
-        raise Fault(f"is empty; {NAME_UPDATE_SERVER}")
+        raise Fault("is empty", NAME_UPDATE_SERVER)
     return servers
 
 
@@ -198,10 +159,10 @@ def https_url(text: str) -> str:
         good = False
     if not good or not re.fullmatch("[!-~]+", text) or "#" in text or re.search("[<>\"']", text):
         raise Fault(
-            f"is not an https URL; copy the ACME URL from the portal ({lyon1.PORTAL_ACCOUNTS})"
+            "is not an https URL", f"copy the ACME URL from the portal ({lyon1.PORTAL_ACCOUNTS})"
         )
     if "@" in url.netloc:
-        raise Fault("has a user name or password in the URL; take it out")
+        raise Fault("has a user name or password in the URL", "take it out")
     return text
 
 
@@ -210,23 +171,15 @@ def email(text: str) -> str:
     addresses = [address.strip() for address in text.split(",")]
     for address in addresses:
         if not re.fullmatch(r"[^\s@:;<>\"']+@[^\s@:;<>\"'.]+(\.[^\s@:;<>\"'.]+)+", address):
-            raise Fault("is not an e-mail address; write one, or several parted by commas")
+            raise Fault("is not an e-mail address", "write one, or several parted by commas")
     return ",".join(addresses)
 
 
 def yes_no(text: str) -> bool:
-    """Return whether the text is one of the words for yes."""
+    """Whether the text is one of configparser's words for yes."""
     states = configparser.ConfigParser.BOOLEAN_STATES
     if text.lower() not in states:
-        raise Fault("is neither yes nor no; write yes to agree to the CA's terms of service")
-    return states[text.lower()]
-
-
-def switch(text: str) -> bool:
-    """Return whether the text is one of the words for yes."""
-    states = configparser.ConfigParser.BOOLEAN_STATES
-    if text.lower() not in states:
-        raise Fault("is neither yes nor no; write one of them")
+        raise Fault("is neither yes nor no", "write one of them")
     return states[text.lower()]
 
 
@@ -238,35 +191,38 @@ def past_time(text: str) -> datetime.datetime:
         except ValueError:
             continue
         if found > datetime.datetime.now(datetime.timezone.utc):
-            raise Fault("is in the future; write it when the day has come")
+            raise Fault("is in the future", "write it when the day has come")
         return found
-    raise Fault("is no date; write it like 2026-07-21, or 2026-07-21T14:00:00Z (UTC)")
+    raise Fault("is no date", "write it like 2026-07-21, or 2026-07-21T14:00:00Z (UTC)")
 
 
-def seconds(lowest: int, highest: int) -> Check:
-    """Return the check for a whole number of seconds."""
+@dataclass(frozen=True)
+class Seconds:
+    """The check for a whole number of seconds, `lowest` to `highest`."""
 
-    def check(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
-            raise Fault(f"is not a whole number of seconds from {lowest} to {highest}; correct it")
+    lowest: int
+    highest: int
+
+    def __call__(self, text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not self.lowest <= int(text) <= self.highest:
+            cause = f"is not a whole number of seconds from {self.lowest} to {self.highest}"
+            raise Fault(cause, "correct it")
         return int(text)
-
-    return check
 
 
 def _check_copied(text: str) -> None:
     """Raise `Fault` if a value from the portal has something around it, or is a placeholder."""
     if re.search(r"[<>…]|\.\.\.", text) or text in _PLACEHOLDERS:
-        raise Fault(f"a placeholder is left in; {FROM_PORTAL}")
+        raise Fault("a placeholder is left in", FROM_PORTAL)
     if re.search(r"[\s\"'`«»“”‘’]", text):
-        raise Fault("has blanks or quotes; write the value alone")
+        raise Fault("has blanks or quotes", "write the value alone")
 
 
 def key_id(text: str) -> str:
     """Return the key id (EAB) if it was copied whole and alone."""
     _check_copied(text)
     if not re.fullmatch("[!-~]+", text):
-        raise Fault(f"has a character that is no letter, digit or sign; {FROM_PORTAL}")
+        raise Fault("has a character that is no letter, digit or sign", FROM_PORTAL)
     return text
 
 
@@ -278,54 +234,54 @@ def hmac_key(text: str) -> str:
     _check_copied(text)
     digits = text.rstrip("=")
     if not re.fullmatch(r"[A-Za-z0-9+/_-]*", digits):
-        raise Fault(f"has a character that no HMAC Key has; {FROM_PORTAL}")
+        raise Fault("has a character that no HMAC Key has", FROM_PORTAL)
     if re.search(r"[+/]", digits) and re.search(r"[_-]", digits):
-        raise Fault(f"has + or / as well as - or _, so it is miscopied; {FROM_PORTAL}")
+        raise Fault("has + or / as well as - or _, so it is miscopied", FROM_PORTAL)
     if len(digits) % 4 == 1 or (digits != text and len(text) % 4):
-        raise Fault(f"is not whole base64: it was cut short; {FROM_PORTAL}, whole")
+        raise Fault("is not whole base64: it was cut short", f"{FROM_PORTAL}, whole")
     digits = digits.translate(str.maketrans("+/", "-_"))
     size = len(base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)))
     # CAs make keys of 32, 48 or 64 bytes: an odd size betrays a lost character in longer ones.
     if size < _HMAC_BYTES or size % 2:
         wanted = f"at least {_HMAC_BYTES}" if size < _HMAC_BYTES else "an even number"
-        raise Fault(f"has {size} bytes, not {wanted}: it was cut short; {FROM_PORTAL}, whole")
+        raise Fault(f"has {size} bytes, not {wanted}: it was cut short", f"{FROM_PORTAL}, whole")
     return digits
 
 
 def path(text: str) -> str:
     """Return the path if it is absolute and that of a file."""
     if not text.startswith("/"):
-        raise Fault("is a relative path; write the absolute path")
+        raise Fault("is a relative path", "write the absolute path")
     if text.endswith("/"):
-        raise Fault("is a folder; write the absolute path of the file")
+        raise Fault("is a folder", "write the absolute path of the file")
     return text
 
 
 def lineage(text: str) -> str:
     """Return the name of a certificate of certbot's."""
     if not re.fullmatch(r"[^\s/]+", text):
-        raise Fault(f"is not the name of a certificate; {WRITE_CERTIFICATE}")
+        raise Fault("is not the name of a certificate", WRITE_CERTIFICATE)
     return text
 
 
 def account(text: str) -> str:
     """The name or number of a user or group."""
     if not re.fullmatch(r"[^\s:/]+", text):
-        raise Fault("is not a name or number; owner and group are two keys")
+        raise Fault("is not a name or number", "owner and group are two keys")
     # The last number is what chown(2) takes for "leave it".
     if text.isnumeric() and not (text.isascii() and len(text) < 11 and int(text) < 2**32 - 1):
-        raise Fault(f"is no number of a user or group (0 to {2**32 - 2}); correct it")
+        raise Fault(f"is no number of a user or group (0 to {2**32 - 2})", "correct it")
     return text
 
 
 def mode(text: str) -> int:
     """The bits of a file mode written in octal."""
     if not re.fullmatch("[0-7]{3,4}", text):
-        raise Fault("is not an octal mode; write it like 0640")
+        raise Fault("is not an octal mode", "write it like 0640")
     if int(text, 8) & stat.S_IWOTH:
-        raise Fault("lets everybody write the file; write it like 0640")
+        raise Fault("lets everybody write the file", "write it like 0640")
     if int(text, 8) & ~0o777:
-        raise Fault("has set-user-ID, set-group-ID or the sticky bit; write it like 0640")
+        raise Fault("has set-user-ID, set-group-ID or the sticky bit", "write it like 0640")
     return int(text, 8)
 
 
@@ -336,9 +292,9 @@ def command(text: str) -> tuple[str, ...]:
     except ValueError:
         words = [""]
     if not words[0]:
-        raise Fault("is no command, or a quote in it is not closed; correct it")
+        raise Fault("is no command, or a quote in it is not closed", "correct it")
     if any(_SHELL.fullmatch(word) for word in words):
-        raise Fault("commands run without a shell; put several into a script, and name that")
+        raise Fault("commands run without a shell", "put several into a script, and name that")
     return tuple(words)
 
 
@@ -349,10 +305,11 @@ def services(text: str) -> tuple[Service, ...]:
         place, *more = item.split()[:3] or [""]
         match = re.fullmatch(r"(\[[^]]+\]|[^:]+):[0-9]{1,5}", place)
         if not match or len(more) > 1 or not all(word.startswith("starttls=") for word in more):
-            raise Fault("is not HOST:PORT or HOST:PORT starttls=PROTOCOL, parted by commas")
+            cause = "is not HOST:PORT or HOST:PORT starttls=PROTOCOL"
+            raise Fault(cause, "write one, or several parted by commas")
         protocol = more[0][len("starttls=") :] if more else None
         if protocol is not None and protocol not in STARTTLS:
-            raise Fault(f"starttls is one of {', '.join(STARTTLS)}; correct it")
+            raise Fault(f"starttls is one of {', '.join(STARTTLS)}", "correct it")
         endpoint = _endpoint(place)
         found.append(Service(endpoint.host, endpoint.port, protocol))
     return tuple(dict.fromkeys(found))

@@ -80,7 +80,7 @@ def _steps(names: Sequence[str], places: Folders, with_record: bool) -> Iterator
         return
     yield Step(True, f"{places.config} can be used")
     for warning in settings.warnings:
-        yield Step(None, "it could be better", warning)
+        yield Step(None, "it could be better", str(warning))
     if not names:
         return
     department, step = _department(settings, names)

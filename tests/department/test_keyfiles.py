@@ -6,11 +6,11 @@ import base64
 import subprocess
 import sys
 import traceback
-from pathlib import Path
 
 import pytest
 
 from certbot_tcs_lyon1.department import keyfiles
+from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.department.settings import TsigKey
 
 SECRET = base64.b64encode(b"a secret that nobody may see 123").decode()
@@ -18,10 +18,8 @@ GOOD = f'key "labo" {{\n\talgorithm hmac-sha256;\n\tsecret "{SECRET}";\n}};\n'
 KEY = TsigKey("labo", "hmac-sha256", SECRET)
 
 
-def key_from(tmp_path: Path, text: str | bytes) -> TsigKey:
-    path = tmp_path / "tcs-lyon1.key"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return keyfiles.read_key_file(str(path))
+def key_from(text: str | bytes) -> TsigKey:
+    return keyfiles.parse_key(text if isinstance(text, bytes) else text.encode())
 
 
 def assert_keeps_secret(error: BaseException) -> None:
@@ -43,12 +41,12 @@ def assert_keeps_secret(error: BaseException) -> None:
         f"key labo{{algorithm/* the\nusual */hmac-sha256;//\nsecret {SECRET};}};",
     ],
 )
-def test_a_key_file_as_tsig_keygen_prints_it_is_read(tmp_path: Path, text: str) -> None:
-    assert key_from(tmp_path, text) == KEY
+def test_a_key_file_as_tsig_keygen_prints_it_is_read(text: str) -> None:
+    assert key_from(text) == KEY
 
 
-def test_an_unquoted_secret_may_hold_slashes(tmp_path: Path) -> None:
-    key = key_from(tmp_path, "key k { algorithm hmac-sha512; secret ab//cd/*; };".replace("*", "x"))
+def test_an_unquoted_secret_may_hold_slashes() -> None:
+    key = key_from("key k { algorithm hmac-sha512; secret ab//cd/*; };".replace("*", "x"))
     assert key.secret == "ab//cd/x"
 
 
@@ -68,9 +66,9 @@ def test_a_short_secret_is_the_name_servers_business() -> None:
         (GOOD.encode("utf-16"), 1, "the file is UTF-16; save it as UTF-8 text"),
         (GOOD.encode("utf-16-le"), 1, "the file is UTF-16; save it as UTF-8 text"),
         (GOOD.encode("utf-16-be"), 1, "the file is UTF-16; save it as UTF-8 text"),
-        ("key", 1, 'write: key "NAME" {'),
-        ("key {", 1, 'write: key "NAME" {'),
-        (f"key labo secret {SECRET};", 1, 'write: key "NAME" {'),
+        ("key", 1, 'is not of the form: key "NAME" {'),
+        ("key {", 1, 'is not of the form: key "NAME" {'),
+        (f"key labo secret {SECRET};", 1, 'is not of the form: key "NAME" {'),
         ("key labo };", 1, "an opening and a closing brace"),
         (GOOD.replace("}", ""), 1, "an opening and a closing brace"),
         (GOOD.replace(f'{SECRET}"', SECRET), 3, "the quote opened here is not closed"),
@@ -100,20 +98,13 @@ def test_a_short_secret_is_the_name_servers_business() -> None:
     ],
 )
 def test_a_broken_key_file_is_told_with_its_line(
-    tmp_path: Path, text: str | bytes, line: int | None, message: str
+    text: str | bytes, line: int | None, message: str
 ) -> None:
-    with pytest.raises(keyfiles.KeyFault) as caught:
-        key_from(tmp_path, text)
+    with pytest.raises(Fault) as caught:
+        key_from(text)
     assert message in str(caught.value)
     assert caught.value.line == line
     assert_keeps_secret(caught.value)
-
-
-def test_a_missing_key_file_and_a_folder_are_told(tmp_path: Path) -> None:
-    with pytest.raises(keyfiles.KeyFault, match=r"^no such file or directory; .*tsig-keygen NAME"):
-        keyfiles.read_key_file(str(tmp_path / "none.key"))
-    with pytest.raises(keyfiles.KeyFault, match=r"^is a directory; "):
-        keyfiles.read_key_file(str(tmp_path))
 
 
 @pytest.mark.parametrize("spelling", ["hmac-md5", "HMAC-MD5.SIG-ALG.REG.INT."])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from certbot_tcs_lyon1.department import keyfiles, reader
+from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.department.settings import Keytab
 from certbot_tcs_lyon1.errors import ConfigError
 from tests.department.keytabs import AES256, RC4, SECRET, entry, keytab
@@ -21,7 +22,7 @@ DEPARTMENT = "[department labo]\neab_kid = kid-1\neab_hmac_key = {hmac}\n"
 
 def fault(data: bytes, principal: str | None = None) -> str:
     """What is told; nothing of a key may be in it, nor in the traceback."""
-    with pytest.raises(keyfiles.KeyFault) as caught:
+    with pytest.raises(Fault) as caught:
         keyfiles.parse_keytab(data, principal)
     told = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
     assert SECRET[4:16].decode() not in told
@@ -93,7 +94,7 @@ def test_hostile_bytes_give_a_fault_and_nothing_else() -> None:
         told = ""
         try:
             keyfiles.parse_keytab(bytes(data[: dice.randrange(2, len(data) + 1)]))
-        except keyfiles.KeyFault as error:
+        except Fault as error:
             told = str(error)
         assert len(told) < 2000
         assert told.isprintable()

@@ -118,7 +118,7 @@ def many_keys(tmp_path_factory):
 @pytest.mark.parametrize("algorithm", BINDS_ALGORITHMS)
 def test_every_algorithm_from_a_key_file_is_taken(lab, many_keys, desk_with, tmp_path, algorithm):
     server, keys = many_keys
-    key = keyfiles.read_key_file(str(zones.write_key_file(tmp_path / "key", keys[algorithm])))
+    key = keyfiles.parse_key(zones.write_key_file(tmp_path / "key", keys[algorithm]).read_bytes())
     here = Endpoint(server.endpoint.address, server.endpoint.port)
     desk = desk_with(dns_section(lab, servers=(here,), check_servers=(here,), key=key))
     challenge.confirm(desk.publish(Record(WWW, algorithm)))

@@ -1,7 +1,8 @@
 """The guide's tables quote messages word for word: those of this package are found in its strings,
 and each of its messages in the tables.
 
-A quoted message is cut at `…` and after a colon, where messages are put together.
+A quoted message is cut at `…`, and where messages are put together: after a place and its colon,
+and between cause and remedy.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from types import ModuleType
 
 import pytest
 
+from certbot_tcs_lyon1 import errors
 from certbot_tcs_lyon1.ca import rows
 from certbot_tcs_lyon1.department.settings import ALGORITHMS
 from certbot_tcs_lyon1.dns01.propagation import State
@@ -57,9 +59,13 @@ SHOWN = (
 )
 _SHOWN = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, sorted(SHOWN, key=len)[::-1]))})(?!\w)")
 
-#: Calls whose first argument is a message: the errors of the family and those of one value, and
-#: warnings. Their cause has to be in the tables; the remedy, their second argument, is in itself.
-RAISED = re.compile(r"(\w*(Error|Fault)|Refused|NoAnswer|Aborted|warning)$")
+
+def family(of: type[errors.Error] = errors.Error) -> Iterator[str]:
+    """The names of the errors that the package raises, once all its modules are imported."""
+    for one in of.__subclasses__():
+        yield one.__name__
+        yield from family(one)
+
 
 #: Calls of `inifile.Source`, whose third argument is one.
 NOTED = ("fault", "warn")
@@ -112,7 +118,7 @@ def quoted() -> list[str]:
 
 
 def pieces(message: str) -> list[str]:
-    return [piece for piece in (p.strip() for p in re.split("…|: ", message)) if piece]
+    return [piece for piece in (p.strip() for p in re.split("…|: |; ", message)) if piece]
 
 
 def pattern(piece: str) -> str:
@@ -140,7 +146,12 @@ def test_those_of_others_are_all_in_the_guide():
 
 
 def messages(tree: ast.AST) -> Iterator[ast.expr]:
-    """The expressions that are raised, noted or warned of, with what their names stand for."""
+    """The causes that are raised, noted or warned of, with what their names stand for.
+
+    Of an error and of `warning` that is the first argument; the remedy, the second one, says itself
+    what to do.
+    """
+    raised = {*family(), "warning"}
     for function in (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)):
         named: dict[str, list[ast.expr]] = {}
         for node in ast.walk(function):
@@ -149,7 +160,7 @@ def messages(tree: ast.AST) -> Iterator[ast.expr]:
         for call in (n for n in ast.walk(function) if isinstance(n, ast.Call)):
             name = ast.unparse(call.func).rpartition(".")[2]
             position = 2 if name in NOTED else 0
-            if (name in NOTED or RAISED.match(name)) and len(call.args) > position:
+            if (name in NOTED or name in raised) and len(call.args) > position:
                 message = call.args[position]
                 yield message
                 if isinstance(message, ast.Name):

@@ -31,7 +31,6 @@ TYPES = {
     values.https_url: "URL https",
     values.email: "adresses électroniques",
     values.yes_no: "yes ou no",
-    values.switch: "yes ou no",
     values.past_time: "date ou instant, UTC",
     values.key_id: "texte sans espace",
     values.hmac_key: "base64",
@@ -114,7 +113,7 @@ def test_the_type_is_what_the_program_checks(key):
     lowest, highest = int(bounds[1]), int(bounds[2])
     assert (check(str(lowest)), check(str(highest))) == (lowest, highest)
     for outside in (lowest - 1, highest + 1):
-        with pytest.raises(values.Fault):
+        with pytest.raises(ConfigError):
             check(str(outside))
 
 

@@ -1,0 +1,70 @@
+"""A fault of the department config, and what a message may show of the file.
+
+A fault never quotes what may be a secret: one that stands in the wrong place neither.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Optional
+
+from certbot_tcs_lyon1.errors import ConfigError
+
+#: The kinds of sections, as they are written.
+KINDS = {
+    "tcs": "[tcs]",
+    "department": "[department NAME]",
+    "dns": "[dns]",
+    "install": "[install NAME]",
+}
+
+#: Stands in a message for what could be a secret in the wrong place.
+NOT_SHOWN = "(not shown)"
+
+
+class Fault(ConfigError):
+    """What is wrong with one value, or with a file that it names.
+
+    :ivar line: of a key file, counted from 1; None where no line of it is at fault
+    """
+
+    def __init__(
+        self,
+        cause: str = "",
+        remedy: str = "",
+        line: Optional[int] = None,
+        *,
+        where: str = "",
+        parts: Sequence[ConfigError] = (),
+    ) -> None:
+        super().__init__(cause, remedy, where=where, parts=parts)
+        self.line = line
+
+
+def shown(text: str) -> str:
+    """Return `text` if a message may hold it: secrets have 8 characters or more, and no dots."""
+    return text if len(text) < 8 or ("." in text and "=" not in text) else NOT_SHOWN
+
+
+def shown_header(text: str) -> str:
+    """Return a section's header as a message may hold it: the name of a good one, or words that
+    are too short for a secret."""
+    kind, *names = re.split(r"(\s+)", text)
+    kind = kind if difflib.get_close_matches(kind.lower(), KINDS, n=1) else shown(kind)
+    if kind in KINDS and len(names) == 2 and re.fullmatch(r"[A-Za-z0-9._-]+", names[1]):
+        return text
+    return kind + "".join(name if name.isspace() else shown(name) for name in names)
+
+
+def text_of(data: bytes) -> str:
+    """The text of a file in UTF-8, with or without a BOM.
+
+    Bytes that are not UTF-8 become surrogates: an exception about them would hold the file.
+
+    :raises Fault: it is UTF-16, as Windows' Notepad and PowerShell write "Unicode"
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (len(data) > 1 and data[:2].count(0) == 1):
+        raise Fault("the file is UTF-16", "save it as UTF-8 text", 1)
+    return data.decode("utf-8-sig", errors="surrogateescape")
