@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
-from certbot_tcs_lyon1 import compat, lyon1
+from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.department.settings import (
     Department,
     Settings,
@@ -27,6 +27,8 @@ def recorded(config: NamespaceConfig) -> Optional[str]:
 
     For `renew` and `reconfigure` certbot has put it into its config already.
     """
+    from certbot_tcs_lyon1 import compat  # `certbot-tcs-lyon1 check` does without certbot's modules
+
     return compat.lineage_parameters(config).get(DEST)
 
 

@@ -37,9 +37,17 @@ def find(name: str, settings: Settings) -> Optional[tuple[str, str]]:
         or if they can't be looked up
     """
     try:
-        found = _climb(dns.name.from_text(without_wildcard(name)), settings)
+        return look(name, settings)
     except (dns.exception.DNSException, OSError):  # no answer: a record further up may not apply
         return None
+
+
+def look(name: str, settings: Settings) -> Optional[tuple[str, str]]:
+    """As `find`.
+
+    :raises dns.exception.DNSException, OSError: they can't be looked up
+    """
+    found = _climb(dns.name.from_text(without_wildcard(name)), settings)
     if found is None:
         return None
     return text(found.name), ", ".join(sorted(record.to_text() for record in found))

@@ -1,15 +1,15 @@
 """What a validating resolver says of a name, as a CA's resolver does since 2026-03-15 (SC-085v2).
 
 A resolver that validates says AD of what is signed and right (RFC 4035 §3.2.3), and SERVFAIL of
-what is wrong, which it hands out only to who asks with CD. One that does not validate tells
-nothing, and that is said.
+what is wrong, which it hands out only to who asks with CD. Without AD the chain is walked here.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import dns.exception
 import dns.flags
@@ -20,8 +20,13 @@ import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
+from certbot_tcs_lyon1.status import chain
+
 _SECONDS = 5.0
-_TWO_DAYS = 2 * 86400
+_DAY = 86400
+
+#: Signatures of so few days are made at each answer, and end soon always.
+_ONLINE_DAYS = 4
 
 _ASK = "send this to the DNS administrator, with what https://dnsviz.net shows of the name"
 
@@ -35,64 +40,94 @@ class Verdict:
     remedy: str = ""
 
 
-def look(name: str, rdtype: str) -> Verdict:
-    """Ask the system's resolver for a name and type, which need not exist."""
-    try:
-        resolver = dns.resolver.get_default_resolver()
-        servers, port = [str(one) for one in resolver.nameservers], resolver.port
-    except dns.exception.DNSException:
-        servers, port = [], 53
-    why = "no resolver is named in /etc/resolv.conf"
-    for server in servers:
+@dataclass(frozen=True)
+class _Resolver:
+    address: str
+    port: int
+
+    def ask(self, name: dns.name.Name, rdtype: str, flags: int = 0) -> dns.message.Message:
+        query = dns.message.make_query(name, rdtype, want_dnssec=True)
+        query.flags |= flags | dns.flags.AD
         try:
-            reply = _ask(server, port, name, rdtype)
-            if reply.rcode() != dns.rcode.SERVFAIL:
-                return _of_answer(reply, rdtype)
-            unchecked = _ask(server, port, name, rdtype, dns.flags.CD)
+            return dns.query.udp(query, self.address, _SECONDS, self.port, raise_on_truncation=True)
+        except dns.message.Truncated:
+            return dns.query.tcp(query, self.address, _SECONDS, self.port)
+
+    def fetch(self, name: dns.name.Name, rdtype: str) -> dns.message.Message:
+        """The answer, verified or not."""
+        return self.ask(name, rdtype, dns.flags.CD)
+
+
+def look(name: str, rdtype: str) -> Verdict:
+    """Ask the system's resolvers for a name and type, which need not exist."""
+    try:
+        system = dns.resolver.get_default_resolver()
+        found = [_Resolver(str(one), system.port) for one in system.nameservers]
+    except dns.exception.DNSException:
+        found = []
+    why = "no resolver is named in /etc/resolv.conf"
+    for resolver in found:
+        try:
+            return _by(resolver, dns.name.from_text(name), rdtype)
         except (dns.exception.DNSException, OSError, ValueError) as error:
-            why = f"{server} does not answer ({error or type(error).__name__})"
-            continue
-        if unchecked.rcode() == dns.rcode.SERVFAIL:
-            text = f"its {rdtype} cannot be resolved (SERVFAIL of {server})"
-            return Verdict(False, text, f"the name servers do not answer for it; {_ASK}")
-        ended = _ends(unchecked, before=time.time())
-        why = f"signatures have ended: {', '.join(ended)}" if ended else "keys or DS do not fit"
-        text = f"the DNSSEC chain of its {rdtype} is broken ({why})"
-        return Verdict(False, text, f"no CA issues until it is mended; {_ASK}")
+            why = f"{resolver.address} does not answer ({error or type(error).__name__})"
     return Verdict(None, f"DNSSEC of its {rdtype} cannot be looked at: {why}")
 
 
-def _ask(server: str, port: int, name: str, rdtype: str, flags: int = 0) -> dns.message.Message:
-    query = dns.message.make_query(name, rdtype, want_dnssec=True)
-    query.flags |= flags | dns.flags.AD
-    try:
-        return dns.query.udp(query, server, _SECONDS, port, raise_on_truncation=True)
-    except dns.message.Truncated:
-        return dns.query.tcp(query, server, _SECONDS, port)
-
-
-def _of_answer(reply: dns.message.Message, rdtype: str) -> Verdict:
-    soon = _ends(reply, before=time.time() + _TWO_DAYS)
+def _by(resolver: _Resolver, name: dns.name.Name, rdtype: str) -> Verdict:
+    reply = resolver.ask(name, rdtype)
+    if reply.rcode() == dns.rcode.SERVFAIL:
+        reply = resolver.fetch(name, rdtype)
+        if reply.rcode() == dns.rcode.SERVFAIL:
+            text = f"its {rdtype} cannot be resolved (SERVFAIL of {resolver.address})"
+            return Verdict(False, text, f"the name servers do not answer for it; {_ASK}")
+        ended = [_said(one) for one in _signatures(resolver, reply) if _left(one[1]) <= 0]
+        why = f"signatures have ended: {', '.join(ended)}" if ended else "keys or DS do not fit"
+        return _broken(rdtype, why)
+    soon = [one for one in _signatures(resolver, reply) if 0 < _left(one[1]) < 2 * _DAY]
+    soon = [one for one in soon if one[1].expiration - one[1].inception > _ONLINE_DAYS * _DAY]
     if soon:
-        text = f"signatures of its {rdtype} end within two days: {', '.join(soon)}"
+        text = f"signatures of its {rdtype} end within two days: {', '.join(map(_said, soon))}"
         return Verdict(False, text, f"the zone is not signed anew as it should be; {_ASK}")
     if reply.flags & dns.flags.AD:
         return Verdict(True, f"the DNSSEC chain of its {rdtype} holds")
-    if any(rrset.rdtype == dns.rdatatype.RRSIG for rrset in (*reply.answer, *reply.authority)):
-        return Verdict(
-            None, f"its {rdtype} is signed, but no resolver of this machine validates DNSSEC"
-        )
-    return Verdict(None, f"its {rdtype} is not signed, or no resolver here validates DNSSEC")
+    try:
+        if chain.holds(name, rdtype, resolver.fetch):
+            return Verdict(True, f"the DNSSEC chain of its {rdtype} holds, verified here")
+    except chain.Broken as error:
+        return _broken(rdtype, str(error))
+    except chain.Unknown as error:
+        return Verdict(None, f"DNSSEC of its {rdtype} cannot be looked at: {error}")
+    return Verdict(True, f"its {rdtype} is not signed, so DNSSEC does not stand in the way")
 
 
-def _ends(reply: dns.message.Message, before: float) -> list[str]:
-    """The RRsets whose signature ends before that time, each with its end."""
-    found: dict[str, None] = {}
+def _broken(rdtype: str, why: str) -> Verdict:
+    text = f"the DNSSEC chain of its {rdtype} is broken ({why})"
+    return Verdict(False, text, f"no CA issues until it is mended; {_ASK}")
+
+
+def _signatures(
+    resolver: _Resolver, reply: dns.message.Message
+) -> Iterator[tuple[dns.name.Name, Any]]:
+    """The signatures of an answer, and those of the signing zones' keys, with their names."""
+    zones: set[dns.name.Name] = set()
     for rrset in (*reply.answer, *reply.authority):
         if rrset.rdtype == dns.rdatatype.RRSIG:
-            for one in rrset:
-                if one.expiration < before:
-                    kind = dns.rdatatype.to_text(one.type_covered)
-                    end = time.strftime("%F %H:%M UTC", time.gmtime(one.expiration))
-                    found[f"{rrset.name} {kind} ({end})"] = None
-    return list(found)
+            yield from ((rrset.name, one) for one in rrset)
+            zones.update(one.signer for one in rrset)
+    for zone in sorted(zones):
+        for rrset in resolver.fetch(zone, "DNSKEY").answer:
+            if rrset.rdtype == dns.rdatatype.RRSIG:
+                yield from ((rrset.name, one) for one in rrset)
+
+
+def _left(signature: Any) -> float:
+    """Seconds that it holds still."""
+    return float(signature.expiration - time.time())
+
+
+def _said(one: tuple[dns.name.Name, Any]) -> str:
+    name, signature = one
+    kind = dns.rdatatype.to_text(signature.type_covered)
+    end = time.strftime("%F %H:%M UTC", time.gmtime(signature.expiration))
+    return f"{name} {kind} ({end})"

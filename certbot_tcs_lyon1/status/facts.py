@@ -47,7 +47,8 @@ class Lineage:
 
     `fault` says why it can't be read, and then little else is known; `renews` is when certbot
     replaces it by its own rule; `written` is when the live version came here; `department` is
-    None for one of none; `crl_asked` is when its CRL was last seen.
+    None for one of none, and `misfit` says why the department config won't let it be renewed;
+    `crl_asked` is when its CRL was last seen.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Lineage:
     deployed: tuple[Deployed, ...] = ()
     served: tuple[ServedThere, ...] = ()
     failure: Optional[Failure] = None
+    misfit: str = ""
     der: bytes = field(default=b"", repr=False)
 
 

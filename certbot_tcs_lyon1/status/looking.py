@@ -9,9 +9,11 @@ import time
 from dataclasses import replace
 from typing import Optional
 
+from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.ca import departments
 from certbot_tcs_lyon1.department import reader
 from certbot_tcs_lyon1.department.settings import Settings
-from certbot_tcs_lyon1.errors import ConfigError
+from certbot_tcs_lyon1.errors import ConfigError, OrderError
 from certbot_tcs_lyon1.status import certbots_log, revocation, targets, timer, tree
 from certbot_tcs_lyon1.status.facts import DnsFact, Facts, Folders, Lineage
 
@@ -25,16 +27,24 @@ _ROOM_BYTES, _ROOM_FILES = 1 << 20, 32
 def look(places: Folders) -> Facts:
     """Find out all that `status` and `check` tell; the services of `serves` are connected to."""
     unreadable: list[str] = []
-    settings, fault = _settings(places.config, unreadable)
     found = [
         tree.look(name, places, unreadable) for name in tree.names(places.config_dir, unreadable)
     ]
+    settings, fault = _settings(places.config, unreadable)
+    if (
+        settings is None
+        and not fault
+        and any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
+    ):
+        fault = f"{places.config}: it is not there, and lineages need it; put it back"
     runs = certbots_log.Runs(None, {})
     try:
         runs = certbots_log.read(places.logs_dir)
     except OSError:
         unreadable.append(places.logs_dir)
-    found = [replace(one, failure=_failure(one, runs)) for one in found]
+    found = [
+        replace(one, failure=_failure(one, runs), misfit=_misfit(one, settings)) for one in found
+    ]
     found = targets.look(found, settings.targets if settings else (), places)
     lines = fault.splitlines()
     return Facts(
@@ -77,6 +87,17 @@ def _failure(found: Lineage, runs: certbots_log.Runs) -> Optional[certbots_log.F
     """The last failure, unless the live version was written since."""
     failure = runs.failures.get(found.name)
     return failure if failure and failure.when > found.written else None
+
+
+def _misfit(found: Lineage, settings: Optional[Settings]) -> str:
+    """Why the department config won't let the lineage be renewed; "" if it will."""
+    if settings is None or found.fault or not found.department:
+        return ""
+    try:
+        departments.choose(settings, found.department, found.names)
+    except OrderError as error:
+        return str(error)
+    return ""
 
 
 def full(places: Folders) -> list[str]:

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from certbot_tcs_lyon1 import folders, lyon1
-from certbot_tcs_lyon1.department import reader
+from certbot_tcs_lyon1.department import reader, values
 from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
 from certbot_tcs_lyon1.errors import ConfigError, DiskError, OrderError
 from certbot_tcs_lyon1.report import foreign
-from certbot_tcs_lyon1.status import caa, tree
+from certbot_tcs_lyon1.status import caa, looking, tree
 from certbot_tcs_lyon1.status.facts import Folders
 
 #: In certbot's work folder.
@@ -83,6 +83,13 @@ def _steps(names: Sequence[str], places: Folders, with_record: bool) -> Iterator
         yield Step(None, "it could be better", str(warning))
     if not names:
         return
+    names, faults = _plain(names)
+    yield from faults
+    if faults:
+        return
+    full = looking.full(places)
+    remedy = f"make room, or mount it for writing: {', '.join(full)}" if full else ""
+    yield Step(not full, "certbot's folders have room", remedy)
     department, step = _department(settings, names)
     yield step
     if department is None:
@@ -95,6 +102,18 @@ def _steps(names: Sequence[str], places: Folders, with_record: bool) -> Iterator
             yield from _policy(name, settings, department, found, places)
     for target in settings.targets:
         yield from _target(target)
+
+
+def _plain(names: Sequence[str]) -> tuple[list[str], list[Step]]:
+    """The names as certbot orders them: A-labels, in lower case; and those that are none."""
+    plain, faults = [], []
+    for name in names:
+        wild = "*." if name.startswith("*.") else ""
+        try:
+            plain.append(wild + values.dns_name(name[len(wild) :]))
+        except values.Fault as error:
+            faults.append(Step(False, f"{foreign(name, 100)} is a DNS name", f"it {error}"))
+    return list(dict.fromkeys(plain)), faults
 
 
 def _department(settings: Settings, names: Sequence[str]) -> tuple[Optional[Department], Step]:
@@ -165,18 +184,20 @@ def _dns(name: str, settings: Settings, places: Folders, with_record: bool) -> I
 
     journal = os.path.join(places.work_dir, JOURNAL_NAME)
     record = challenge.Record(owner, secrets.token_urlsafe(32))
+    said: list[str] = []
     what = f"{owner}: a zone that this key may change"
     try:
         batches = challenge.plan([record], settings)
         if not with_record:
             yield Step(True, f"{owner}: its zone is found (no record was put)")
             return
+        os.makedirs(places.work_dir, 0o755, exist_ok=True)  # as certbot does, when it first runs
         batches = challenge.publish(batches, journal)
         yield Step(True, what)
         what = f"{owner}: every name server shows the record"
-        challenge.confirm(batches)
-        yield Step(True, what)
-    except challenge.DnsError as error:
+        challenge.confirm(batches, warn=said.append)
+        yield Step(not any(line.startswith("Zone ") for line in said), what, "\n".join(said))
+    except (challenge.DnsError, OSError) as error:
         yield Step(False, what, str(error))
     finally:
         left = challenge.withdraw(settings, journal) if os.path.lexists(journal) else []
@@ -191,29 +212,44 @@ def _policy(
     places: Folders,
 ) -> Iterator[Step]:
     """CAA and DNSSEC of a name."""
-    from certbot_tcs_lyon1.dns01 import caa as records
     from certbot_tcs_lyon1.status import dnssec
 
     meta = directory.get("meta")
     listed = meta.get("caaIdentities") if isinstance(meta, dict) else None
     identities = [one for one in listed or () if isinstance(one, str)]
     identities = identities or caa.identities(department.server)
-    account = _account_uri(settings, department, places)
-    found = records.find(name, settings)
-    if found is None:
-        text = f"{name}: no CAA record stands in the way"
-        yield Step(True, text)
-    else:
-        holder, text = found
-        wild = name.startswith("*.")
-        right = caa.permits(caa.parse(text), identities, account, wild)
-        remedy = caa.to_ask_for(holder, identities, account, wild)
-        what = f"{name}: the CAA records of {holder} permit this CA"
-        yield Step(right, what, "" if right else f"there is: {foreign(text)}\nask for: {remedy}")
+    yield _caa(name, settings, identities, _account_uri(settings, department, places))
     owner = f"_acme-challenge.{without_wildcard(name)}"
     for subject, rdtype in ((owner, "TXT"), (without_wildcard(name), "CAA")):
         verdict = dnssec.look(subject, rdtype)
         yield Step(verdict.right, f"{subject}: {verdict.text}", verdict.remedy)
+
+
+def _caa(name: str, settings: Settings, identities: Sequence[str], account: Optional[str]) -> Step:
+    import dns.exception
+    import dns.resolver
+
+    from certbot_tcs_lyon1.dns01 import caa as records
+
+    try:
+        found = records.look(name, settings)
+    except (dns.exception.DNSException, OSError) as error:
+        why = error or type(error).__name__
+        if isinstance(error, dns.resolver.NoNameservers) and "SERVFAIL" in str(error):
+            what = f"{name}: its CAA records can be looked up"
+            return Step(False, what, f"no CA issues where they can't (RFC 8659 §3): {why}")
+        return Step(None, f"{name}: its CAA records cannot be looked up from here ({why})")
+    wild = name.startswith("*.")
+    holder = found[0] if found else without_wildcard(name)
+    wanted = caa.to_ask_for(holder, identities, account, wild)
+    if found is None:
+        text = f"{name}: no CAA record stands in the way"
+        return Step(True, text, f"one that lets no other CA and account in: {wanted}")
+    what = f"{name}: the CAA records of {holder} permit this CA"
+    if not identities:
+        return Step(None, f"{what}? It does not say by what name", f"there is: {foreign(found[1])}")
+    right = caa.permits(caa.parse(found[1]), identities, account, wild)
+    return Step(right, what, f"there is: {foreign(found[1])}\nask for: {wanted}")
 
 
 def _account_uri(settings: Settings, department: Department, places: Folders) -> Optional[str]:

@@ -155,6 +155,8 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
         when = time.strftime("%F", time.gmtime(one.failure.when))
         text = f"the last renewal failed ({when}): {one.failure.cause}"
         yield Verdict(State.WARNING, one.name, text)
+    if one.misfit:
+        yield Verdict(State.WARNING, one.name, f"its next renewal will fail: {one.misfit}")
     if one.lost_client_auth:
         text = (
             "it has lost clientAuth, which the version before had: a service that shows it as a "

@@ -8,10 +8,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import dns.resolver
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.install.conftest import key_pem
+from tests.lab import unbound, zones
+from tests.lab.lab import Lab
 from tests.lab.pebble import new_hmac_key
 
 NAME = "www.labo.univ-lyon1.test"
@@ -140,6 +143,14 @@ class Machine:
             env={**os.environ, "PYTHONUTF8": "1"},
         )
         return done.returncode, done.stdout.decode()
+
+
+@pytest.fixture(scope="session")
+def resolver(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dns.resolver.Resolver]:
+    """A resolver that knows the lab's zones."""
+    at = dict.fromkeys((zones.PARENT, zones.CHILD), lab.primary.endpoint)
+    with unbound.running(tmp_path_factory.mktemp("resolver"), at, {}) as running:
+        yield running
 
 
 @pytest.fixture

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import dns.resolver
 import pytest
 
 from certbot_tcs_lyon1.status import command
-from tests.lab import zones
+from tests.lab import front, unbound, zones
 
 NAME = "www.labo.univ-lyon1.test"
 CHALLENGE = f"_acme-challenge.{NAME}"
 
 
 @pytest.fixture
-def probe(lab, client, capsys, monkeypatch, tmp_path):
+def probe(lab, resolver, capsys, monkeypatch, tmp_path):
     """Run `test` with this department config; exit code and output."""
-    resolver = dns.resolver.Resolver(configure=False)
-    resolver.nameservers = [lab.primary.endpoint.address]
-    resolver.port = lab.primary.endpoint.port
     monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(lab.pebble.ca_bundle))
     (tmp_path / "var").mkdir()
@@ -43,6 +42,7 @@ def test_where_all_is_right_each_step_says_so_and_no_record_is_left(lab, probe):
         f"{CHALLENGE}: every name server shows the record",
         f"{CHALLENGE}: nothing is left of it",
         "no CAA record stands in the way",
+        f"one that lets no other CA and account in: {NAME}. CAA 0 issue ",
     ):
         assert f"✓ {words}" in output or words in output
     assert lab.primary.txt(CHALLENGE) == []
@@ -94,3 +94,91 @@ def test_what_a_target_lacks_is_told(lab, probe, tmp_path):
     assert code == 1
     for words in ("mkdir -p", "no user nobody-here", "no program no-such-program"):
         assert words in output
+
+
+CA = "ca.test"
+
+
+def _names_itself(request, ask):
+    """As CAs do in their directory; Pebble doesn't."""
+    reply = ask()
+    if request.step != "directory":
+        return reply
+    return reply.with_json(meta={**reply.json()["meta"], "caaIdentities": [CA]})
+
+
+@pytest.fixture(scope="module")
+def ca(lab):
+    with front.running(lab.pebble, _names_itself) as running:
+        yield running
+
+
+def _account(lab, ca, tmp_path) -> str:
+    """The URL of an account of the department's."""
+    url = f"{ca.directory_url[:-3]}my-account/1"
+    server = ca.directory_url[len("https://") :]
+    folder = tmp_path / "accounts" / server / "0123"
+    folder.mkdir(parents=True)
+    (folder / "tcs-lyon1.json").write_text(json.dumps({"eab_kid": lab.eab_kid}))
+    (folder / "regr.json").write_text(json.dumps({"body": {}, "uri": url}))
+    return url
+
+
+@pytest.mark.parametrize(
+    ("record", "permits"),
+    [
+        (f'0 issue "{CA}"', True),
+        ('0 issue "harica.gr"', False),
+        ('0 issue ";"', False),
+        (f'0 issue "{CA}; accounturi=ACCOUNT"', True),
+        (f'0 issue "{CA}; accounturi=https://elsewhere.test/1"', False),
+        (f'0 issue "{CA}; validationmethods=dns-01"', True),
+        (f'0 issue "{CA}; validationmethods=http-01"', False),
+        (f'0 issue "{CA}; accounturi=ACCOUNT; validationmethods=http-01,dns-01"', True),
+        ('128 future "x"', False),
+    ],
+)
+@pytest.mark.parametrize("holder", ["labo.univ-lyon1.test.", "univ-lyon1.test."])
+def test_the_caa_records_and_the_one_to_ask_for_are_told(
+    lab, ca, probe, monkeypatch, tmp_path, record, permits, holder
+):
+    account = _account(lab, ca, tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca.ca_bundle))
+    config = lab.department_config(tcs={"server": ca.directory_url})
+    zone = holder.rstrip(".")
+    lab.edit(zone, add=[(holder, 60, "CAA", record.replace("ACCOUNT", account))])
+    try:
+        code, output = probe(config, NAME, "--no-dns-update")
+    finally:
+        lab.edit(zone, delete=[(holder, "CAA")])
+    assert code == int(not permits)
+    mark = "✓" if permits else "✗"
+    wanted = f'{zone}. CAA 0 issue "{CA}; accounturi={account}; validationmethods=dns-01"'
+    assert f"{mark} {NAME}: the CAA records of {zone} permit this CA\n    there is: " in output
+    assert f"\n    ask for: {wanted}\n" in output
+
+
+def test_a_resolver_that_fails_is_told_for_a_ca_refuses_then(lab, probe, monkeypatch, tmp_path):
+    lame = {"elsewhere.test": lab.primary.endpoint}
+    with unbound.running(tmp_path / "unbound", lame, {}) as failing:
+        monkeypatch.setattr(dns.resolver, "default_resolver", failing)
+        config = lab.department_config(dns=None, department={"domains": None})
+        code, output = probe(config, "www.elsewhere.test")
+    assert code == 1
+    assert "✗ www.elsewhere.test: its CAA records can be looked up" in output
+    assert "✗ _acme-challenge.www.elsewhere.test: its TXT cannot be resolved (SERVFAIL" in output
+
+
+def test_a_name_is_taken_as_certbot_takes_it(lab, probe):
+    config = lab.department_config(department={"domains": None})
+    code, output = probe(config, "Étude.Labo.univ-lyon1.test.", "--no-dns-update")
+    assert code == 0
+    assert "_acme-challenge.xn--tude-9oa.labo.univ-lyon1.test: its zone is found" in output
+
+
+def test_a_wildcard_and_its_base_are_tried_one_after_the_other(lab, probe):
+    code, output = probe(lab.department_config(), NAME, f"*.{NAME}")
+    assert code == 0
+    assert output.count(f"✓ {CHALLENGE}: every name server shows the record") == 2
+    assert f'{NAME}. CAA 0 issuewild "' in output
+    assert lab.primary.txt(CHALLENGE) == []

@@ -124,14 +124,12 @@ def test_check_tells_each_service_that_gives_another_certificate_than_the_live_o
 @contextlib.contextmanager
 def _server(say):
     """A server on loopback that has `say(connection)` talk to each client; its port."""
-    held = []
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
 
         def serve() -> None:
             with contextlib.suppress(OSError):
                 while True:
                     connection = listener.accept()[0]
-                    held.append(connection)
                     threading.Thread(target=_quietly, args=(say, connection), daemon=True).start()
 
         threading.Thread(target=serve, daemon=True).start()
@@ -139,17 +137,17 @@ def _server(say):
             yield listener.getsockname()[1]
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            for connection in held:
-                connection.close()
 
 
 def _quietly(say, connection) -> None:
-    with contextlib.suppress(OSError):
+    with connection, contextlib.suppress(OSError):
         say(connection)
 
 
 def _nothing(connection) -> None:
     """Neither a word nor an end."""
+    while connection.recv(1000):
+        pass
 
 
 def _drops(connection) -> None:
@@ -175,6 +173,7 @@ def _huge_ldap(connection) -> None:
     """An answer that says that it is 4 GiB."""
     connection.recv(100)
     connection.sendall(b"\x30\x84\xff\xff\xff\xff" + b"x" * 100000)
+    _nothing(connection)
 
 
 @pytest.mark.parametrize("say", [_nothing, _drops, _lines, _long, _huge_ldap])
