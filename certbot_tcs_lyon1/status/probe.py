@@ -26,6 +26,7 @@ from typing import Any, Optional
 
 from certbot_tcs_lyon1 import folders, lyon1
 from certbot_tcs_lyon1.department import reader, values
+from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
 from certbot_tcs_lyon1.errors import ConfigError, DiskError, OrderError
@@ -111,7 +112,7 @@ def _plain(names: Sequence[str]) -> tuple[list[str], list[Step]]:
         wild = "*." if name.startswith("*.") else ""
         try:
             plain.append(wild + values.dns_name(name[len(wild) :]))
-        except values.Fault as error:
+        except Fault as error:
             faults.append(Step(False, f"{foreign(name, 100)} is a DNS name", f"it {error}"))
     return list(dict.fromkeys(plain)), faults
 
