@@ -7,16 +7,20 @@ All of cryptography from 3.3.2 on has what is used.
 
 from __future__ import annotations
 
+import base64
 import datetime
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID, SignatureAlgorithmOID
 
 from certbot_tcs_lyon1.errors import WatchError
+from certbot_tcs_lyon1.watch import der
 
 #: A clock that is behind the CA's by less does not make a CRL one of the future.
 _SKEW = datetime.timedelta(minutes=5)
@@ -86,15 +90,19 @@ def issuers(certificate: x509.Certificate, chain: bytes) -> list[x509.Certificat
 
     :raises WatchError: there is none, or the chain can't be read
     """
-    end = b"-----END CERTIFICATE-----"
     try:
-        every = [x509.load_pem_x509_certificate(c + end) for c in chain.split(end)[:-1]]
+        found = [one for one in _certificates(chain) if one.subject == certificate.issuer]
     except ValueError as error:
         raise WatchError(f"the chain can't be read: {error}") from None
-    found = [one for one in every if one.subject == certificate.issuer]
     if not found:
         raise WatchError("its issuer is not in its chain")
     return found
+
+
+@functools.lru_cache(maxsize=8)  # the chains of a machine are few, its certificates many
+def _certificates(chain: bytes) -> list[x509.Certificate]:
+    end = b"-----END CERTIFICATE-----"
+    return [x509.load_pem_x509_certificate(one + end) for one in chain.split(end)[:-1]]
 
 
 class Crl:
@@ -105,16 +113,16 @@ class Crl:
 
     def __init__(self, data: bytes) -> None:
         try:
-            if data.lstrip()[:11] == b"-----BEGIN ":
-                self._crl = x509.load_pem_x509_crl(data)
-                data = self._crl.public_bytes(serialization.Encoding.DER)
-            else:
-                self._crl = x509.load_der_x509_crl(data)
+            self._der = _without_pem(data)
+            self._crl = x509.load_der_x509_crl(self._der)
         except (ValueError, TypeError) as error:
             raise WatchError(f"it is no CRL ({error})") from None
-        self._der = data
-        self._asked = False
-        self._serials: Optional[frozenset[int]] = None
+        self._serials: Optional[frozenset[bytes]] = None
+
+    @property
+    def this_update(self) -> Optional[datetime.datetime]:
+        """When the CA issued it (UTC)."""
+        return _utc(self._crl, "last_update")
 
     @property
     def next_update(self) -> Optional[datetime.datetime]:
@@ -137,15 +145,13 @@ class Crl:
                     raise WatchError(f"its extension {extension.oid.dotted_string} is unknown")
         except (ValueError, x509.DuplicateExtension) as error:
             raise WatchError(f"its extensions can't be read ({error})") from None
-        begin, end = _utc(self._crl, "last_update"), self.next_update
+        begin, end = self.this_update, self.next_update
         if begin is None or begin > now + _SKEW:
             raise WatchError(f"it is of the future ({begin})")
         if end is None or end < now:
             raise WatchError(f"it is out of date (next update {end})")
 
     def _is_signed_by(self, candidate: x509.Certificate) -> bool:
-        from cryptography.exceptions import UnsupportedAlgorithm
-
         if self._crl.issuer != candidate.subject:
             return False
         try:
@@ -154,11 +160,22 @@ class Crl:
                 return False
         except x509.ExtensionNotFound:
             pass
-        key: Any = candidate.public_key()
         try:
-            return bool(self._crl.is_signature_valid(key))
-        except (UnsupportedAlgorithm, TypeError):
+            return self._has_signature_of(candidate.public_key())
+        except (InvalidSignature, UnsupportedAlgorithm, TypeError):
             return False
+
+    def _has_signature_of(self, key: Any) -> bool:
+        algorithm, sent = self._crl.signature_algorithm_oid, self._crl.signature
+        is_rsa = isinstance(key, rsa.RSAPublicKey) and algorithm != SignatureAlgorithmOID.RSASSA_PSS
+        if not is_rsa and not isinstance(key, ec.EllipticCurvePublicKey):
+            return bool(self._crl.is_signature_valid(key))
+        known = self._crl.signature_hash_algorithm
+        if known is None:  # another key's
+            return False
+        how = (padding.PKCS1v15(), known) if is_rsa else (ec.ECDSA(known),)
+        key.verify(sent, der.signed_part(self._der), *how)
+        return True
 
     def find(self, certificate: x509.Certificate, point: Point) -> Optional[Revocation]:
         """The certificate's entry, if it has one.
@@ -176,17 +193,13 @@ class Crl:
         return None if entry is None else _revocation(entry)
 
     def _has(self, serial: int) -> bool:
-        """Whether some entry has the serial number.
-
-        The library looks at each entry, 20 ms for 100,000. For one certificate a search through
-        the bytes does; for the further ones of a run, a set that takes as long as twenty.
-        """
-        if self._serials is None and self._asked:
-            self._serials = frozenset(entry.serial_number for entry in self._crl)
-        self._asked = True
-        if self._serials is not None:
-            return serial in self._serials
-        return _der_integer(serial) in self._der
+        """Whether some entry has the serial number."""
+        if self._serials is None:
+            try:
+                self._serials = der.serials(self._der)
+            except (ValueError, IndexError):
+                raise WatchError("its entries can't be read") from None
+        return der.integer(serial) in self._serials
 
     @property
     def is_partial(self) -> bool:
@@ -244,9 +257,12 @@ def _entry_extensions(entry: Any) -> Sequence[Any]:
         return []
 
 
-def _der_integer(number: int) -> bytes:
-    content = number.to_bytes(number.bit_length() // 8 + 1, "big")
-    return b"\x02" + bytes([len(content)]) + content  # RFC 5280: at most 20 octets
+def _without_pem(data: bytes) -> bytes:
+    """What PEM holds; DER as it is."""
+    begin, end = b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"
+    if not data.lstrip().startswith(begin):
+        return data
+    return base64.b64decode(data.partition(begin)[2].partition(end)[0])
 
 
 def _utc(thing: Any, name: str) -> Optional[datetime.datetime]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certbot_tcs_lyon1 import errors
+from certbot_tcs_lyon1.watch import der
 from certbot_tcs_lyon1.watch.crl import Crl
 
 _NOW = datetime.datetime(2026, 1, 1)
@@ -33,6 +34,18 @@ def test_a_crl_with_other_bytes_in_it_is_read_or_refused(at, data, dropped):
     with contextlib.suppress(errors.Error):
         crl = Crl(_CRL[:at] + data + _CRL[at + dropped :])
         crl.verify([], datetime.datetime.now(datetime.timezone.utc))
+
+
+@given(st.integers(0, len(_CRL)), st.binary(max_size=6), st.integers(0, 8))
+def test_serial_numbers_are_those_that_the_library_reads_whatever_the_bytes(at, data, dropped):
+    changed = _CRL[:at] + data + _CRL[at + dropped :]
+    try:
+        read = {der.integer(entry.serial_number) for entry in x509.load_der_x509_crl(changed)}
+    except (ValueError, OverflowError):
+        with contextlib.suppress(ValueError, IndexError):
+            der.serials(changed)
+        return
+    assert der.serials(changed) == read
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=99).map(b"-----BEGIN X509 CRL-----\n".__add__))

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -138,16 +139,29 @@ class Authority:
         made = builder.sign(key, hashes.SHA256())
         return Leaf(made.public_bytes(serialization.Encoding.PEM), made)
 
+    def sign_crl(self, builder: x509.CertificateRevocationListBuilder) -> bytes:
+        """A CRL that OpenSSL's command can't make, as DER; it begins an hour ago, for a day."""
+        now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+        hour = datetime.timedelta(hours=1)
+        issuer = x509.load_pem_x509_certificate(self.pem).subject
+        builder = builder.issuer_name(issuer).last_update(now - hour).next_update(now + 24 * hour)
+        key = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
+        signed = builder.sign(key, hashes.SHA256())
+        return signed.public_bytes(serialization.Encoding.DER)
+
     def crl(
         self,
         revoked: Mapping[int, str],
         extensions: Sequence[str] = (),
         expired: bool = False,
         form: str = "DER",
+        at: Optional[datetime.datetime] = None,
+        options: Sequence[str] = (),
     ) -> bytes:
         """A CRL of serial numbers, each with a reason as OpenSSL writes it, "" for none.
 
-        `extensions` are lines of OpenSSL's configuration.
+        `extensions` are lines of OpenSSL's configuration, `options` are of its command; it is
+        issued now, or `at` (UTC).
         """
         self._configure(extensions)
         day = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
@@ -166,10 +180,15 @@ class Authority:
             for serial, reason in revoked.items()
         ]
         (self.folder / "index.txt").write_text("".join(row + "\n" for row in rows), "utf-8")
-        times = ["-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260102000000Z"]
+        times = ["-crldays", "7"]
+        begin = datetime.datetime(2026, 1, 1) if expired else at
+        if begin is not None:
+            pair = (begin, begin + datetime.timedelta(days=1 if expired else 7))
+            first, last = (f"{time:%Y%m%d%H%M%S}Z" for time in pair)
+            times = ["-crl_lastupdate", first, "-crl_nextupdate", last]
         self.openssl(
             *("ca", "-gencrl", "-config", "ca.cnf", "-out", "crl.pem"),
-            *(times if expired else ("-crldays", "7")),
+            *(*times, *options),
         )
         self.openssl("crl", "-in", "crl.pem", "-outform", form, "-out", "crl.out")
         return (self.folder / "crl.out").read_bytes()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.report import Report
-from certbot_tcs_lyon1.watch import crl, fetch, kept
+from certbot_tcs_lyon1.watch import fetch, kept
 from certbot_tcs_lyon1.watch.record import Record
 from certbot_tcs_lyon1.watch.why import Watch, Watched
 
@@ -245,9 +245,3 @@ def test_100_000_entries_are_searched(ca, web, tmp_path):
     watch = Watch(kept.Crls(str(tmp_path)), Report(lambda line: None))
     assert reason(ca, leaf, tmp_path, watch=watch) is not None
     assert reason(ca, other, tmp_path, watch=watch) is None
-
-
-def test_a_serial_number_is_found_by_its_der_bytes():
-    for number in (1, 127, 128, 255, 256, 2**159 - 1):
-        content = number.to_bytes(number.bit_length() // 8 + 1, "big")
-        assert crl._der_integer(number) == b"\x02" + bytes([len(content)]) + content
