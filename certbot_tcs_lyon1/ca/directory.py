@@ -62,6 +62,8 @@ def _get(config: NamespaceConfig, url: str) -> bytes:
 
     headers = {"User-Agent": compat.user_agent(config), "Accept-Encoding": "identity"}
     with requests.Session() as session:
+        # Else requests reads a redirect's body, whatever its size, and unpacks it.
+        setattr(session, "get_redirect_target", lambda reply: None)  # noqa: B010
         for _ in range(_MOST_REDIRECTS + 1):
             reply = session.get(
                 url,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.server
 import json
+import resource
 import ssl
 import threading
 import time
@@ -102,6 +103,14 @@ def test_500_megabytes_are_not_read(serve):
 def test_what_is_compressed_is_not_unpacked(serve):
     bomb = gzip.compress(b" " * 50_000_000)
     assert "compressed" in refused(serve(sends(bomb, Content_Encoding="gzip")))
+
+
+def test_the_body_of_a_redirect_is_not_read_nor_unpacked(serve):
+    bomb = gzip.compress(bytes(200 << 20), 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    message = refused(serve(sends(bomb, 302, Content_Encoding="gzip", Location="http://h/")))
+    assert "not https" in message
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40 * 1024
 
 
 def test_a_drip_ends(serve, monkeypatch):
