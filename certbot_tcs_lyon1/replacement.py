@@ -50,7 +50,7 @@ def replace_if_needed(
             f"{name} is to be replaced ({reason.text}), but {server} said in this run that "
             "it has had too many orders (rateLimited). The next `certbot renew` tries again."
         )
-    _begin(config, name, serial, reason)
+    _begin(config, name, serial, reason, process)
     process.report.info(f"{name}: {reason.text}; replacing it.")
     try:
         compat.replace(config, renewed, reason.needs_new_key)
@@ -60,11 +60,12 @@ def replace_if_needed(
         raise
 
 
-def _begin(config: NamespaceConfig, name: str, serial: int, reason: Reason) -> None:
-    from certbot_tcs_lyon1.watch.record import Record
-
+def _begin(
+    config: NamespaceConfig, name: str, serial: int, reason: Reason, process: Process
+) -> None:
+    assert process.watch is not None  # it gave the reason
     try:
-        Record(config.work_dir).begin(name, serial, reason, config.live_dir)
+        process.watch.record.begin(name, serial, reason, config.live_dir)
     except errors.WatchError as error:
         raise certbot_errors.PluginError(str(error)) from None
 
@@ -79,13 +80,10 @@ def _reason(
     """The reason, if any, and the live certificate's serial number."""
     from cryptography import x509
 
-    from certbot_tcs_lyon1.watch.kept import Crls
-    from certbot_tcs_lyon1.watch.record import Record
     from certbot_tcs_lyon1.watch.why import Watch, Watched
 
     if process.watch is None:
-        crls = Crls(config.work_dir) if settings.revocation_check else None
-        process.watch = Watch(crls, process.report)
+        process.watch = Watch(config.work_dir, process.report, settings.revocation_check)
     live = lineage.read(os.path.join(config.live_dir, name))
     certificate = x509.load_pem_x509_certificate(live.cert)
     asks_ca = department is not None and not compat.knows_ari()
@@ -97,8 +95,7 @@ def _reason(
         config.server if asks_ca else "",
     )
     now = datetime.datetime.now(datetime.timezone.utc)
-    record = Record(config.work_dir)
-    return process.watch.reason(watched, record, now), certificate.serial_number
+    return process.watch.reason(watched, now), certificate.serial_number
 
 
 def _department(config: NamespaceConfig, settings: Settings) -> Optional[Department]:

@@ -1,11 +1,14 @@
 """One GET, for what a certificate or a CA's directory points to: bounded in time and in size.
 
-The URL is somebody else's word: only http and https, without a password in it, redirects included;
-the environment's proxies are used, its .netrc is not.
+The URL is somebody else's word, and with http so is the answer: only http and https, without a
+password in it, redirects included; none of them leads from the internet to this machine or its
+network. The environment's proxies are used, its .netrc is not.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -34,18 +37,40 @@ class Answer:
     body: bytes = field(repr=False)
 
 
-def get(
-    url: str, headers: Mapping[str, str], seconds: float = MOST_SECONDS, most: int = MOST_BYTES
-) -> Answer:
-    """What `url` holds, or the answer 304 to a conditional request.
+class Asker:
+    """Asks for one process, and never again a server that has kept it waiting."""
 
-    It runs in a thread that is left behind when the time is over: name resolution knows no
-    time-out, and those of sockets begin anew with each byte.
+    def __init__(self) -> None:
+        self._slow: set[str] = set()
 
-    :param seconds: for all of it, from the names' resolution to the last byte
-    :param most: bytes
-    :raises WatchError: any other answer, or none
-    """
+    def get(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        seconds: float = MOST_SECONDS,
+        most: int = MOST_BYTES,
+    ) -> Answer:
+        """What `url` holds, or the answer 304 to a conditional request.
+
+        :param seconds: for all of it, from the names' resolution to the last byte
+        :param most: bytes
+        :raises WatchError: any other answer, or none
+        """
+        server = urlsplit(url).netloc
+        if server in self._slow:
+            raise WatchError("its server was too slow before in this run", where=url)
+        begin = time.monotonic()
+        try:
+            return _get(url, headers, seconds, most)
+        except WatchError:
+            if time.monotonic() - begin >= min(CONNECT_SECONDS, seconds):
+                self._slow.add(server)
+            raise
+
+
+def _get(url: str, headers: Mapping[str, str], seconds: float, most: int) -> Answer:
+    """It runs in a thread that is left behind when the time is over: name resolution knows no
+    time-out, and those of sockets begin anew with each byte."""
     deadline = time.monotonic() + seconds
     outcome: list[Any] = []
 
@@ -83,6 +108,8 @@ def _follow(url: str, headers: Mapping[str, str], deadline: float, most: int) ->
 
     with requests.Session() as session:
         session.auth = lambda request: request  # else .netrc's password goes to that server
+        # Else requests reads a redirect's body, whatever its size, and unpacks it.
+        setattr(session, "get_redirect_target", lambda response: None)  # noqa: B010
         for _ in range(_MOST_REDIRECTS + 1):
             if not is_allowed(url):
                 raise WatchError("only http and https are followed", where=foreign(url))
@@ -97,8 +124,23 @@ def _follow(url: str, headers: Mapping[str, str], deadline: float, most: int) ->
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or not location:
                     return _read(response, url, deadline, most)
-            url = urljoin(url, location)
+            here, url = url, urljoin(url, location)
+            if _is_inside(url) and not _is_inside(here):
+                raise WatchError("a redirect to this machine or its network", where=foreign(url))
     raise WatchError(f"more than {_MOST_REDIRECTS} redirects", where=foreign(url))
+
+
+def _is_inside(url: str) -> bool:
+    """Whether the URL's host has an address that is none of the internet's.
+
+    A name that can't be resolved here is the proxy's to resolve.
+    """
+    try:
+        found = socket.getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
+        addresses = [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
+    except (OSError, ValueError):
+        return False
+    return not all(address.is_global for address in addresses)
 
 
 def _read(response: Any, url: str, deadline: float, most: int) -> Answer:

@@ -13,8 +13,9 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from certbot_tcs_lyon1 import disk
@@ -35,14 +36,21 @@ _MOST_BYTES = fetch.MOST_BYTES + 64 * 1024
 
 
 @dataclass(frozen=True)
-class _Kept:
+class Kept:
+    """A CRL that counts.
+
+    `asked` is when its server last had it, `fault` why it has it no more.
+    """
+
+    crl: Crl
+    asked: datetime.datetime
     etag: str
     modified: str
-    asked: datetime.datetime
-    crl: Crl
     data: bytes = field(repr=False)
+    fault: Optional[WatchError] = None
 
     def is_fresh(self, now: datetime.datetime) -> bool:
+        """Whether its server need not be asked."""
         end = self.crl.next_update
         return self.asked <= now < self.asked + DAY and end is not None and now < end
 
@@ -53,20 +61,17 @@ class Crls:
     :param work_dir: certbot's
     """
 
-    def __init__(self, work_dir: str) -> None:
+    def __init__(self, work_dir: str, asker: fetch.Asker) -> None:
         self._folder = os.path.join(work_dir, FOLDER_NAME)
-        self._known: dict[Any, Union[Crl, WatchError]] = {}
-        self._tidied = False
+        self._asker = asker
+        self._known: dict[Any, Union[Kept, WatchError]] = {}
 
-    def get(self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime) -> Crl:
+    def get(self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime) -> Kept:
         """The CRL at `url`, verified; the server is asked at most once in a process.
 
         :raises WatchError: there is none that counts
         """
-        if not self._tidied:
-            self._tidied = True
-            _tidy(self._folder, now)
-        key = (url, *(issuer.public_bytes(_der()) for issuer in issuers))
+        key = (url, *issuers)
         if key not in self._known:
             try:
                 self._known[key] = self._load(url, issuers, now)
@@ -77,24 +82,53 @@ class Crls:
             raise found
         return found
 
-    def _load(self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime) -> Crl:
-        path = os.path.join(self._folder, hashlib.sha256(url.encode()).hexdigest())
+    def _load(self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime) -> Kept:
+        path = _path(self._folder, url)
         kept = _read(path, url, issuers, now)
         if kept is not None and kept.is_fresh(now):
-            return kept.crl
+            return kept
         try:
-            fresh = _ask(url, kept, now)
+            fresh = self._ask(url, kept, now)
             if kept is None or fresh.crl is not kept.crl:
                 fresh.crl.verify(issuers, now)
+                _check_order(fresh.crl, kept)
         except WatchError as error:
+            fault = error if error.where else WatchError(error.cause, where=url)
             if kept is None:
-                raise WatchError(error.cause, where=url) from None
-            logger.debug("%s; the one of %s still counts", error, kept.asked)
+                raise fault from None
+            logger.debug("%s The one of %s still counts.", fault, kept.asked)
             with contextlib.suppress(OSError):
                 os.utime(path)  # it is wanted
-            return kept.crl
+            return replace(kept, fault=fault)
         _write(path, url, fresh)
-        return fresh.crl
+        return fresh
+
+    def _ask(self, url: str, kept: Optional[Kept], now: datetime.datetime) -> Kept:
+        """What the server has.
+
+        :raises WatchError: it can't be had
+        """
+        headers = {}
+        if kept is not None and kept.etag:
+            headers["If-None-Match"] = kept.etag
+        if kept is not None and kept.modified:
+            headers["If-Modified-Since"] = kept.modified
+        answer = self._asker.get(url, headers)
+        if answer.status == 304:
+            if kept is None:
+                raise WatchError("the answer is HTTP 304, though nothing was kept", where=url)
+            return replace(kept, asked=now)
+        etag, modified = (_validator(answer.headers, one) for one in ("etag", "last-modified"))
+        return Kept(Crl(answer.body), now, etag, modified, answer.body)
+
+
+def tidy(work_dir: str) -> None:
+    """Remove what no lineage has wanted of late, and what a run that was killed has left."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(os.path.join(work_dir, FOLDER_NAME)):
+            if entry.stat(follow_symlinks=False).st_mtime < time.time() - _UNWANTED.total_seconds():
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
 
 
 def peek(
@@ -104,44 +138,33 @@ def peek(
 
     Nothing is fetched, and nothing changes.
     """
-    path = os.path.join(work_dir, FOLDER_NAME, hashlib.sha256(url.encode()).hexdigest())
+    path = _path(os.path.join(work_dir, FOLDER_NAME), url)
     found = _read(path, url, issuers, now)
     return (found.crl, found.asked) if found else None
 
 
-def _der() -> Any:
-    from cryptography.hazmat.primitives import serialization
-
-    return serialization.Encoding.DER
+def _path(folder: str, url: str) -> str:
+    return os.path.join(folder, hashlib.sha256(url.encode()).hexdigest())
 
 
-def _ask(url: str, kept: Optional[_Kept], now: datetime.datetime) -> _Kept:
-    """What the server has.
+def _validator(headers: Mapping[str, str], name: str) -> str:
+    """What is sent back to the server at the next time; "" where that could be no header."""
+    text = headers.get(name, "")
+    return text if len(text) <= 200 and text.isascii() and text.isprintable() else ""
 
-    :raises WatchError: it can't be had
+
+def _check_order(fresh: Crl, kept: Optional[Kept]) -> None:
     """
-    headers = {}
-    if kept is not None and kept.etag:
-        headers["If-None-Match"] = kept.etag
-    if kept is not None and kept.modified:
-        headers["If-Modified-Since"] = kept.modified
-    answer = fetch.get(url, headers)
-    if answer.status == 304:
-        if kept is None:
-            raise WatchError("the answer is HTTP 304, though nothing was kept", where=url)
-        return _Kept(kept.etag, kept.modified, now, kept.crl, kept.data)
-    return _Kept(
-        answer.headers.get("etag", ""),
-        answer.headers.get("last-modified", ""),
-        now,
-        Crl(answer.body),
-        answer.body,
-    )
+    :raises WatchError: the CA has issued the one that is kept later
+    """
+    before, after = kept.crl.this_update if kept else None, fresh.this_update
+    if before is not None and after is not None and after < before:
+        raise WatchError(f"it is older ({after}) than the one that is kept ({before})")
 
 
 def _read(
     path: str, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime
-) -> Optional[_Kept]:
+) -> Optional[Kept]:
     """What is kept, if it counts still."""
     try:
         head, _, data = disk.read(path, _MOST_BYTES)[0].partition(b"\n")
@@ -149,7 +172,7 @@ def _read(
         asked = datetime.datetime.fromtimestamp(said["asked"], datetime.timezone.utc)
         crl = Crl(data)
         crl.verify(issuers, now)
-        kept = _Kept(str(said["etag"]), str(said["modified"]), asked, crl, data)
+        kept = Kept(crl, asked, str(said["etag"]), str(said["modified"]), data)
         return kept if said["url"] == url else None
     except FileNotFoundError:
         return None
@@ -166,7 +189,7 @@ def _read(
         return None
 
 
-def _write(path: str, url: str, kept: _Kept) -> None:
+def _write(path: str, url: str, kept: Kept) -> None:
     head = {
         "url": url,
         "etag": kept.etag,
@@ -178,12 +201,3 @@ def _write(path: str, url: str, kept: _Kept) -> None:
         disk.write(path, json.dumps(head).encode() + b"\n" + kept.data)
     except OSError as error:  # then it is fetched at the next run again
         logger.debug("%s can't be written: %s", path, error)
-
-
-def _tidy(folder: str, now: datetime.datetime) -> None:
-    """Remove what no lineage has wanted of late, and what a run that was killed has left."""
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            if entry.stat(follow_symlinks=False).st_mtime < (now - _UNWANTED).timestamp():
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from typing import Any
 
 from certbot_tcs_lyon1 import disk
@@ -20,6 +21,9 @@ from certbot_tcs_lyon1.watch.reason import Reason
 #: {"begun": {lineage: {kind: [reason, serial]}}, "unusable": {URL: time}, "ari": {id: time},
 #: "directories": {server: [URL, time]}}; times are seconds of the epoch.
 RECORD_NAME = "tcs-lyon1-watch.json"
+
+#: 200 bytes a lineage, and of those on one machine there can be thousands.
+_MOST_BYTES = 16 * 1024 * 1024
 
 _PARTS = ("begun", "unusable", "ari", "directories")
 
@@ -31,10 +35,12 @@ class Record:
         self._path = os.path.join(work_dir, RECORD_NAME)
         self._parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
         try:
-            found = json.loads(disk.read(self._path)[0])
+            found = json.loads(disk.read(self._path, _MOST_BYTES)[0])
             self._parts.update({p: found[p] for p in _PARTS if isinstance(found.get(p), dict)})
         except (OSError, DiskError, ValueError, AttributeError, RecursionError):
             pass  # then nothing is remembered
+        asked = self._parts["ari"].items()
+        self._parts["ari"] = {key: end for key, end in asked if _is_ahead(end)}
 
     def is_done(self, lineage: str, serial: int, reason: Reason) -> bool:
         """Whether the lineage was replaced for this reason, so that it has another serial now."""
@@ -89,3 +95,7 @@ class Record:
 
     def _write(self) -> None:
         disk.write(self._path, json.dumps(self._parts, indent=1).encode())
+
+
+def _is_ahead(end: Any) -> bool:
+    return isinstance(end, (int, float)) and end > time.time()

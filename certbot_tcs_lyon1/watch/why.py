@@ -11,16 +11,16 @@ from cryptography import x509
 
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.report import Report, foreign
-from certbot_tcs_lyon1.watch import ari, crl
+from certbot_tcs_lyon1.watch import ari, crl, kept
 from certbot_tcs_lyon1.watch.crl import Crl, Point, Revocation
-from certbot_tcs_lyon1.watch.kept import DAY, Crls
+from certbot_tcs_lyon1.watch.fetch import Asker
 from certbot_tcs_lyon1.watch.reason import Reason
 from certbot_tcs_lyon1.watch.record import Record
 
 logger = logging.getLogger(__name__)
 
 #: After so long without a CRL that counts the user is told.
-PATIENCE = 3 * DAY
+PATIENCE = 3 * kept.DAY
 
 
 @dataclass(frozen=True)
@@ -39,37 +39,39 @@ class Watched:
 
 
 class Watch:
-    """What one process learns of CRLs and CAs.
+    """What one process learns of CRLs and CAs, and what was learnt before.
 
-    :param crls: None: they are not looked at
+    :param work_dir: certbot's
+    :param looks_at_crls: whether they are looked at
     """
 
-    def __init__(self, crls: Optional[Crls], report: Report) -> None:
-        self._crls = crls
+    def __init__(self, work_dir: str, report: Report, looks_at_crls: bool = True) -> None:
+        self.record = Record(work_dir)
+        self._asker = Asker()
+        self._crls = kept.Crls(work_dir, self._asker) if looks_at_crls else None
         self._report = report
+        kept.tidy(work_dir)
 
-    def reason(self, watched: Watched, record: Record, now: datetime.datetime) -> Optional[Reason]:
+    def reason(self, watched: Watched, now: datetime.datetime) -> Optional[Reason]:
         """Why the certificate is replaced now. What can't be found out is no reason.
 
         :param now: UTC
         """
-        for look in (self._revoked, _campaign, _ari):
+        for look in (self._revoked, self._campaign, self._ari):
             try:
-                found = look(watched, record, now)
+                found = look(watched, now)
             except WatchError as error:
                 logger.debug("%s: %s", watched.name, error)
                 continue
             serial = watched.certificate.serial_number
-            if found is not None and not record.is_done(watched.name, serial, found):
+            if found is not None and not self.record.is_done(watched.name, serial, found):
                 return found
         return None
 
-    def _revoked(
-        self, watched: Watched, record: Record, now: datetime.datetime
-    ) -> Optional[Reason]:
+    def _revoked(self, watched: Watched, now: datetime.datetime) -> Optional[Reason]:
         if self._crls is None:
             return None
-        found = self._revocation(self._crls, watched, record, now)
+        found = self._revocation(self._crls, watched, now)
         if found is None:
             return None
         said = f", reason {found.reason}" if found.reason else ""
@@ -85,7 +87,7 @@ class Watch:
         return Reason("revoked", key, text, found.reason == "keyCompromise")
 
     def _revocation(
-        self, crls: Crls, watched: Watched, record: Record, now: datetime.datetime
+        self, crls: kept.Crls, watched: Watched, now: datetime.datetime
     ) -> Optional[Revocation]:
         """The entry of the first CRL that has one."""
         certificate, faults = watched.certificate, []
@@ -97,53 +99,55 @@ class Watch:
         for point, url in ((one, url) for one in points for url in one.urls):
             try:
                 found = crls.get(url, issuers, now)
-                revocation = found.find(certificate, point)
+                revocation = found.crl.find(certificate, point)
             except WatchError as error:
                 faults.append(error if error.where else WatchError(error.cause, where=url))
                 continue
-            if revocation is not None or _covers(found, point):
-                record.forget("unusable", mark)
+            if revocation is not None or _covers(found.crl, point):
+                self.record.forget("unusable", mark)
+                if found.fault is not None:
+                    self._warn(found.fault, found.asked, now)
                 return revocation
-        self._tell(mark, faults, record, now)
+        if faults:
+            self._tell(mark, faults, now)
         return None
 
-    def _tell(
-        self, mark: str, faults: list[WatchError], record: Record, now: datetime.datetime
-    ) -> None:
+    def _tell(self, mark: str, faults: list[WatchError], now: datetime.datetime) -> None:
         """Say that nobody can tell: at once for the log, after three days for the user."""
         for fault in faults:
             logger.debug("CRL: %s", fault)
-        since = record.get("unusable", mark)
+        since = self.record.get("unusable", mark)
         if not isinstance(since, (int, float)) or since > now.timestamp():
             since = now.timestamp()
-            record.note("unusable", mark, since)
-        if faults and now.timestamp() - since >= PATIENCE.total_seconds():
-            day = datetime.datetime.fromtimestamp(since, datetime.timezone.utc)
+            self.record.note("unusable", mark, since)
+        day = datetime.datetime.fromtimestamp(since, datetime.timezone.utc)
+        self._warn(faults[0], day, now)
+
+    def _warn(self, fault: WatchError, since: datetime.datetime, now: datetime.datetime) -> None:
+        if now - since >= PATIENCE:
             self._report.warning(
-                f"CRL {foreign(str(faults[0]))} It has been so since {day:%Y-%m-%d}: if the CA "
+                f"CRL {foreign(str(fault))} It has been so since {since:%Y-%m-%d}: if the CA "
                 "revokes a certificate of this issuer, it will not be noticed. Look whether this "
                 "machine can reach the URL (a proxy?); if others can't either, tell the CA"
             )
+
+    def _campaign(self, watched: Watched, now: datetime.datetime) -> Optional[Reason]:
+        day = watched.campaign
+        begin = crl.not_before(watched.certificate)
+        if day is None or begin >= day:
+            return None
+        text = (
+            f"issued on {begin:%Y-%m-%d}, and the department config says replace_issued_before = "
+            f"{day:%Y-%m-%dT%H:%M:%SZ}"
+        )
+        return Reason("campaign", day.isoformat(), text)
+
+    def _ari(self, watched: Watched, now: datetime.datetime) -> Optional[Reason]:
+        if not watched.ari_server:
+            return None
+        return ari.find(watched.certificate, watched.ari_server, self.record, self._asker, now)
 
 
 def _covers(found: Crl, point: Point) -> bool:
     """Whether a certificate that is not in it is not revoked, for whatever reason."""
     return not (found.is_partial or point.is_partial)
-
-
-def _ari(watched: Watched, record: Record, now: datetime.datetime) -> Optional[Reason]:
-    if not watched.ari_server:
-        return None
-    return ari.find(watched.certificate, watched.ari_server, record, now)
-
-
-def _campaign(watched: Watched, record: Record, now: datetime.datetime) -> Optional[Reason]:
-    day = watched.campaign
-    begin = crl.not_before(watched.certificate)
-    if day is None or begin >= day:
-        return None
-    text = (
-        f"issued on {begin:%Y-%m-%d}, and the department config says replace_issued_before = "
-        f"{day:%Y-%m-%dT%H:%M:%SZ}"
-    )
-    return Reason("campaign", day.isoformat(), text)

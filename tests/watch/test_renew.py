@@ -12,7 +12,6 @@ import certbot
 import pytest
 
 from certbot_tcs_lyon1.report import Report
-from certbot_tcs_lyon1.watch.record import Record
 from certbot_tcs_lyon1.watch.why import Watch, Watched
 from tests.install.conftest import Service, make_service
 from tests.integration.test_install import section
@@ -210,11 +209,11 @@ def test_the_ca_s_own_word_counts_once_its_window_has_begun(
         base = server.directory_url.rpartition("/")[0]
         server.behave = ari(base, days, {"Retry-After": "21600"}, body)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.ca_bundle))
-        watch = Watch(None, Report(lambda line: None))
+        watch = Watch(str(tmp_path), Report(lambda line: None))
         watched = Watched("www", leaf.certificate, ca.pem, None, server.directory_url)
         for after in (0, 5, 7):
             at = now + datetime.timedelta(hours=after)
-            found = watch.reason(watched, Record(str(tmp_path)), at)
+            found = watch.reason(watched, at)
             assert (found is not None) == is_asked_for
             assert found is None or "https://ca.test/why" in found.text
         asked = [path for _, path in server.requests() if path.startswith("/renewal-info/")]

@@ -9,23 +9,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import ports, process
+from tests.lab import ports, process, tls
 
 ADDRESS = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Web:
-    """An nginx that runs; what lies in `root` it serves."""
+    """An nginx that runs; what lies in `root` it serves, whoever is asked by way of `proxy` too."""
 
     url: str
+    https: str
+    proxy: str
     root: Path
     log: Path
+    ca_bundle: Path
 
     def put(self, name: str, data: bytes) -> str:
         """Serve `data`; its URL."""
         (self.root / name).write_bytes(data)
         return f"{self.url}/{name}"
+
+    def passwords(self) -> set[str]:
+        """What requests were authorized with, `-` for nothing."""
+        return set(self.log.with_name("passwords.log").read_text("utf-8").split("\n")) - {""}
 
     def requests(self) -> list[str]:
         """The requests so far, each as `PATH STATUS`."""
@@ -41,13 +48,18 @@ def running(folder: Path) -> Iterator[Web]:
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = "".join(f"  {kind}_temp_path {folder}/{kind};\n" for kind in kinds)
     user = "user root;\n" if os.geteuid() == 0 else ""
-    with ports.claimed() as port:
+    files = tls.make(folder / "tls")
+    with ports.claimed() as port, ports.claimed() as tls_port:
         config = folder / "nginx.conf"
         config.write_text(
             f"{user}pid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
-            f"http {{\n  log_format short '$uri $status';\n{paths}"
+            f"http {{\n  log_format short '$uri $status';\n"
+            f"  log_format passwords '$http_authorization';\n{paths}"
             f"  server {{\n    listen {ADDRESS}:{port};\n    root {root};\n"
+            f"    listen {ADDRESS}:{tls_port} ssl;\n    ssl_certificate {files.certificate};\n"
+            f"    ssl_certificate_key {files.private_key};\n"
             f"    access_log {folder}/access.log short;\n"
+            f"    access_log {folder}/passwords.log passwords;\n"
             "    location /drip { limit_rate 1; }\n"
             "    location = /reset { return 444; }\n"
             "    location = /to-file { return 302 file:///etc/passwd; }\n"
@@ -61,7 +73,15 @@ def running(folder: Path) -> Iterator[Web]:
         started = process.start("nginx", [*base, "-g", "daemon off;"], folder, folder / "nginx.log")
         with process.running(started):
             process.wait_ready(started, lambda: _answers(port))
-            yield Web(f"http://{ADDRESS}:{port}", root, folder / "access.log")
+            url = f"http://{ADDRESS}:{port}"
+            yield Web(
+                url,
+                f"https://localhost:{tls_port}",
+                url,  # nginx answers also what is asked as for a proxy
+                root,
+                folder / "access.log",
+                files.ca_bundle,
+            )
 
 
 def _answers(port: int) -> bool:
