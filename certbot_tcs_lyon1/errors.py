@@ -35,10 +35,11 @@ class Error(Exception):
         self.parts = tuple(parts)
 
     def __str__(self) -> str:
+        if not self.cause:
+            lines = "\n".join(filter(None, (*map(str, self.parts), self.remedy)))
+            return " ".join(filter(None, (self.where, lines)))
         place = f"{self.where}: " if self.where else ""
         said = self.joint.join(filter(None, (self.cause, self.remedy)))
-        if not said:
-            return "\n".join(map(str, self.parts))
         lines = "".join(f"\n  {part}" for part in self.parts)
         ended = said.endswith((".", "?", "!", ":")) or "\n" in said
         return f"{place}{said}{'' if ended or lines else self.end}{lines}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Optional
 
 from certbot import errors as certbot_errors
@@ -53,8 +54,8 @@ class Installer:
             return
         from certbot_tcs_lyon1.install import deploy
 
-        targets = self._settings.targets
-        self._report(lambda machine: deploy.deploy_live(targets, self._folder(name), machine))
+        with self._machine() as machine:
+            deploy.deploy_live(self._settings.targets, self._folder(name), machine)
 
     def update(self, renewed: RenewableCert) -> None:
         """Replace a lineage early if need be, and deploy it.
@@ -106,8 +107,9 @@ class Installer:
         """
         from certbot_tcs_lyon1.install import deploy
 
-        live, targets = self._config.live_dir, self._settings.targets
-        self._report(lambda machine: deploy.deploy_previous(targets, live, steps, machine))
+        live = self._config.live_dir
+        with self._machine() as machine:
+            deploy.deploy_previous(self._settings.targets, live, steps, machine)
 
     def report_not_deployed(self, plugin: str) -> None:
         """Say if the department config wants the certificate somewhere, and it won't get there.
@@ -151,22 +153,21 @@ class Installer:
             logger.debug("Deploying failed", exc_info=True)
             logger.error(str(error))
 
-    def _report(self, deploy_with: Callable[[Machine], Sequence[str]]) -> None:
-        """Tell the user what a deployment did.
+    @contextlib.contextmanager
+    def _machine(self) -> Iterator[Machine]:
+        """What a deployment needs; what fails within becomes certbot's.
 
         :raises certbot.errors.PluginError: it failed
         """
         from certbot_tcs_lyon1.install.deploy import Machine
 
         config = self._config
-        machine = Machine(
-            config.work_dir,
-            util.env_no_snap_for_external_calls(),
-            (config.config_dir, config.work_dir, config.logs_dir),
-        )
         try:
-            lines = deploy_with(machine)
+            yield Machine(
+                config.work_dir,
+                util.env_no_snap_for_external_calls(),
+                (config.config_dir, config.work_dir, config.logs_dir),
+                self._process.report.info,
+            )
         except errors.InstallError as error:
             raise certbot_errors.PluginError(str(error)) from None
-        for line in lines:
-            self._process.report.info(line)

@@ -81,8 +81,8 @@ def check_pair(lineage: Lineage) -> None:
         except (ssl.SSLError, ValueError) as error:
             reason = getattr(error, "reason", None) or "it is encrypted or damaged"
             raise InstallError(
-                f"{path} and its key {lineage.privkey_path} cannot be used together ({reason}); "
-                f"get another: certbot renew --force-renewal --cert-name {lineage.name}"
+                f"{path} and its key {lineage.privkey_path} cannot be used together ({reason})",
+                f"get another: certbot renew --force-renewal --cert-name {lineage.name}",
             ) from None
 
 
@@ -94,7 +94,7 @@ def _read(name: str, number: int, paths: dict[str, str]) -> Lineage:
                 content[kind] = file.read()
         except OSError as error:
             raise InstallError(
-                f"{path}: cannot be read: {error.strerror}; see: certbot certificates"
+                f"cannot be read: {error.strerror}", "see: certbot certificates", where=path
             ) from None
     return Lineage(
         name=name,

@@ -68,7 +68,8 @@ def _check_what_it_takes(config: NamespaceConfig, department: Department) -> Non
     if missing:
         raise AccountError(
             f"Department {department.name} has no ACME account at {department.server} yet, and to "
-            f"register one the department config lacks: {'; '.join(missing)}"
+            f"register one the department config lacks: {' and '.join(missing)}",
+            "Add that to [tcs], or run certbot at a terminal",
         )
 
 
@@ -90,7 +91,7 @@ def _register(config: NamespaceConfig, unclaimed: Sequence[str], process: Proces
         raise AccountError(
             f"The Key ID {config.eab_kid} has its account at {config.server} already, and nothing "
             f"says which of these it is: {', '.join(unclaimed)}",
-            "run the command once with --account ID and the one that `certbot show_account "
+            "Run the command once with --account ID and the one that `certbot show_account "
             "--account ID` shows to be the department's",
         )
     process.report.info(
@@ -121,7 +122,8 @@ def _claim(config: NamespaceConfig, account: str, department: Department) -> Non
         disk.write(path, json.dumps(record).encode() + b"\n")
     except OSError as error:
         raise AccountError(
-            f"{path} cannot be written: {error.strerror}. It says that this ACME account belongs "
-            f"to the Key ID of department {department.name}; run certbot as root, or make room, "
-            "and try again."
+            "The file that says that this ACME account belongs to the Key ID of department "
+            f"{department.name} cannot be written: {error.strerror}",
+            "Run certbot as root, or make room, and try again",
+            where=path,
         ) from None

@@ -57,7 +57,7 @@ def choose(settings: Settings, wanted: Optional[str], names: Sequence[str]) -> D
     else:
         return _by_domains(settings, names)
     if chosen.domains and not all(covers(chosen, name) for name in names):
-        raise OrderError(_not_together(settings, names, chosen))
+        raise _not_together(settings, names, chosen)
     return chosen
 
 
@@ -75,8 +75,9 @@ def _by_name(settings: Settings, wanted: str) -> Department:
         if department.name == wanted:
             return department
     raise OrderError(
-        f"{settings.path}: there is no [department {wanted}] in it (there is: "
-        f"{_all(settings)}). Put it back, or name another with --tcs-lyon1-department."
+        f"there is no [department {wanted}] in it (there is: {_all(settings)})",
+        "Put it back, or name another with --tcs-lyon1-department",
+        where=settings.path,
     )
 
 
@@ -89,29 +90,36 @@ def _by_domains(settings: Settings, names: Sequence[str]) -> Department:
     if len(fitting) == 1:
         return fitting[0]
     if names and not fitting and any(department.domains for department in settings.departments):
-        raise OrderError(_not_together(settings, names, None))
+        raise _not_together(settings, names, None)
     raise OrderError(
-        f"{settings.path} has several departments ({_all(settings)}). "
-        "Say which one orders this certificate: --tcs-lyon1-department NAME."
+        f"{settings.path} has several departments ({_all(settings)})",
+        "Say which one orders this certificate: --tcs-lyon1-department NAME",
     )
 
 
-def _not_together(settings: Settings, names: Sequence[str], chosen: Optional[Department]) -> str:
-    """A line for each name: who may request it, or what to do so that somebody may."""
+def _not_together(
+    settings: Settings, names: Sequence[str], chosen: Optional[Department]
+) -> OrderError:
+    """With a part for each name: who may request it, or what to do so that somebody may."""
     who = "no single department may" if chosen is None else f"department {chosen.name} may not"
-    lines = "".join(f"\n  {name}: {_who_may(settings, name)}" for name in names)
-    return f"According to `domains` in {settings.path}, {who} request all these names:{lines}"
+    return OrderError(
+        f"According to `domains` in {settings.path}, {who} request all these names:",
+        parts=[_who_may(settings, name) for name in names],
+    )
 
 
-def _who_may(settings: Settings, name: str) -> str:
+def _who_may(settings: Settings, name: str) -> OrderError:
     fitting = [found.name for found in settings.departments if covers(found, name)]
     if fitting:
-        return f"department {', '.join(fitting)}"
+        return OrderError(f"department {', '.join(fitting)}", where=name)
     if is_address(name):
-        return "nobody: it is an IP address, which the DNS can't validate. Order a DNS name"
-    return (
-        "nobody. Check the spelling; have the domain validated in the portal "
-        f"({lyon1.PORTAL_DOMAINS}), or ask the RAO ({lyon1.CONTACT}), and add it to `domains`"
+        cause = "nobody: it is an IP address, which the DNS can't validate"
+        return OrderError(cause, "Order a DNS name", where=name)
+    return OrderError(
+        "nobody",
+        f"Check the spelling; have the domain validated in the portal ({lyon1.PORTAL_DOMAINS}), or"
+        f" ask the RAO ({lyon1.CONTACT}), and add it to `domains`",
+        where=name,
     )
 
 

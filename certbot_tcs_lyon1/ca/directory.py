@@ -16,6 +16,7 @@ from certbot_tcs_lyon1.errors import ServerError
 from certbot_tcs_lyon1.report import foreign
 
 if TYPE_CHECKING:
+    import requests
     from certbot.configuration import NamespaceConfig
 
 #: Bytes, and seconds in all and for one step of the connection.
@@ -35,23 +36,22 @@ def read(config: NamespaceConfig, server: str) -> dict[str, Any]:
     :raises ServerError: there is none within the bounds; the cause tells why
     """
     found: list[bytes] = []
-    failed: list[Exception] = []
+    failed: list[ServerError] = []
 
     def get() -> None:
         try:
             found.append(_get(config, server))
-        except Exception as error:  # whatever requests and urllib3 raise
+        except ServerError as error:
             failed.append(error)
+        except Exception as error:  # whatever requests and urllib3 raise
+            failed.append(ServerError(foreign(str(error)), where=server))
 
     # A time-out of requests' is one of each step: a server that drips never meets it.
     thread = threading.Thread(target=get, daemon=True)
     thread.start()
     thread.join(MOST_SECONDS)
     if failed:
-        error = failed[0]
-        raise ServerError(
-            error.cause if isinstance(error, ServerError) else foreign(str(error)), where=server
-        )
+        raise failed[0]
     if not found:
         raise ServerError(f"no whole answer within {MOST_SECONDS:g} s", where=server)
     return _parse(found[0], server)
@@ -76,28 +76,28 @@ def _get(config: NamespaceConfig, url: str) -> bytes:
             with reply:
                 target = _redirect(reply, url)
                 if target is None:
-                    return _body(reply)
+                    return _body(reply, url)
                 url = target
-    raise ServerError(f"more than {_MOST_REDIRECTS} redirects")
+    raise ServerError(f"more than {_MOST_REDIRECTS} redirects", where=url)
 
 
-def _redirect(reply: Any, url: str) -> Optional[str]:
+def _redirect(reply: requests.Response, url: str) -> Optional[str]:
     if not reply.is_redirect:
         return None
     target: str = urljoin(url, reply.headers["location"])
     if urlsplit(target).scheme != "https":
-        raise ServerError(f"it redirects to {foreign(target)}, which is not https")
+        raise ServerError(f"it redirects to {foreign(target)}, which is not https", where=url)
     return target
 
 
-def _body(reply: Any) -> bytes:
+def _body(reply: requests.Response, url: str) -> bytes:
     if reply.status_code != 200:
-        raise ServerError(f"HTTP status {reply.status_code}")
+        raise ServerError(f"HTTP status {reply.status_code}", where=url)
     if reply.headers.get("content-encoding", "identity") != "identity":
-        raise ServerError("its answer is compressed, though that was not asked for")
+        raise ServerError("its answer is compressed, though that was not asked for", where=url)
     body: bytes = reply.raw.read(MOST_BYTES + 1, decode_content=False)
     if len(body) > MOST_BYTES:
-        raise ServerError(f"its answer has more than {MOST_BYTES} bytes")
+        raise ServerError(f"its answer has more than {MOST_BYTES} bytes", where=url)
     return body
 
 
@@ -118,7 +118,6 @@ def meta(found: dict[str, Any], name: str) -> Any:
 
 
 def caa_identities(found: dict[str, Any]) -> list[str]:
-    """The names that the CA wants to see in a CAA record (`meta.caaIdentities`), as it lists "
-    "them."""
+    """The names that the CA wants to see in a CAA record (`meta.caaIdentities`)."""
     listed = meta(found, "caaIdentities")
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []

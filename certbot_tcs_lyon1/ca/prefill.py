@@ -76,8 +76,8 @@ def prefill(
         config.eab_hmac_key = department.eab_hmac_key
     elif config.eab_kid is None or config.eab_hmac_key is None:
         raise OrderError(
-            "--eab-kid and --eab-hmac-key belong together: give both, or neither, and those of "
-            f"department {department.name} are taken"
+            "--eab-kid and --eab-hmac-key belong together",
+            f"Give both, or neither, and those of department {department.name} are taken",
         )
 
 

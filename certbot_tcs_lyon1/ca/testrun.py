@@ -53,8 +53,8 @@ def prepare(
         raise ServerError(
             f"There is nothing to test with: the CA of department {department.name} has no test "
             f"environment, and at {config.server} every name has to be validated in the DNS, for "
-            f"which {settings.path} has no [dns] section. The file is sound, and "
-            f"{department.server} answers. For more, set dry_run_server."
+            f"which {settings.path} has no [dns] section",
+            f"The file is sound, and {department.server} answers. For more, set dry_run_server",
         )
     process.report.info(
         f"Test run at {config.server}: the DNS part is tested, the CA of department "
@@ -70,7 +70,8 @@ def _check_directory(config: NamespaceConfig, department: Department, process: P
     except ServerError as error:
         raise ServerError(
             f"The server of department {department.name} does not answer as an ACME server: "
-            f"{department.server}: {error.cause}. Compare it with the ACME URL in the portal. If "
-            "it is right, check that this machine reaches it by HTTPS (firewall, proxy)."
+            f"{department.server}: {error.cause}",
+            "Compare it with the ACME URL in the portal. If it is right, check that this machine "
+            "reaches it by HTTPS (firewall, proxy)",
         ) from None
     process.answered.add(department.server)

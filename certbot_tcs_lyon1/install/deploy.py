@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Optional
 
@@ -33,12 +33,13 @@ class Machine:
     """What a deployment finds on this machine.
 
     `work_dir` is certbot's, where the records are; `environment` is that of the services' commands;
-    `keep_out` are the folders where no file may be written.
+    `keep_out` are the folders where no file may be written; `say` shows the user a line.
     """
 
     work_dir: str
     environment: Mapping[str, str]
     keep_out: tuple[str, ...]
+    say: Callable[[str], object]
 
     @property
     def records(self) -> str:
@@ -61,107 +62,100 @@ class _File:
     source: Optional[str] = None
 
 
-def deploy_live(targets: Sequence[Target], folder: str, machine: Machine) -> list[str]:
+def deploy_live(targets: Sequence[Target], folder: str, machine: Machine) -> None:
     """Converge every target that takes the certificate to its live version.
 
     :param targets: all of the department config
     :param folder: the certificate's `live/NAME`
-    :returns: a line for each target that was changed
-    :raises InstallError: with the messages of all that failed, after the others are done
+    :raises InstallError: its parts are those that failed; the others are done
     """
     name = os.path.basename(folder)
-    if not any(target.certificate == name for target in targets):
-        return undo.finish(machine.records, [target.name for target in targets])[0]
-    return _converge_all(targets, lineages.read(folder), machine)
+    if any(target.certificate == name for target in targets):
+        _converge_all(targets, lineages.read(folder), machine)
+    else:
+        undo.finish(machine.records, [target.name for target in targets], machine.say)
 
 
-def deploy_previous(
-    targets: Sequence[Target], live: str, steps: int, machine: Machine
-) -> list[str]:
+def deploy_previous(targets: Sequence[Target], live: str, steps: int, machine: Machine) -> None:
     """Converge every target to the version `steps` before the live one, from certbot's archive.
 
     :param targets: all of the department config
     :param live: certbot's folder `live`
-    :returns: what to tell the user
-    :raises InstallError: with the messages of all that failed, after the others are done
+    :raises InstallError: its parts are those that failed; the others are done
     """
-    lines, faults = [], []
+    faults = []
     for name in dict.fromkeys(target.certificate for target in targets):
         folder = os.path.join(live, name)
         try:
             lineage = lineages.read_previous(folder, steps)
             if lineage is None:
-                lines.append(f"{name}: certbot's archive has no version {steps} before this one.")
+                machine.say(f"{name}: certbot's archive has no version {steps} before this one.")
                 continue
-            lines += _converge_all(targets, lineage, machine)
-            lines.append(
+            _converge_all(targets, lineage, machine)
+            machine.say(
                 f"{name}: rolled back from version {lineages.version(folder)} to version "
                 f"{lineage.version}. The next `certbot renew` goes forward again."
             )
         except InstallError as error:
-            faults.append(str(error))
+            faults.append(error)
     if faults:
-        raise InstallError("\n".join([*lines, *faults]))
-    return lines
+        raise InstallError(parts=faults)
 
 
-def _converge_all(targets: Sequence[Target], lineage: Lineage, machine: Machine) -> list[str]:
+def _converge_all(targets: Sequence[Target], lineage: Lineage, machine: Machine) -> None:
     """Converge each target of the lineage; one that fails doesn't keep the others back."""
-    lines, cut_short = undo.finish(machine.records, [target.name for target in targets])
-    mine = [target for target in targets if target.certificate == lineage.name]
-    faults = {target.name: cut_short[target.name] for target in mine if target.name in cut_short}
-    for target in mine:
-        if target.name in faults:
+    cut_short = undo.finish(machine.records, [target.name for target in targets], machine.say)
+    faults = []
+    for target in targets:
+        if target.certificate != lineage.name:
+            continue
+        if target.name in cut_short:
+            faults.append(cut_short[target.name])
             continue
         try:
-            lines += converge(target, targets, lineage, machine)
+            converge(target, targets, lineage, machine)
+            continue
         except InstallError as error:
-            faults[target.name] = str(error)
+            why = error
         except Exception as error:  # whatever a service's user has thought of
             logger.debug("Deploying to [install %s] failed", target.name, exc_info=True)
-            what = foreign(str(error) or type(error).__name__)
-            faults[target.name] = f"[install {target.name}] {what}{_kept(lineage)}"
+            why = InstallError(foreign(str(error) or type(error).__name__))
+        faults.append(
+            InstallError(
+                remedy=f"The certificate {lineage.name} is kept; once that is mended, deploy it "
+                "with: certbot renew",
+                where=f"[install {target.name}]",
+                parts=(why,),
+            )
+        )
     if faults:
-        raise InstallError("\n".join([*lines, *faults.values()]))
-    return lines
+        raise InstallError(parts=faults)
 
 
-def converge(
-    target: Target, targets: Sequence[Target], lineage: Lineage, machine: Machine
-) -> list[str]:
+def converge(target: Target, targets: Sequence[Target], lineage: Lineage, machine: Machine) -> None:
     """Make the files of `target` what `lineage` says, and have its service test and reload them.
 
     Nothing is written or run if all files are right (content, owner, mode). If the test or the
     reload fails, the old files are put back.
 
-    :returns: lines for the user, none if there was nothing to do
     :raises InstallError: it failed; the old files are there, unless the text says otherwise
     """
-    try:
-        with contextlib.ExitStack() as held:
-            places = _open_all(target, machine, held)
-            wrong = _find_wrong(target, lineage, places, machine)
-            if not wrong:
-                return []
-            _check_written_once(target, targets, places)
-            lineages.check_pair(lineage)
-            # Before the files change: if this fails for want of room, nothing has changed.
-            for file in wrong:
-                if file.source is not None:
-                    written.note(machine.work_dir, file.place.path, file.data, file.source)
-            lines = _replace(target, wrong, machine)
-    except InstallError as error:
-        raise InstallError(f"[install {target.name}] {error}{_kept(lineage)}") from None
+    with contextlib.ExitStack() as held:
+        places = _open_all(target, machine, held)
+        wrong = _find_wrong(target, lineage, places, machine)
+        if not wrong:
+            return
+        _check_written_once(target, targets, places)
+        lineages.check_pair(lineage)
+        # Before the files change: if this fails for want of room, nothing has changed.
+        for file in wrong:
+            if file.source is not None:
+                written.note(machine.work_dir, file.place.path, file.data, file.source)
+        lines = _replace(target, wrong, machine)
     names = ", ".join(file.place.path for file in wrong)
     done = f"[install {target.name}] version {lineage.version} of {lineage.name} is in {names}"
-    return [done + ("; reloaded." if target.reload else "."), *lines]
-
-
-def _kept(lineage: Lineage) -> str:
-    return (
-        f"\nThe certificate {lineage.name} is kept; once that is mended, deploy it with: certbot "
-        "renew"
-    )
+    for line in (done + ("; reloaded." if target.reload else "."), *lines):
+        machine.say(line)
 
 
 def _paths(target: Target) -> dict[str, str]:
@@ -247,6 +241,7 @@ def _password(target: Target) -> bytes:
     if len(lines) != 1 or not lines[0] or not lines[0].isascii():  # Java takes no other
         raise InstallError(
             "it must hold the keystore's password, in plain ASCII, on one line, and nothing else",
+            "write that into it",
             where=where,
         )
     return lines[0]

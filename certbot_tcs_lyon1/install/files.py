@@ -38,7 +38,7 @@ def uid(owner: Optional[str]) -> int:
         return pwd.getpwnam(owner).pw_uid
     except KeyError:
         raise InstallError(
-            f"there is no user {owner} on this machine; correct owner, or create the user."
+            f"there is no user {owner} on this machine", "correct owner, or create the user"
         ) from None
 
 
@@ -55,7 +55,7 @@ def gid(group: Optional[str]) -> int:
         return grp.getgrnam(group).gr_gid
     except KeyError:
         raise InstallError(
-            f"there is no group {group} on this machine; correct group, or create the group."
+            f"there is no group {group} on this machine", "correct group, or create the group"
         ) from None
 
 

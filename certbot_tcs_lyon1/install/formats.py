@@ -78,7 +78,8 @@ def _parts(lineage: Lineage) -> tuple[Any, Any, list[Any]]:
         )
     except (ValueError, TypeError):
         raise InstallError(
-            f"version {lineage.version} of {lineage.name} cannot be read; see: certbot certificates"
+            f"version {lineage.version} of {lineage.name} cannot be read",
+            "see: certbot certificates",
         ) from None
 
 

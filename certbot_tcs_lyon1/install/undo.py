@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -102,28 +102,32 @@ def interrupted(folder: str) -> list[str]:
     return []
 
 
-def finish(folder: str, targets: Collection[str]) -> tuple[list[str], dict[str, str]]:
+def finish(
+    folder: str, targets: Collection[str], say: Callable[[str], object]
+) -> dict[str, InstallError]:
     """Put back what killed runs have replaced.
 
     What can't be put back for a section that is gone is forgotten: it would hold up every run.
 
     :param targets: the names of the [install] sections that there are
-    :returns: lines for the user; by target, why it was not possible
+    :param say: shows the user a line
+    :returns: by target, why it was not possible
     """
-    lines, faults = [], {}
+    faults = {}
     for name in interrupted(folder):
         try:
             restore(folder, name)
             logger.info("A deployment to [install %s] was cut short: it is begun again", name)
         except (InstallError, OSError) as error:
-            text = f"[install {name}] {foreign(str(error), 2000)}"
+            why = error if isinstance(error, InstallError) else InstallError(foreign(str(error)))
+            fault = InstallError(where=f"[install {name}]", parts=(why,))
             if name in targets:
-                faults[name] = text
+                faults[name] = fault
                 continue
             with contextlib.suppress(InstallError, OSError):
                 accept(folder, name)
-                lines.append(f"{text}\nThe section is gone, so the old files are forgotten.")
-    return lines, faults
+                say(f"{fault}\nThe section is gone, so the old files are forgotten.")
+    return faults
 
 
 def restore(folder: str, target: str, held: Sequence[Place] = ()) -> None:

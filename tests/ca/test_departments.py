@@ -62,8 +62,8 @@ def test_the_one_that_covers_every_name_orders(names, chosen):
 
 def test_names_of_two_departments_are_told_with_whom_each_belongs_to():
     message = refused(settings(ONE, TWO), None, ["www.one.test", "www.two.test", "x.test"])
-    assert "  www.one.test: department one\n" in message
-    assert "  www.two.test: department two\n" in message
+    assert "  www.one.test: department one.\n" in message
+    assert "  www.two.test: department two.\n" in message
     assert "  x.test: nobody" in message
     assert "certificats.tcs@univ-lyon1.fr" in message
 

@@ -184,11 +184,15 @@ class Desk:
 
     shelf: Shelf
     machine: deploy.Machine
+    #: What the user was shown.
+    said: list[str]
 
     def deploy(self, *services: Service) -> list[str]:
         """Deploy the live version to all of them."""
         targets = [service.target for service in services]
-        return deploy.deploy_live(targets, self.shelf.certificate(), self.machine)
+        self.said.clear()
+        deploy.deploy_live(targets, self.shelf.certificate(), self.machine)
+        return list(self.said)
 
     def refused(self, *services: Service) -> str:
         """What the user is told; no record may be left."""
@@ -211,8 +215,10 @@ def desk(shelf: Shelf, tmp_path: Path) -> Desk:
     """A desk whose forbidden folder is `certbot`."""
     work = tmp_path / "certbot" / "work"
     work.mkdir()
-    machine = deploy.Machine(str(work), dict(os.environ), (str(tmp_path / "certbot"),))
-    return Desk(shelf, machine)
+    said: list[str] = []
+    keep_out = (str(tmp_path / "certbot"),)
+    machine = deploy.Machine(str(work), dict(os.environ), keep_out, said.append)
+    return Desk(shelf, machine, said)
 
 
 @pytest.fixture

@@ -167,7 +167,8 @@ def test_one_target_that_fails_does_not_keep_the_others_back(desk, service, tmp_
     (service.folder / "test-fails").touch()
     message = desk.refused(service, other)
     assert "[install mail] test = " in message
-    assert f"[install ldap] version 1 of {NAME}" in message
+    (line,) = desk.said
+    assert line.startswith(f"[install ldap] version 1 of {NAME} is in ")
     assert other.path("privkey").read_bytes() == desk.shelf.read("privkey")
 
 
@@ -328,9 +329,9 @@ def test_the_previous_version_comes_from_the_archive(desk, service):
     first = desk.shelf.read("privkey")
     desk.shelf.issue()
     desk.deploy(service)
-    lines = deploy.deploy_previous([service.target], desk.shelf.live, 1, desk.machine)
+    deploy.deploy_previous([service.target], desk.shelf.live, 1, desk.machine)
     assert service.path("privkey").read_bytes() == first
-    assert "from version 2 to version 1" in lines[-1]
+    assert "from version 2 to version 1" in desk.said[-1]
     desk.deploy(service)
     assert service.path("privkey").read_bytes() == desk.shelf.read("privkey")
 
@@ -338,8 +339,8 @@ def test_the_previous_version_comes_from_the_archive(desk, service):
 def test_where_there_is_no_previous_version_nothing_happens(desk, service):
     desk.deploy(service)
     for live in (desk.shelf.live, "/nowhere"):
-        lines = deploy.deploy_previous([service.target], live, 1, desk.machine)
-        assert "has no version 1 before this one" in lines[0]
+        deploy.deploy_previous([service.target], live, 1, desk.machine)
+        assert "has no version 1 before this one" in desk.said[-1]
     assert service.path("privkey").read_bytes() == desk.shelf.read("privkey")
 
 
