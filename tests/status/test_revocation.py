@@ -8,7 +8,7 @@ import json
 import pytest
 
 from certbot_tcs_lyon1.status import command, looking, revocation
-from certbot_tcs_lyon1.watch import crl, kept
+from certbot_tcs_lyon1.watch import crl, fetch, kept
 from certbot_tcs_lyon1.watch.record import Record
 from tests.status.conftest import NAME
 from tests.watch.conftest import ca, web
@@ -31,7 +31,7 @@ def watched(machine, ca, web, capsys):
         now = datetime.datetime.now(datetime.timezone.utc)
         work = str(machine.folder / "var")
         issuers = crl.issuers(leaf.certificate, ca.pem)
-        kept.Crls(work).get(f"{web.url}/status.crl", issuers, now)
+        kept.Crls(work, fetch.Asker()).get(f"{web.url}/status.crl", issuers, now)
         (path,) = (machine.folder / "var" / kept.FOLDER_NAME).iterdir()
         head, _, data = path.read_bytes().partition(b"\n")
         said = json.loads(head)
