@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from certbot.achallenges import AnnotatedChallenge
 
     from certbot_tcs_lyon1.department.settings import Settings
-    from certbot_tcs_lyon1.dns01.challenge import Record
+    from certbot_tcs_lyon1.dns01.challenge import Servers, TxtRecord
     from certbot_tcs_lyon1.process import Process
 
 logger = logging.getLogger(__name__)
@@ -72,12 +72,13 @@ class Authenticator:
         :raises certbot.errors.PluginError: a record could not be published or did not arrive
         """
         challenge = _dns_wing()
-        records = [_record(challenge, achall) for achall in achalls]
+        servers = self._servers(challenge)
         try:
-            batches = challenge.plan(records, self._settings, self._propagation_seconds)
+            records = [_record(challenge, achall) for achall in achalls]
+            batches = challenge.plan(records, self._settings, servers, self._propagation_seconds)
             self._targets = challenge.targets(records, batches)
-            published = challenge.publish(batches, self._journal_path)
-            challenge.confirm(published, warn=self._process.report.warning)
+            published = challenge.publish(batches, self._journal_path, servers)
+            challenge.confirm(published, servers, warn=self._process.report.warning)
         except errors.DnsError as error:
             self._failure = error
             raise certbot_errors.PluginError(str(error)) from None
@@ -91,7 +92,8 @@ class Authenticator:
         if not os.path.lexists(path):
             return
         try:
-            left = _dns_wing().withdraw(self._settings, path)
+            challenge = _dns_wing()
+            left = challenge.withdraw(self._settings, path, self._servers(challenge))
         except Exception as error:  # a certificate is worth more than a TXT record left behind
             logger.debug("Withdrawing the records failed", exc_info=True)
             why = str(error).rstrip(".")
@@ -102,10 +104,13 @@ class Authenticator:
             return
         for warning in left:
             # certbot shows why `perform` failed after this: if both failed alike, once is enough.
-            told = str(warning)
             if warning.why is not None and _is_same(warning.why, self._failure):
-                told = told.replace(str(warning.why), "see the error below.")
-            self._process.report.warning(told)
+                warning.why = errors.DnsError("see the error below")
+            self._process.report.warning(str(warning))
+
+    def _servers(self, challenge: ModuleType) -> Servers:
+        self._process.servers = self._process.servers or challenge.Servers()
+        return self._process.servers
 
     def hint(self, failed: Sequence[AnnotatedChallenge]) -> str:
         """What to look at when the CA did not accept the records of these challenges."""
@@ -146,7 +151,7 @@ def _dns_wing() -> ModuleType:
     return challenge
 
 
-def _record(challenge: ModuleType, achall: AnnotatedChallenge) -> Record:
+def _record(challenge: ModuleType, achall: AnnotatedChallenge) -> TxtRecord:
     name = achall.validation_domain_name(compat.domain_of(achall))
-    record: Record = challenge.Record(name, achall.validation(achall.account_key))
+    record: TxtRecord = challenge.txt_record(name, achall.validation(achall.account_key))
     return record

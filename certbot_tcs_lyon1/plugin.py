@@ -125,9 +125,10 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         config = self.config
 
         def caa(name: str) -> Optional[tuple[str, str]]:
-            from certbot_tcs_lyon1.dns01 import caa
+            from certbot_tcs_lyon1.dns01 import caa, queries
 
-            return caa.find(name, self._settings) if self._settings is not None else None
+            servers = self.process.servers or queries.Servers()
+            return caa.find(name, self._settings, servers) if self._settings is not None else None
 
         def identities(server: str) -> list[str]:
             return directory.caa_identities(directory.read(config, server))

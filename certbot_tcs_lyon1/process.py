@@ -14,6 +14,7 @@ from certbot_tcs_lyon1.report import Report
 if TYPE_CHECKING:
     from certbot_tcs_lyon1.ca.listener import Listener
     from certbot_tcs_lyon1.department.settings import Settings
+    from certbot_tcs_lyon1.dns01.queries import Servers
     from certbot_tcs_lyon1.watch.why import Watch
 
 
@@ -24,6 +25,7 @@ class Process:
     `answered` holds the ACME servers whose directory has answered: one look at each is enough;
     `listener` hears the errors that certbot logs;
     `settings` are the department configs by path, to be read again where a file has changed;
+    `servers` is what is known of name servers, once dnspython was needed;
     `watch` has the CRLs; `refusing` are the ACME servers that said rateLimited.
     """
 
@@ -31,5 +33,6 @@ class Process:
     answered: set[str] = field(default_factory=set)
     listener: Optional[Listener] = None
     settings: dict[str, Settings] = field(default_factory=dict)
+    servers: Optional[Servers] = None
     watch: Optional[Watch] = None
     refusing: set[str] = field(default_factory=set)

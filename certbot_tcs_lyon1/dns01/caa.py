@@ -14,9 +14,9 @@ import dns.resolver
 import dns.rrset
 
 from certbot_tcs_lyon1.department.settings import Settings, without_wildcard
-from certbot_tcs_lyon1.dns01 import queries
-from certbot_tcs_lyon1.dns01.meaning import text
-from certbot_tcs_lyon1.dns01.queries import SERVERS
+from certbot_tcs_lyon1.dns01 import transport
+from certbot_tcs_lyon1.dns01.names import text
+from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import Address, NoAnswer
 
 #: Seconds for one question to the system's resolver: the user waits for a message.
@@ -26,7 +26,7 @@ _RESOLVER_SECONDS = 2.0
 _MOST_HOPS = 8
 
 
-def find(name: str, settings: Settings) -> Optional[tuple[str, str]]:
+def find(name: str, settings: Settings, servers: Servers) -> Optional[tuple[str, str]]:
     """The CAA records that apply to `name`: those at the nearest name at or above it (§3).
 
     The update server of the name's `[dns]` section is asked where it answers for a name itself,
@@ -37,37 +37,39 @@ def find(name: str, settings: Settings) -> Optional[tuple[str, str]]:
         or if they can't be looked up
     """
     try:
-        return look(name, settings)
+        return look(name, settings, servers)
     except (dns.exception.DNSException, OSError):  # no answer: a record further up may not apply
         return None
 
 
-def look(name: str, settings: Settings) -> Optional[tuple[str, str]]:
+def look(name: str, settings: Settings, servers: Servers) -> Optional[tuple[str, str]]:
     """As `find`.
 
     :raises dns.exception.DNSException, OSError: they can't be looked up
     """
-    found = _climb(dns.name.from_text(without_wildcard(name)), settings)
+    found = _climb(dns.name.from_text(without_wildcard(name)), settings, servers)
     if found is None:
         return None
     return text(found.name), ", ".join(sorted(record.to_text() for record in found))
 
 
-def _climb(name: dns.name.Name, settings: Settings) -> Optional[dns.rrset.RRset]:
+def _climb(name: dns.name.Name, settings: Settings, servers: Servers) -> Optional[dns.rrset.RRset]:
     section = settings.dns_server_for(text(name))
-    servers = queries.update_addresses(section)[0] if section else []
+    addresses = servers.update_addresses(section)[0] if section else []
     while len(name) > 1:
-        found = _at(name, servers)
+        found = _at(name, addresses, servers)
         if found is not None:
             return found
         name = name.parent()
     return None
 
 
-def _at(name: dns.name.Name, servers: list[Address]) -> Optional[dns.rrset.RRset]:
+def _at(
+    name: dns.name.Name, addresses: list[Address], servers: Servers
+) -> Optional[dns.rrset.RRset]:
     """The CAA records of one name, or of the one that it is an alias for."""
     for _ in range(_MOST_HOPS):
-        answer = _from_server(name, servers)
+        answer = _from_server(name, addresses, servers)
         if answer is None:
             return _from_resolver(name)
         alias: Optional[dns.name.Name] = None
@@ -82,18 +84,20 @@ def _at(name: dns.name.Name, servers: list[Address]) -> Optional[dns.rrset.RRset
     return None
 
 
-def _from_server(name: dns.name.Name, servers: list[Address]) -> Optional[list[dns.rrset.RRset]]:
+def _from_server(
+    name: dns.name.Name, addresses: list[Address], servers: Servers
+) -> Optional[list[dns.rrset.RRset]]:
     """The answer of the first update server that answers; None if it isn't its own to give.
 
-    :param servers: loses those that do not answer
+    :param addresses: loses those that do not answer
     """
-    while servers:
+    while addresses:
         try:
-            reply = SERVERS.ask(servers[0], name, "CAA")
+            reply = servers.ask(addresses[0], name, "CAA")
         except NoAnswer:
-            servers.pop(0)
+            addresses.pop(0)
             continue
-        return list(reply.answer) if queries.is_authoritative(reply) else None
+        return list(reply.answer) if transport.is_authoritative(reply) else None
     return None
 
 

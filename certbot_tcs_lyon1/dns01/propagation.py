@@ -19,11 +19,11 @@ import dns.rcode
 import dns.rdatatype
 
 from certbot_tcs_lyon1.department.settings import SigningKey
-from certbot_tcs_lyon1.dns01 import queries
-from certbot_tcs_lyon1.dns01.meaning import text
+from certbot_tcs_lyon1.dns01 import transport
+from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.parallel import together
-from certbot_tcs_lyon1.dns01.queries import SERVERS
-from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, Txt
+from certbot_tcs_lyon1.dns01.queries import Servers
+from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, TxtRecord
 
 #: Seconds between two polls of an address: a quarter of the time waited so far, within bounds.
 _FIRST_INTERVAL = 0.5
@@ -56,7 +56,12 @@ class Report:
     no_route: bool = False
 
 
-def poll(address: Address, records: Sequence[Txt], key: Optional[SigningKey] = None) -> Report:
+def poll(
+    address: Address,
+    records: Sequence[TxtRecord],
+    servers: Servers,
+    key: Optional[SigningKey] = None,
+) -> Report:
     """Ask one address once for each of the names, and tell the first that it hasn't completely.
 
     :param key: sign the queries, for a view that is chosen by key
@@ -65,7 +70,9 @@ def poll(address: Address, records: Sequence[Txt], key: Optional[SigningKey] = N
     for record in records:
         wanted.setdefault(record.name, set()).add(record.value)
     reports = together(
-        lambda name: _poll_name(address, name, wanted[name], key), list(wanted), _NAMES_AT_ONCE
+        lambda name: _poll_name(address, name, wanted[name], servers, key),
+        list(wanted),
+        _NAMES_AT_ONCE,
     )
     for report in reports:
         if report.state is not State.HAS_IT:
@@ -74,15 +81,19 @@ def poll(address: Address, records: Sequence[Txt], key: Optional[SigningKey] = N
 
 
 def _poll_name(
-    address: Address, name: dns.name.Name, values: set[str], key: Optional[SigningKey]
+    address: Address,
+    name: dns.name.Name,
+    values: set[str],
+    servers: Servers,
+    key: Optional[SigningKey],
 ) -> Report:
     try:
-        reply = SERVERS.ask(address, name, "TXT", key)
+        reply = servers.ask(address, name, "TXT", key)
     except NoAnswer as error:
         return Report(address, State.UNREACHABLE, error.reason, error.no_route)
     if key is not None and not reply.had_tsig:
         return Report(address, State.UNREACHABLE, "the answer to a signed query is not signed")
-    if not queries.is_authoritative(reply):
+    if not transport.is_authoritative(reply):
         return Report(address, State.LAME, _lameness(reply))
     if not values <= _values(reply, name):
         return Report(address, State.STALE, _staleness(reply, name))
@@ -110,19 +121,22 @@ def _staleness(reply: dns.message.Message, name: dns.name.Name) -> str:
 
 def wait_until_everywhere(
     addresses: Sequence[Address],
-    records: Sequence[Txt],
-    seconds: float,
+    records: Sequence[TxtRecord],
+    servers: Servers,
+    end: float,
     say: Callable[[str], object],
     key: Optional[SigningKey] = None,
+    silent_too: bool = False,
 ) -> list[Report]:
     """Poll all addresses in parallel until each one that answers for the zone has all records.
 
     The records of one zone reach a server together, so each address is polled for the first one
     until it is there, and then once for all of them.
 
-    :param seconds: the deadline
+    :param end: the deadline, by `time.monotonic()`
     :param say: gets a line about who is awaited, after 3 s and then every 10 s
     :param key: sign the queries, for a view that is chosen by key
+    :param silent_too: ask those as well that have been silent lately
     :returns: the last report of each address; whoever calls decides what STALE means
     """
     started = time.monotonic()
@@ -130,32 +144,26 @@ def wait_until_everywhere(
     pending, notice = list(dict.fromkeys(addresses)), _FIRST_NOTICE
 
     def look(address: Address) -> Report:
-        if SERVERS.is_silent(address):  # known from the lineage before
+        if servers.is_silent(address) and not silent_too:  # known from the lineage before
             return Report(address, State.UNREACHABLE, "no answer in time")
-        report = poll(address, records[:1], key)
+        report = poll(address, records[:1], servers, key)
         if report.state is State.HAS_IT and len(records) > 1:
-            report = poll(address, records, key)
+            report = poll(address, records, servers, key)
         return report
 
     while pending:
         latest.update(zip(pending, together(look, pending)))
         pending = [address for address in pending if latest[address].state is State.STALE]
-        waited = time.monotonic() - started
-        if not pending or waited >= seconds:
+        now = time.monotonic()
+        waited = now - started
+        if not pending or now >= end:
             break
         if waited >= notice:
             say(_notice(pending, waited))
             notice += _NEXT_NOTICE
-        time.sleep(min(max(waited / 4, _FIRST_INTERVAL), _LAST_INTERVAL, seconds - waited))
+        time.sleep(min(max(waited / 4, _FIRST_INTERVAL), _LAST_INTERVAL, end - now))
     return [latest[address] for address in addresses]
 
 
 def _notice(awaited: Sequence[Address], waited: float) -> str:
     return f"After {waited:.0f} s still waiting for: {', '.join(map(str, awaited))}"
-
-
-def table(reports: Sequence[Report]) -> str:
-    """The reports as lines: server, address, state, what it answered."""
-    return "\n".join(
-        f"  {report.address}: {report.state.value} ({report.answer})" for report in reports
-    )

@@ -14,7 +14,7 @@ import secrets
 import socket
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 import dns.exception
@@ -24,10 +24,9 @@ import dns.name
 import dns.rcode
 import dns.tsig
 
-from certbot_tcs_lyon1 import errors
 from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKey
-from certbot_tcs_lyon1.dns01 import meaning, signing
-from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, Refused
+from certbot_tcs_lyon1.dns01 import signing, transport
+from certbot_tcs_lyon1.dns01.records import Address, DnsError, NoAnswer, Refused
 
 #: EDNS payload (bytes) that passes every path without fragments (DNS flag day 2020).
 _PAYLOAD = 1232
@@ -35,11 +34,13 @@ _PAYLOAD = 1232
 #: Questions lost by UDP, one after another, after which TCP is asked at once.
 _MOST_LOSSES = 4
 
-#: Seconds that one question may take at most.
-_LONGEST = 30.0
-
 #: The answers after which the next server is tried (RFC 2136 §4.5, §4.6); any other is final.
-TRY_NEXT = (dns.rcode.SERVFAIL, dns.rcode.NOTIMP)
+TRY_NEXT = {
+    dns.rcode.SERVFAIL: "the zone is not loaded or has expired there, or BIND can't write its "
+    "journal",
+    dns.rcode.NOTIMP: "it takes no dynamic updates; name the primary (Samba: or the zone is not "
+    "its own)",
+}
 
 #: No route to any address of the family: this machine has no IPv6 (or no IPv4).
 _NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -47,15 +48,17 @@ _NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 @dataclass(frozen=True)
 class Timing:
-    """How long is waited, in seconds.
+    """How long is waited, in seconds; always within the bound of the whole, `Servers.end`.
 
     `first` is for a UDP reply of a server that nothing is known of, then it is three times what it
     took before: not less than `floor`, for a busy server, and not more than `cap`. With `connect`,
     for a TCP connection, a dead server costs 3 s in all. One that has taken the connection is
     alive: it gets `reply` seconds for an answer, and `update` for an UPDATE, which it writes to
-    disk and may sign. `unknown` is for an UPDATE to a server that has answered nothing in this
-    process. `resolve` is for a name, from this system's resolver. `silence` is how long a server
-    that was silent is asked last.
+    disk and may sign. `unknown` is for the withdrawal of an earlier run's records from a server
+    that has answered nothing in this process: the next run tries again. `resolve` is for a name,
+    from this system's resolver. `silence` is how long a server, or that resolver, is known to be
+    silent: longer than the wait of a zone without any name server. `question` is for one question
+    that nothing else bounds.
     """
 
     first: float = 0.5
@@ -66,7 +69,8 @@ class Timing:
     update: float = 60.0
     unknown: float = 4.0
     resolve: float = 3.0
-    silence: float = 60.0
+    silence: float = 300.0
+    question: float = 30.0
 
 
 @dataclass
@@ -79,19 +83,27 @@ class _Known:
     silent_at: Optional[float] = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Servers:
-    """The name servers, as this process has come to know them; all lineages share it.
+    """The name servers, as one process has come to know them; all its lineages share it.
 
-    `undelivered` holds the journal's entries that could not be withdrawn in this process;
-    `waited_blindly` the zones for which there was no name server to ask.
+    `end` is when an answer has to be there, by `time.monotonic()`: `until` sets it. `undelivered`
+    holds what could not be withdrawn in this process, `given_up` the sets of name servers of which
+    none could be asked.
     """
 
     timing: Timing = Timing()
+    signer: signing.Signer = field(default_factory=signing.Signer)
+    end: Optional[float] = None
     undelivered: set[object] = field(default_factory=set)
-    waited_blindly: set[dns.name.Name] = field(default_factory=set)
+    given_up: set[frozenset[Address]] = field(default_factory=set)
     _known: dict[tuple[str, int], _Known] = field(default_factory=dict)
     _resolved: dict[Endpoint, list[Address]] = field(default_factory=dict)
+    _resolver: _Known = field(default_factory=_Known)
+
+    def until(self, end: float) -> Servers:
+        """The same, asked until then at most."""
+        return replace(self, end=end)
 
     def _of(self, server: Address) -> _Known:
         return self._known.setdefault(server.socket_address, _Known())
@@ -101,8 +113,11 @@ class Servers:
         return self._of(server).took is not None
 
     def is_silent(self, server: Address) -> bool:
-        """Whether it was silent a moment ago."""
-        silent_at = self._of(server).silent_at
+        """Whether it has been silent lately."""
+        return self._is_silent(self._of(server))
+
+    def _is_silent(self, known: _Known) -> bool:
+        silent_at = known.silent_at
         return silent_at is not None and time.monotonic() - silent_at < self.timing.silence
 
     def note_silence(self, server: Address) -> None:
@@ -123,13 +138,51 @@ class Servers:
         """
         try:
             ip = str(ipaddress.ip_address(endpoint.host))
+            return [Address(ip, endpoint.port, ip)]
         except ValueError:
-            if endpoint not in self._resolved:
-                self._resolved[endpoint] = _resolve(endpoint, self.timing.resolve)
-            if not self._resolved[endpoint]:
-                raise NoAnswer(f"{endpoint.host} has no address here") from None
-            return self._resolved[endpoint]
-        return [Address(ip, endpoint.port, ip)]
+            pass
+        cause = f"{endpoint.host} has no address here"
+        if endpoint not in self._resolved:
+            found = None if self._is_silent(self._resolver) else self._resolve(endpoint)
+            if found is None:
+                self._resolver.silent_at = self._resolver.silent_at or time.monotonic()
+                raise NoAnswer(
+                    f"{cause}: this machine's resolver has not answered within "
+                    f"{self.timing.resolve:.0f} s",
+                    "See /etc/resolv.conf, or write the address",
+                )
+            self._resolved[endpoint] = found
+        if not self._resolved[endpoint]:
+            raise NoAnswer(cause)
+        return self._resolved[endpoint]
+
+    def _resolve(self, endpoint: Endpoint) -> Optional[list[Address]]:
+        """A name's addresses as this system resolves them; None where it does not in time, for
+        glibc waits longer."""
+        found: list[Address] = []
+
+        def resolve() -> None:
+            with contextlib.suppress(OSError, UnicodeError):
+                answers = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
+                ips = dict.fromkeys(str(answer[4][0]) for answer in answers)
+                found.extend(Address(ip, endpoint.port, endpoint.host) for ip in ips)
+
+        thread = threading.Thread(target=resolve, daemon=True)
+        thread.start()
+        thread.join(self.timing.resolve)
+        return None if thread.is_alive() else found
+
+    def update_addresses(self, section: DnsServer) -> tuple[list[Address], list[str]]:
+        """Each address of each update server in turn, those last that were silent; and a line for
+        each server whose name has no address."""
+        found: list[Address] = []
+        problems: list[str] = []
+        for endpoint in section.servers:
+            try:
+                found += self.addresses_of(endpoint)
+            except NoAnswer as error:
+                problems.append(error.cause)
+        return sorted(dict.fromkeys(found), key=self.is_silent), problems
 
     # Questions
 
@@ -139,22 +192,20 @@ class Servers:
         name: dns.name.Name,
         rdtype: str,
         key: Optional[SigningKey] = None,
-        deadline: Optional[float] = None,
         recursive: bool = False,
     ) -> dns.message.Message:
         """One question to one address, which is to answer it itself (RD=0).
 
-        :param recursive: it may ask others (RD=1)
         :param key: sign it; then whoever asks looks whether the reply `had_tsig`
-        :param deadline: by `time.monotonic()`
+        :param recursive: it may ask others (RD=1)
         :raises NoAnswer: no usable reply, the reason in the text
         :raises DnsError: the key can't be used here
         """
         known = self._of(server)
-        end = deadline if deadline is not None else time.monotonic() + _LONGEST
+        end = time.monotonic() + self.timing.question if self.end is None else self.end
         try:
             for edns in dict.fromkeys((known.edns, False)):
-                query = _query(server, name, rdtype, key, edns)
+                query = self._query(server, name, rdtype, key, edns)
                 query.flags |= dns.flags.RD if recursive else 0
                 reply = self._ask(server, query, known, end)
                 if reply.rcode() != dns.rcode.FORMERR:
@@ -162,13 +213,39 @@ class Servers:
                 known.edns = False  # RFC 6891 §7
             return reply
         except (dns.exception.DNSException, OSError, EOFError) as error:
-            if meaning.is_silence(error):
+            if transport.is_silence(error):
                 self.note_silence(server)
             if isinstance(error, dns.tsig.PeerBadKey) and key is not None:
-                signing.forget(key, server.as_configured)
-            why = meaning.reason(error)
+                self.signer.forget(key, server.as_configured)
+            why = transport.reason(error)
             no_route = isinstance(error, OSError) and error.errno in _NO_ROUTE
             raise NoAnswer(f"{server}: {why}", reason=why, no_route=no_route) from None
+
+    def _query(
+        self,
+        server: Address,
+        name: dns.name.Name,
+        rdtype: str,
+        key: Optional[SigningKey],
+        edns: bool,
+    ) -> dns.message.Message:
+        query = dns.message.make_query(name, rdtype, use_edns=0 if edns else -1, payload=_PAYLOAD)
+        query.flags &= ~dns.flags.RD
+        if key is not None:
+            self.sign(query, key, server, name)
+        return query
+
+    def sign(
+        self, message: dns.message.Message, key: SigningKey, server: Address, name: dns.name.Name
+    ) -> None:
+        """Have a message to `server` signed; `name` is any in the zone.
+
+        :raises Refused: it can't be
+        """
+        try:
+            self.signer.sign(message, key, server.as_configured, name)
+        except DnsError as error:
+            raise Refused(error.cause, error.remedy, where=error.where) from None
 
     def _ask(
         self, server: Address, query: dns.message.Message, known: _Known, end: float
@@ -178,7 +255,8 @@ class Servers:
             return reply
         try:
             start = time.monotonic()
-            found = read(query, by_tcp(server, query, self.timing.connect, self.timing.reply, end))
+            wire = transport.by_tcp(server, query, self.timing.connect, self.timing.reply, end)
+            found = transport.read(query, wire)
             if found is None:
                 raise dns.exception.FormError
             self.note_reply(server, time.monotonic() - start)
@@ -198,7 +276,7 @@ class Servers:
             wait = min(max(wait, self.timing.floor), self.timing.cap, end - time.monotonic())
             query.id = secrets.randbelow(65536)  # and dnspython signs it anew
             try:
-                reply, took = _by_udp(server, query, max(wait, self.timing.floor))
+                reply, took = transport.by_udp(server, query, max(wait, self.timing.floor))
             except (socket.timeout, ConnectionError):
                 known.losses += 1
                 continue
@@ -206,140 +284,3 @@ class Servers:
             self.note_reply(server, took)
             return None if reply.flags & dns.flags.TC else reply
         return None
-
-
-#: The name servers of this process.
-SERVERS = Servers()
-
-
-def update_addresses(section: DnsServer) -> tuple[list[Address], list[str]]:
-    """Each address of each update server in turn, those last that were silent; and a line for each
-    server whose name has no address."""
-    found: list[Address] = []
-    problems: list[str] = []
-    for endpoint in section.servers:
-        try:
-            found += SERVERS.addresses_of(endpoint)
-        except NoAnswer as error:
-            problems.append(str(error))
-    return sorted(dict.fromkeys(found), key=SERVERS.is_silent), problems
-
-
-def _query(
-    server: Address, name: dns.name.Name, rdtype: str, key: Optional[SigningKey], edns: bool
-) -> dns.message.Message:
-    query = dns.message.make_query(name, rdtype, use_edns=0 if edns else -1, payload=_PAYLOAD)
-    query.flags &= ~dns.flags.RD
-    if key is not None:
-        try:
-            signing.sign(query, key, server.as_configured, name)
-        except errors.DnsError as error:
-            raise Refused(str(error)) from None
-    return query
-
-
-def _by_udp(
-    server: Address, query: dns.message.Message, seconds: float
-) -> tuple[dns.message.Message, float]:
-    """The reply, and how long it took; from a port of its own.
-
-    :raises TimeoutError: none came
-    :raises OSError: the server can't be reached
-    """
-    start = time.monotonic()
-    with socket.socket(server.family, socket.SOCK_DGRAM) as udp:
-        udp.settimeout(seconds)
-        udp.connect(server.socket_address)
-        udp.send(query.to_wire())
-        while True:
-            reply = read(query, udp.recv(65535))
-            took = time.monotonic() - start
-            if reply is not None:
-                return reply, took
-            if took >= seconds:
-                raise socket.timeout
-            udp.settimeout(seconds - took)
-
-
-def by_tcp(
-    server: Address, message: dns.message.Message, connect: float, seconds: float, end: float
-) -> bytes:
-    """The bytes of what comes back; `read` knows whether they are a reply.
-
-    :param connect: seconds for the connection
-    :param seconds: for the reply, then
-    :param end: of both, by `time.monotonic()`
-    :raises OSError: it can't be reached, or is silent
-    :raises EOFError: the connection was closed
-    """
-    wire = message.to_wire()
-    with socket.socket(server.family, socket.SOCK_STREAM) as tcp:
-        tcp.settimeout(min(connect, max(end - time.monotonic(), 0.05)))
-        tcp.connect(server.socket_address)
-        end = max(min(end, time.monotonic() + seconds), time.monotonic() + 0.05)
-        tcp.settimeout(end - time.monotonic())
-        tcp.sendall(len(wire).to_bytes(2, "big") + wire)
-        size = int.from_bytes(_receive(tcp, 2, end), "big")
-        return _receive(tcp, size, end)
-
-
-def _receive(tcp: socket.socket, size: int, end: float) -> bytes:
-    data = b""
-    while len(data) < size:
-        left = end - time.monotonic()
-        if left <= 0:
-            raise socket.timeout
-        tcp.settimeout(left)
-        more = tcp.recv(size - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data
-
-
-def read(query: dns.message.Message, wire: bytes) -> Optional[dns.message.Message]:
-    """The reply in these bytes; None if they are no reply to this query.
-
-    An unsigned reply to a signed query is read as well, and shows that by `had_tsig`: dnspython
-    2.9 rejects it, and its code would be lost.
-
-    :raises dns.tsig.PeerError: the server rejects the signature; nobody has signed that
-    """
-    if wire[:2] != query.id.to_bytes(2, "big"):
-        return None
-    for mac in (query.mac, b""):
-        try:
-            reply = dns.message.from_wire(wire, keyring=query.keyring, request_mac=mac or b"")
-        except dns.tsig.PeerError:
-            raise
-        except Exception:  # what a hostile packet raises depends on dnspython
-            continue
-        if not mac and query.keyring is not None and reply.had_tsig:
-            return None  # signed for no request
-        return reply if query.is_response(reply) else None
-    return None
-
-
-def is_authoritative(reply: dns.message.Message) -> bool:
-    """Whether the server answers for this name itself (AA, and no error but NXDOMAIN)."""
-    return bool(reply.flags & dns.flags.AA) and reply.rcode() in (
-        dns.rcode.NOERROR,
-        dns.rcode.NXDOMAIN,
-    )
-
-
-def _resolve(endpoint: Endpoint, seconds: float) -> list[Address]:
-    """A name's addresses as this system resolves them; none after so many seconds, for glibc
-    waits longer."""
-    found: list[Address] = []
-
-    def resolve() -> None:
-        with contextlib.suppress(OSError, UnicodeError):
-            answers = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
-            ips = dict.fromkeys(str(answer[4][0]) for answer in answers)
-            found.extend(Address(ip, endpoint.port, endpoint.host) for ip in ips)
-
-    thread = threading.Thread(target=resolve, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return list(found)

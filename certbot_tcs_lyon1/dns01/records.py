@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 import dns.name
 
-from certbot_tcs_lyon1 import errors
 from certbot_tcs_lyon1.department.settings import DnsServer, SigningKey
+from certbot_tcs_lyon1.dns01 import names
+from certbot_tcs_lyon1.errors import DnsError, Error
 
-
-class DnsError(errors.DnsError):
-    """What went wrong, where, and what to do; the text is for the user."""
-
-    end = ""
+__all__ = [
+    "Address",
+    "Alias",
+    "Batch",
+    "DnsError",
+    "Location",
+    "NoAnswer",
+    "NotServed",
+    "NotWithdrawn",
+    "Refused",
+    "TxtRecord",
+    "txt_record",
+]
 
 
 class NoAnswer(DnsError):
     """The server could not be reached, or what came back was no DNS reply.
 
-    `reason` says it without the server; `no_route`: this machine has no address of
-    that family; `rcode`: it has answered, with this.
+    :param reason: why, without the server
+    :param no_route: this machine has no address of that family
+    :param rcode: it has answered, with this, after which the next server is tried
     """
 
     def __init__(
@@ -44,12 +55,21 @@ class Refused(DnsError):
     """Nothing of the UPDATE was applied: the server said no (RFC 2136 §3.2, §3.4), or it could not
     be signed.
 
-    `of_a_name`: one name of the UPDATE may be to blame, and the others would have been taken.
-    `claimed`: nobody signed that no, so the UPDATE may have been applied.
+    :param of_a_name: one name of the UPDATE may be to blame, and the others would have been taken
+    :param claimed: nobody signed that no, so the UPDATE may have been applied
     """
 
-    def __init__(self, message: str, of_a_name: bool = False, claimed: bool = False) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        cause: str,
+        remedy: str = "",
+        *,
+        where: str = "",
+        parts: Sequence[Error] = (),
+        of_a_name: bool = False,
+        claimed: bool = False,
+    ) -> None:
+        super().__init__(cause, remedy, where=where, parts=parts)
         self.of_a_name = of_a_name
         self.claimed = claimed
 
@@ -61,12 +81,15 @@ class NotServed(Refused):
 class NotWithdrawn(DnsError):
     """Records are still in the DNS, or the journal can't be kept.
 
-    `why` is the error that the UPDATE has met, where there was one.
+    :param why: the error that the UPDATE has met, where there was one
     """
 
-    def __init__(self, message: str, why: Optional[errors.DnsError] = None) -> None:
-        super().__init__(message)
+    def __init__(self, cause: str, remedy: str = "", why: Optional[DnsError] = None) -> None:
+        super().__init__(cause, remedy)
         self.why = why
+
+    def __str__(self) -> str:
+        return super().__str__() if self.why is None else f"{self.cause}: {self.why} {self.remedy}."
 
 
 @dataclass(frozen=True)
@@ -99,23 +122,25 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Zone:
-    """A zone that records go into, and the address of the update server that said so.
+class Location:
+    """The zone that a record goes into, and the address of the update server that said so.
 
     `view_key`: that server answers for the zone only where the query is signed with this key
-    (views that are chosen by key), so everything else is asked with it, too.
+    (views that are chosen by key), so everything else is asked with it, too. `confirmed`: nobody
+    else can have said so, or it is not asked for.
     """
 
-    name: dns.name.Name
+    zone: dns.name.Name
     server: Address
     view_key: Optional[SigningKey] = None
+    confirmed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Alias:
     """The name is an alias (CNAME), or lies under one (DNAME), for `target`.
 
-    `view_key` as in `Zone`.
+    `view_key` as in `Location`.
     """
 
     target: dns.name.Name
@@ -125,22 +150,53 @@ class Alias:
 
 
 @dataclass(frozen=True)
-class Txt:
-    """One TXT record to add or to delete."""
+class TxtRecord:
+    """A TXT record: its owner name, and its one string."""
 
     name: dns.name.Name
     value: str
 
 
+def txt_record(name: str, value: str) -> TxtRecord:
+    """The record of a challenge (RFC 8555 §8.4).
+
+    :param name: `_acme-challenge.…`
+    :raises DnsError: the name is too long for the DNS
+    """
+    return TxtRecord(names.parse(name), value)
+
+
 @dataclass(frozen=True)
 class Batch:
-    """The records of one zone, and the section of the department config that says how to write."""
+    """Records of one zone, where they go, and the section of the department config that says how.
 
-    zone: Zone
-    config: DnsServer
-    records: tuple[Txt, ...]
+    `end` is the time, by `time.monotonic()`, at which all of it has to be done.
+    """
+
+    location: Location
+    section: DnsServer
+    records: tuple[TxtRecord, ...]
+    end: float
+
+    @property
+    def zone(self) -> dns.name.Name:
+        """The zone's name."""
+        return self.location.zone
+
+    @property
+    def server(self) -> Address:
+        """The address of the update server."""
+        return self.location.server
 
     @property
     def names(self) -> list[dns.name.Name]:
         """The names of the records, each once."""
         return list(dict.fromkeys(record.name for record in self.records))
+
+    def at(self, server: Address) -> Batch:
+        """The same records, sent to another server."""
+        return replace(self, location=replace(self.location, server=server))
+
+    def of(self, records: Sequence[TxtRecord]) -> Batch:
+        """Some of the records."""
+        return replace(self, records=tuple(records))

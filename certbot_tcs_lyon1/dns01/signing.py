@@ -21,41 +21,49 @@ from certbot_tcs_lyon1.errors import DnsError
 if TYPE_CHECKING:
     from certbot_tcs_lyon1.dns01 import gss
 
-#: The security contexts of this process: one for each address of an update server.
-_contexts: Optional[gss.Contexts] = None
 
+class Signer:
+    """Signs messages; of Kerberos it keeps the security contexts, one for each server's address."""
 
-def sign(
-    message: dns.message.Message, key: SigningKey, server: tuple[str, int, str], name: dns.name.Name
-) -> None:
-    """Have the message signed when it is sent to `server` (address, port, configured name).
+    def __init__(self) -> None:
+        self.contexts: Optional[gss.Contexts] = None
 
-    :param name: any name in the zone
-    :raises DnsError: it can't be
-    :raises OSError: the server does not answer when a Kerberos context is negotiated, or
-    :raises EOFError: it closes the connection
-    """
-    secret = _of_keytab(key, server, name) if isinstance(key, Keytab) else to_dnspython(key)
-    # dnspython 2.0 wants the key's name even though the key has it.
-    message.use_tsig(secret, keyname=secret.name, algorithm=secret.algorithm)
+    def sign(
+        self,
+        message: dns.message.Message,
+        key: SigningKey,
+        server: tuple[str, int, str],
+        name: dns.name.Name,
+    ) -> None:
+        """Have the message signed when it is sent to `server` (address, port, configured name).
 
+        :param name: any name in the zone
+        :raises DnsError: it can't be
+        :raises OSError: the server does not answer when a Kerberos context is negotiated, or
+        :raises EOFError: it closes the connection
+        """
+        secret = (
+            self._of_keytab(key, server, name) if isinstance(key, Keytab) else to_dnspython(key)
+        )
+        # dnspython 2.0 wants the key's name even though the key has it.
+        message.use_tsig(secret, keyname=secret.name, algorithm=secret.algorithm)
 
-def _of_keytab(key: Keytab, server: tuple[str, int, str], name: dns.name.Name) -> dns.tsig.Key:
-    global _contexts  # noqa: PLW0603
-    from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415 - only where a keytab is configured
+    def _of_keytab(
+        self, key: Keytab, server: tuple[str, int, str], name: dns.name.Name
+    ) -> dns.tsig.Key:
+        from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415 - only where a keytab is configured
 
-    _contexts = _contexts or gss.Contexts()
-    return _contexts.key(key, gss.Server(*server), name)
+        self.contexts = self.contexts or gss.Contexts()
+        return self.contexts.key(key, gss.Server(*server), name)
 
+    def forget(self, key: SigningKey, server: tuple[str, int, str]) -> bool:
+        """Drop what the server no longer knows of `key`; whether signing anew may help."""
+        from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415
 
-def forget(key: SigningKey, server: tuple[str, int, str]) -> bool:
-    """Drop what the server no longer knows of `key`; whether signing anew may help."""
-    from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415
-
-    if _contexts is None or not isinstance(key, Keytab):
-        return False
-    _contexts.forget(key, gss.Server(*server))
-    return True
+        if self.contexts is None or not isinstance(key, Keytab):
+            return False
+        self.contexts.forget(key, gss.Server(*server))
+        return True
 
 
 def is_echo(request: dns.message.Message, reply: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import dns.exception
 import dns.name
@@ -11,102 +11,89 @@ import dns.rcode
 import dns.tsig
 import dns.update
 
-from certbot_tcs_lyon1 import errors
-from certbot_tcs_lyon1.department.settings import DnsServer, SigningKey
-from certbot_tcs_lyon1.dns01 import meaning, queries, signing
-from certbot_tcs_lyon1.dns01.queries import SERVERS, TRY_NEXT, update_addresses
-from certbot_tcs_lyon1.dns01.records import Address, DnsError, NoAnswer, Refused, Txt, Zone
+from certbot_tcs_lyon1.dns01 import meaning, signing, transport
+from certbot_tcs_lyon1.dns01.queries import TRY_NEXT, Servers
+from certbot_tcs_lyon1.dns01.records import Address, Batch, DnsError, NoAnswer, Refused
 
 
-def add_records(zone: Zone, config: DnsServer, records: Sequence[Txt]) -> Zone:
+def add_records(batch: Batch, servers: Servers) -> Batch:
     """Add all records in one signed UPDATE, on condition that none of the names is an alias.
 
-    :returns: the zone with the server that took the UPDATE, where failover led to another
+    :returns: the batch at the server that took the UPDATE, where failover led to another
     :raises NoAnswer: no reply came; the UPDATE may have been applied or not
     :raises Refused: the server said no; nothing was applied
     """
-    message = dns.update.UpdateMessage(zone.name)
-    for name in dict.fromkeys(record.name for record in records):
+    message = dns.update.UpdateMessage(batch.zone)
+    for name in batch.names:
         message.absent(name, "CNAME")  # else BIND and Knot drop the TXT without a word (§3.4.2.2)
-    for record in records:
-        message.add(record.name, config.ttl, "TXT", f'"{record.value}"')
-    return _send_to_first(message, zone, config, records)
+    for record in batch.records:
+        message.add(record.name, batch.section.ttl, "TXT", f'"{record.value}"')
+    return _send_to_first(message, batch, servers, servers.timing.update)[0]
 
 
-def delete_records(zone: Zone, config: DnsServer, records: Sequence[Txt]) -> Zone:
+def delete_records(batch: Batch, servers: Servers) -> Batch:
     """Delete exactly these records (RFC 2136 §2.5.4) in one signed UPDATE; as `add_records`.
 
-    A record that isn't there is no error.
+    A record that isn't there is no error. An unsigned NOERROR is none, for nobody reads back what
+    is gone.
     """
-    message = dns.update.UpdateMessage(zone.name)
-    for record in records:
+    message = dns.update.UpdateMessage(batch.zone)
+    for record in batch.records:
         message.delete(record.name, "TXT", f'"{record.value}"')
-    return _send_to_first(message, zone, config, records, claims_count=False)
+    taken, signed = _send_to_first(message, batch, servers, servers.timing.unknown)
+    if not signed:
+        raise meaning.of_claim("NOERROR", taken)
+    return taken
 
 
-def has_cname(zone: Zone, config: DnsServer, name: dns.name.Name) -> bool:
-    """Whether a CNAME stands at `name` itself, and is not synthesized by a wildcard: asked by an
+def has_cname(batch: Batch, servers: Servers) -> bool:
+    """Whether a CNAME stands at the name itself, and is not synthesized by a wildcard: asked by an
     UPDATE that changes nothing, with that as its prerequisite (RFC 2136 §2.4.1).
 
     :returns: False also where the server does not say so, signed
     """
-    message = dns.update.UpdateMessage(zone.name)
-    message.present(name, "CNAME")
-    asked = meaning.Asked(str(zone.server), zone.name, config, [name])
+    message = dns.update.UpdateMessage(batch.zone)
+    for name in batch.names:
+        message.present(name, "CNAME")
     try:
-        return _send(message, zone.server, asked)
+        return _send(message, batch, servers, servers.timing.update)
     except DnsError:
         return False
 
 
-def _sign(
-    message: dns.update.UpdateMessage, key: SigningKey, server: Address, name: dns.name.Name
-) -> None:
-    try:
-        signing.sign(message, key, server.as_configured, name)
-    except errors.DnsError as error:
-        raise Refused(str(error)) from None
-
-
 def _send_to_first(
-    message: dns.update.UpdateMessage,
-    zone: Zone,
-    config: DnsServer,
-    records: Sequence[Txt],
-    claims_count: bool = True,
-) -> Zone:
-    """Send to the zone's server, and to the section's others while there is no answer.
+    message: dns.update.UpdateMessage, batch: Batch, servers: Servers, unknown: float
+) -> tuple[Batch, bool]:
+    """Send to the batch's server, and to the section's others while there is no answer.
 
-    :param claims_count: an unsigned NOERROR is no refusal, because the records are read back
+    :param unknown: seconds for the reply of a server that has answered nothing in this process
+    :returns: the batch at the server that took it, and whether that is signed
     """
     problems: list[NoAnswer] = []
-    for server in _with_failover(zone, config):
-        asked = meaning.Asked(str(server), zone.name, config, [record.name for record in records])
+    for server in _with_failover(batch, servers):
+        there = batch.at(server)
         try:
-            if not _send(message, server, asked) and not claims_count:
-                raise Refused(meaning.of_claim("NOERROR", asked)[0], claimed=True)
-            return Zone(zone.name, server, zone.view_key)
+            return there, _send(message, there, servers, unknown)
         except NoAnswer as error:
             problems.append(error)
-    told = " ".join(map(str, problems))
-    if all(error.rcode for error in problems):
-        raise NoAnswer(
-            f"{told} Check `server` in [{config.section}], or ask the DNS administrator."
-        )
+    check = f"Check `server` in [{batch.section.section}]"
+    if not all(error.rcode for error in problems):
+        check = "Check that the firewall lets this machine reach it by TCP"
     raise NoAnswer(
-        f"{told} Check that the firewall lets this machine reach it by TCP, or ask the DNS "
-        "administrator."
+        ". ".join(error.cause for error in problems), f"{check}, or ask the DNS administrator"
     )
 
 
-def _with_failover(zone: Zone, config: DnsServer) -> Iterator[Address]:
-    yield zone.server
-    for server in update_addresses(config)[0]:
-        if server.socket_address != zone.server.socket_address:
+def _with_failover(batch: Batch, servers: Servers) -> Iterator[Address]:
+    yield batch.server
+    for server in servers.update_addresses(batch.section)[0]:
+        if server.socket_address != batch.server.socket_address:
             yield server
 
 
-def _send(message: dns.update.UpdateMessage, server: Address, asked: meaning.Asked) -> bool:
+def _send(
+    message: dns.update.UpdateMessage, batch: Batch, servers: Servers, unknown: float
+) -> bool:
     """Send an UPDATE over TCP, once more where the server has lost the Kerberos context.
 
     :returns: whether the NOERROR is signed; else it is a claim
@@ -114,62 +101,70 @@ def _send(message: dns.update.UpdateMessage, server: Address, asked: meaning.Ask
     :raises Refused: any other answer, but for
     :raises DnsError: a NOERROR that is not signed, and no echo
     """
-    key = asked.config.key
     try:
-        return _send_once(message, server, asked)
+        return _send_once(message, batch, servers, unknown)
     except _BadKey as error:
-        if not signing.forget(key, server.as_configured):
-            raise Refused(str(error), True, claimed=True) from None
+        if not servers.signer.forget(batch.section.key, batch.server.as_configured):
+            raise error.meaning from None
     try:
-        return _send_once(message, server, asked)
+        return _send_once(message, batch, servers, unknown)
     except _BadKey as error:
-        raise Refused(str(error), True, claimed=True) from None
+        raise error.meaning from None
 
 
 class _BadKey(Exception):
     """The server does not know the key, or no longer."""
 
+    def __init__(self, meaning: Refused) -> None:
+        super().__init__()
+        self.meaning = meaning
 
-def _send_once(message: dns.update.UpdateMessage, server: Address, asked: meaning.Asked) -> bool:
-    heard = b""
+
+def _send_once(
+    message: dns.update.UpdateMessage, batch: Batch, servers: Servers, unknown: float
+) -> bool:
+    heard, timing = b"", servers.timing
+    seconds = timing.update if servers.has_answered(batch.server) else unknown
+    end = time.monotonic() + timing.connect + seconds if servers.end is None else servers.end
     try:
-        _sign(message, asked.config.key, server, asked.zone)
-        timing = SERVERS.timing
-        seconds = timing.update if SERVERS.has_answered(server) else timing.unknown
-        end = time.monotonic() + timing.connect + seconds
-        heard = queries.by_tcp(server, message, timing.connect, seconds, end)
-        reply = queries.read(message, heard)
+        servers.sign(message, batch.section.key, batch.server, batch.zone)
+        heard = transport.by_tcp(batch.server, message, timing.connect, seconds, end)
+        reply = transport.read(message, heard)
     except dns.tsig.PeerBadKey as error:
-        raise _BadKey(meaning.of_tsig_error(error, heard, asked)[0]) from None
-    except dns.tsig.PeerError as error:  # nobody signs that
-        raise Refused(*meaning.of_tsig_error(error, heard, asked), claimed=True) from None
+        raise _BadKey(meaning.of_tsig_error(error, heard, batch)) from None
+    except dns.tsig.PeerError as error:
+        raise meaning.of_tsig_error(error, heard, batch) from None
     except (dns.exception.DNSException, OSError, EOFError) as error:
-        if meaning.is_silence(error):
-            SERVERS.note_silence(server)
-        raise NoAnswer(f"{asked}: {meaning.reason(error)}.") from None
+        if transport.is_silence(error):
+            servers.note_silence(batch.server)
+        raise NoAnswer(f"{meaning.update_of(batch)}: {transport.reason(error)}") from None
     if reply is None and signing.is_echo(message, heard):
-        return _take_claim(heard, asked)
+        return _take_claim(heard, batch)
     if reply is None:
-        raise NoAnswer(f"{asked}: the reply cannot be used.")
+        raise NoAnswer(f"{meaning.update_of(batch)}: the reply cannot be used")
     if reply.had_tsig and reply.rcode() == dns.rcode.NOERROR:
         return True
-    if reply.rcode() in TRY_NEXT:
-        code = dns.rcode.to_text(reply.rcode())
-        raise NoAnswer(f"{asked}: answers {code}: {meaning.MEANS[code]}.", rcode=code)
-    if reply.rcode() == dns.rcode.NOERROR:  # it may have been applied, so it is to be withdrawn
-        raise DnsError(meaning.of_update_reply(reply, asked)[0])
-    raise Refused(*meaning.of_update_reply(reply, asked), claimed=not reply.had_tsig)
+    _raise_if_next(reply.rcode(), batch)
+    raise meaning.of_update_reply(reply, batch)
 
 
-def _take_claim(heard: bytes, asked: meaning.Asked) -> bool:
+def _raise_if_next(rcode: dns.rcode.Rcode, batch: Batch) -> None:
+    if rcode in TRY_NEXT:
+        code = dns.rcode.to_text(rcode)
+        cause = f"{meaning.update_of(batch)}: answers {code}: {TRY_NEXT[rcode]}"
+        raise NoAnswer(cause, rcode=code)
+
+
+def _take_claim(heard: bytes, batch: Batch) -> bool:
     """False for a NOERROR that the server did not sign but echoed our signature with.
 
-    :raises Refused: for an error; no other server is tried, for Samba 4.17 says SERVFAIL so where
-        it means REFUSED
+    :raises NoAnswer: for NOTIMP
+    :raises Refused: for another error; no other server is tried, for Samba 4.17 says SERVFAIL so
+        where it means REFUSED
     """
-    code = dns.rcode.to_text(dns.rcode.Rcode(heard[3] & 15))
-    if code == "NOERROR":
+    rcode = dns.rcode.Rcode(heard[3] & 15)
+    if rcode == dns.rcode.NOERROR:
         return False
-    if code == "NOTIMP":
-        raise NoAnswer(f"{asked}: answers {code}: {meaning.MEANS[code]}.", rcode=code)
-    raise Refused(*meaning.of_claim(code, asked), claimed=True)
+    if rcode == dns.rcode.NOTIMP:
+        _raise_if_next(rcode, batch)
+    raise meaning.of_claim(dns.rcode.to_text(rcode), batch)

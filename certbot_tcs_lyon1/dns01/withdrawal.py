@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
 from typing import Optional
 
-import dns.exception
-import dns.name
-
-from certbot_tcs_lyon1 import errors
 from certbot_tcs_lyon1.department.settings import Settings
-from certbot_tcs_lyon1.dns01 import journal, propagation, update
-from certbot_tcs_lyon1.dns01.meaning import text
+from certbot_tcs_lyon1.dns01 import journal, names, propagation, update
+from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.propagation import State
-from certbot_tcs_lyon1.dns01.queries import SERVERS, update_addresses
+from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import (
     Address,
     Batch,
     DnsError,
+    Location,
+    NoAnswer,
     NotWithdrawn,
     Refused,
-    Txt,
-    Zone,
+    txt_record,
 )
 from certbot_tcs_lyon1.report import foreign
 
 
-def withdraw(settings: Settings, journal_path: str) -> list[NotWithdrawn]:
+def withdraw(settings: Settings, journal_path: str, servers: Servers) -> list[NotWithdrawn]:
     """Delete exactly the records that the journal holds: of this run, and of one that was killed.
 
     Goes on after a failure. What can't be deleted stays in the journal for the next run, unless a
-    signed answer says that it is gone; in this process it is not tried again.
+    signed answer says that it is gone; in this process it is not tried again, unless its server
+    has answered something since.
 
     :returns: a warning for each batch that is still there
     """
@@ -38,49 +36,70 @@ def withdraw(settings: Settings, journal_path: str) -> list[NotWithdrawn]:
         entries = journal.read(journal_path)
     except journal.JournalError as error:
         return [_damaged(journal_path, error)]
-    todo = [entry for entry in entries if entry not in SERVERS.undelivered]
-    warnings = [_withdraw(entry, settings, journal_path) for entry in todo]
+    todo = [entry for entry in entries if _mark(entry, servers) not in servers.undelivered]
+    warnings = [_withdraw(entry, settings, journal_path, servers) for entry in todo]
     return [warning for warning in warnings if warning is not None]
 
 
+def _address(entry: journal.Entry) -> Address:
+    return Address(entry.ip, entry.port, entry.label)
+
+
+def _mark(entry: journal.Entry, servers: Servers) -> object:
+    """What `undelivered` holds of an entry."""
+    return entry, servers.has_answered(_address(entry))
+
+
+def expect(entry: journal.Entry, servers: Servers) -> None:
+    """An entry is written down, so it is to be withdrawn in this process."""
+    servers.undelivered.difference_update([(entry, True), (entry, False)])
+
+
 def _withdraw(
-    entry: journal.Entry, settings: Settings, journal_path: str
+    entry: journal.Entry, settings: Settings, journal_path: str, servers: Servers
 ) -> Optional[NotWithdrawn]:
+    mark = _mark(entry, servers)
     try:
-        _delete(_batch(entry, settings))
-    except errors.DnsError as error:
-        SERVERS.undelivered.add(entry)
-        names = foreign(", ".join(dict.fromkeys(name for name, _ in entry.records)))
+        _delete(_batch(entry, settings), servers)
+    except DnsError as error:
+        servers.undelivered.add(mark)
+        owners = foreign(", ".join(dict.fromkeys(name for name, _ in entry.records)))
         return NotWithdrawn(
-            f"The TXT records of the challenges could not be withdrawn ({names}): {error} The next "
-            "run tries again; no certificate depends on it.",
+            f"The TXT records of the challenges could not be withdrawn ({owners})",
+            "The next run tries again; no certificate depends on it",
             error,
         )
     return strike(journal_path, entry)
 
 
-def _delete(batch: Batch) -> None:
+def _delete(batch: Batch, servers: Servers) -> None:
     """Delete at the server that took the records, or else at those that the section names now."""
+    here = (batch.server.socket_address, servers.has_answered(batch.server))
+    if here in servers.undelivered:
+        raise NoAnswer(f"{batch.server}: no answer in time, for others of this run")
     try:
-        update.delete_records(batch.zone, batch.config, batch.records)
+        update.delete_records(batch, servers.until(batch.end))
+    except NoAnswer as error:
+        if not error.rcode:
+            servers.undelivered.add(here)
+        raise
     except Refused:
-        if is_gone(batch):
+        if is_gone(batch, servers):
             return
-        addresses, _ = update_addresses(batch.config)
+        addresses, _ = servers.update_addresses(batch.section)
         known = [address.socket_address for address in addresses]
-        if not addresses or batch.zone.server.socket_address in known:
+        if not addresses or batch.server.socket_address in known:
             raise
-        now = replace(batch.zone, server=addresses[0])
-        update.delete_records(now, batch.config, batch.records)
+        update.delete_records(batch.at(addresses[0]), servers.until(batch.end))
 
 
-def is_gone(batch: Batch) -> bool:
+def is_gone(batch: Batch, servers: Servers) -> bool:
     """Whether none of the records is there, as the server signs it: then a refusal doesn't matter.
 
     Who can forge a reply must not make us forget what was published.
     """
     return all(
-        propagation.poll(batch.zone.server, [record], batch.config.key).state is State.STALE
+        propagation.poll(batch.server, [record], servers, batch.section.key).state is State.STALE
         for record in batch.records
     )
 
@@ -91,15 +110,15 @@ def strike(journal_path: str, entry: journal.Entry) -> Optional[NotWithdrawn]:
         journal.strike(journal_path, entry)
     except journal.JournalError as error:
         return NotWithdrawn(
-            f"{error}; the records are gone, but the journal still lists them, which does no harm. "
-            "Make room there."
+            f"{error}; the records are gone, but the journal still lists them, which does no harm",
+            "Make room there",
         )
     return None
 
 
 _LEFT = (
     "records may be left in the DNS, at _acme-challenge names: have the DNS administrator remove "
-    "them."
+    "them"
 )
 
 
@@ -107,18 +126,18 @@ def _damaged(journal_path: str, error: journal.JournalError) -> NotWithdrawn:
     try:
         aside = journal.set_aside(journal_path)
     except journal.JournalError as second:
-        return NotWithdrawn(f"{second}. Remove it; {_LEFT}")
-    return NotWithdrawn(f"{error}: it is now {aside}. Of an earlier run, {_LEFT}")
+        return NotWithdrawn(str(second), f"Remove it; {_LEFT}")
+    return NotWithdrawn(f"{error}: it is now {aside}", f"Of an earlier run, {_LEFT}")
 
 
 def entry_of(batch: Batch) -> journal.Entry:
-    server = batch.zone.server
+    """What the journal holds of a batch."""
     return journal.Entry(
-        section=batch.config.section,
-        zone=text(batch.zone.name),
-        ip=server.ip,
-        port=server.port,
-        label=server.label,
+        section=batch.section.section,
+        zone=text(batch.zone),
+        ip=batch.server.ip,
+        port=batch.server.port,
+        label=batch.server.label,
         records=tuple((text(record.name), record.value) for record in batch.records),
     )
 
@@ -128,18 +147,18 @@ def _batch(entry: journal.Entry, settings: Settings) -> Batch:
 
     :raises DnsError: there is no section for it any more
     """
-    config = next((dns for dns in settings.dns if dns.section == entry.section), None)
-    config = config or settings.dns_server_for(entry.zone)
-    if config is None:
+    section = next((dns for dns in settings.dns if dns.section == entry.section), None)
+    section = section or settings.dns_server_for(entry.zone)
+    if section is None:
         raise DnsError(
-            f"{settings.path} has no section [{entry.section}] any more. Put it back until the "
-            "next run, or have the DNS administrator remove the records."
+            f"{settings.path} has no section [{entry.section}] any more",
+            "Put it back until the next run, or have the DNS administrator remove the records",
         )
     try:
-        zone = Zone(dns.name.from_text(entry.zone), Address(entry.ip, entry.port, entry.label))
-        records = tuple(Txt(dns.name.from_text(name), value) for name, value in entry.records)
-    except (dns.exception.DNSException, UnicodeError, ValueError):
+        location = Location(names.parse(entry.zone), _address(entry))
+        records = tuple(txt_record(name, value) for name, value in entry.records)
+    except DnsError:
         raise DnsError(
-            "An entry of the journal has a name that can't be one. Remove the entry by hand."
+            "An entry of the journal has a name that can't be one", "Remove the entry by hand"
         ) from None
-    return Batch(zone, config, records)
+    return Batch(location, section, records, time.monotonic() + section.propagation_seconds)

@@ -184,24 +184,26 @@ def _dns(name: str, settings: Settings, places: Folders, with_record: bool) -> I
     from certbot_tcs_lyon1.dns01 import challenge
 
     journal = os.path.join(places.work_dir, JOURNAL_NAME)
-    record = challenge.Record(owner, secrets.token_urlsafe(32))
+    servers = challenge.Servers()
     said: list[str] = []
     what = f"{owner}: a zone that this key may change"
     try:
-        batches = challenge.plan([record], settings)
+        record = challenge.txt_record(owner, secrets.token_urlsafe(32))
+        batches = challenge.plan([record], settings, servers)
         if not with_record:
             yield Step(True, f"{owner}: its zone is found (no record was put)")
             return
         os.makedirs(places.work_dir, 0o755, exist_ok=True)  # as certbot does, when it first runs
-        batches = challenge.publish(batches, journal)
+        batches = challenge.publish(batches, journal, servers)
         yield Step(True, what)
         what = f"{owner}: every name server shows the record"
-        challenge.confirm(batches, warn=said.append)
+        challenge.confirm(batches, servers, warn=said.append)
         yield Step(not any(line.startswith("Zone ") for line in said), what, "\n".join(said))
     except (challenge.DnsError, OSError) as error:
         yield Step(False, what, str(error))
     finally:
-        left = challenge.withdraw(settings, journal) if os.path.lexists(journal) else []
+        there = os.path.lexists(journal)
+        left = challenge.withdraw(settings, journal, servers) if there else []
     yield Step(not left, f"{owner}: nothing is left of it", "\n".join(map(str, left)))
 
 
@@ -231,9 +233,10 @@ def _caa(name: str, settings: Settings, identities: Sequence[str], account: Opti
     import dns.resolver
 
     from certbot_tcs_lyon1.dns01 import caa as records
+    from certbot_tcs_lyon1.dns01.queries import Servers
 
     try:
-        found = records.look(name, settings)
+        found = records.look(name, settings, Servers())
     except (dns.exception.DNSException, OSError) as error:
         why = error or type(error).__name__
         if isinstance(error, dns.resolver.NoNameservers) and "SERVFAIL" in str(error):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
 from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, Settings, TsigKey
-from certbot_tcs_lyon1.dns01 import challenge, journal, queries
-from certbot_tcs_lyon1.dns01.challenge import Batch, Record
+from certbot_tcs_lyon1.dns01 import challenge, journal
+from certbot_tcs_lyon1.dns01.challenge import Batch, Servers, TxtRecord
 from tests.lab import ports
 from tests.lab.lab import Lab
 
@@ -39,26 +39,38 @@ def dns_section(lab: Lab, **changes: Any) -> DnsServer:
 
 @dataclass(frozen=True)
 class Desk:
-    """One run of the DNS wing: a department config and a journal."""
+    """One run of the DNS wing: a department config, a journal, and what is known of servers."""
 
     settings: Settings
     journal_path: str
+    servers: Servers
 
-    def plan(self, *records: Record) -> list[Batch]:
-        return challenge.plan(records, self.settings)
+    def plan(self, *records: TxtRecord) -> list[Batch]:
+        return challenge.plan(records, self.settings, self.servers)
 
-    def publish(self, *records: Record) -> list[Batch]:
-        return challenge.publish(self.plan(*records), self.journal_path)
+    def publish(self, *records: TxtRecord) -> list[Batch]:
+        return challenge.publish(self.plan(*records), self.journal_path, self.servers)
+
+    def confirm(self, batches: Sequence[Batch], **options: Any) -> None:
+        challenge.confirm(batches, self.servers, **options)
+
+    def put(self, *records: TxtRecord, **options: Any) -> None:
+        """Publish and confirm."""
+        self.confirm(self.publish(*records), **options)
 
     def withdraw(self) -> list[str]:
-        """As the next process does: what could not be delivered is tried again."""
-        queries.SERVERS.undelivered.clear()
-        return [str(left) for left in challenge.withdraw(self.settings, self.journal_path)]
+        """As a new process does, which knows nothing of the servers."""
+        return self.withdraw_here(Servers(self.servers.timing))
+
+    def withdraw_here(self, servers: Optional[Servers] = None) -> list[str]:
+        """As this process does, for its next lineage."""
+        left = challenge.withdraw(self.settings, self.journal_path, servers or self.servers)
+        return list(map(str, left))
 
     def journal(self) -> list[journal.Entry]:
         return journal.read(self.journal_path)
 
-    def refused(self, *records: Record, left: int = 0) -> str:
+    def refused(self, *records: TxtRecord, left: int = 0) -> str:
         """What the user is told; `left`: batches that stay in the journal, because nobody signed
         the refusal."""
         with pytest.raises(challenge.DnsError) as caught:
@@ -68,13 +80,19 @@ class Desk:
 
 
 @pytest.fixture
-def desk_with(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+def servers() -> Servers:
+    """What a process knows of name servers at its start: nothing."""
+    return Servers()
+
+
+@pytest.fixture
+def desk_with(tmp_path: Path, servers: Servers) -> Iterator[Callable[..., Desk]]:
     """Make a desk from sections; what it published is withdrawn when the test ends."""
     desks: list[Desk] = []
 
     def make(*sections: DnsServer) -> Desk:
         settings = Settings("/etc/letsencrypt/tcs-lyon1.ini", (), sections, (), ())
-        desks.append(Desk(settings, str(tmp_path / f"journal-{len(desks)}.json")))
+        desks.append(Desk(settings, str(tmp_path / f"journal-{len(desks)}.json"), servers))
         return desks[-1]
 
     yield make
@@ -86,13 +104,3 @@ def desk_with(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
 def desk(lab: Lab, desk_with: Callable[..., Desk]) -> Desk:
     """A desk with the lab's `[dns]` section."""
     return desk_with(dns_section(lab))
-
-
-@pytest.fixture(autouse=True)
-def _forget_silent_servers() -> Iterator[None]:
-    """Each test is a run of its own; ports may be used again by other servers."""
-    yield
-    queries.SERVERS._known.clear()
-    queries.SERVERS._resolved.clear()
-    queries.SERVERS.undelivered.clear()
-    queries.SERVERS.waited_blindly.clear()

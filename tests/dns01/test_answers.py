@@ -14,8 +14,9 @@ import pytest
 
 from certbot_tcs_lyon1.department.settings import DnsServer, TsigKey
 from certbot_tcs_lyon1.dns01 import challenge, update
-from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
-from certbot_tcs_lyon1.dns01.records import Address, Refused, Txt, Zone
+from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.queries import Servers
+from certbot_tcs_lyon1.dns01.records import Address, Batch, Location, Refused
 from tests.dns01.conftest import endpoint
 from tests.lab import bind, knot, pdns, ports, process, proxy, zones
 from tests.lab.errors import MissingProgram
@@ -96,10 +97,10 @@ class Served:
 
     def add(self, zone: str, name: str) -> str:
         """What an UPDATE of that zone, sent without looking where the name belongs, is told."""
-        record = Txt(dns.name.from_text(name), "value")
-        where = Zone(dns.name.from_text(zone), self.address)
+        record = txt_record(name, "value")
+        where = Location(dns.name.from_text(zone), self.address)
         with pytest.raises(Refused) as caught:
-            update.add_records(where, self.section(), [record])
+            update.add_records(Batch(where, self.section(), (record,), 0.0), Servers())
         return str(caught.value)
 
 
@@ -138,7 +139,7 @@ def _start(kind: str, folder: Path, here: ports.Endpoint) -> Any:
 def test_a_record_is_published_seen_and_withdrawn(served, desk_with):
     desk = desk_with(served.section())
     assert served.server.txt(WWW) == []  # so that a cached absence would show
-    challenge.confirm(desk.publish(Record(WWW, "value")))
+    desk.put(txt_record(WWW, "value"))
     assert served.server.txt(WWW) == ["value"]
     assert desk.withdraw() == []
     assert served.server.txt(WWW) == []
@@ -148,7 +149,7 @@ def test_names_of_three_zones_are_six_updates(served, desk_with):
     with proxy.running(served.server.endpoint) as between:
         desk = desk_with(served.section(servers=(endpoint(between.endpoint),)))
         names = [f"_acme-challenge.{name}" for name in ("www.child.x.test", "www.y.test")]
-        desk.publish(*(Record(name, "value") for name in (WWW, *names)))
+        desk.publish(*(txt_record(name, "value") for name in (WWW, *names)))
         assert desk.withdraw() == []
         assert between.count("UPDATE") == 6
 
@@ -159,7 +160,7 @@ def test_where_a_cname_stands_nothing_is_dropped_without_a_word(served):
 
 def test_an_alias_is_followed(served, desk_with):
     message = desk_with(served.section(STRANGER)).refused(
-        Record("_acme-challenge.alias.x.test", "value")
+        txt_record("_acme-challenge.alias.x.test", "value")
     )
     if served.kind.name == "knot":  # signs nothing for a key without rights
         assert "signs no answer" in message
@@ -169,13 +170,13 @@ def test_an_alias_is_followed(served, desk_with):
 
 def test_a_cname_from_a_wildcard_is_no_alias(served, desk_with):
     name = "_acme-challenge.host.wild.x.test"
-    challenge.confirm(desk_with(served.section()).publish(Record(name, "value")))
+    desk_with(served.section()).put(txt_record(name, "value"))
     assert served.server.txt(name) == ["value"]
 
 
 def test_a_cname_beside_a_wildcard_with_the_same_target_is_followed(served, desk_with):
     desk = desk_with(served.section())
-    challenge.confirm(desk.publish(Record("_acme-challenge.both.x.test", "value")))
+    desk.put(txt_record("_acme-challenge.both.x.test", "value"))
     assert served.server.txt("t.y.test") == ["value"]
     assert desk.withdraw() == []
     assert served.server.txt("t.y.test") == []
@@ -184,7 +185,7 @@ def test_a_cname_beside_a_wildcard_with_the_same_target_is_followed(served, desk
 def test_a_key_whose_name_is_in_capitals_is_the_same_key(served, desk_with):
     key = zones.Key(KEY.name.upper(), KEY.algorithm, KEY.secret)
     desk = desk_with(served.section(key))
-    challenge.confirm(desk.publish(Record(WWW, "value")))
+    desk.put(txt_record(WWW, "value"))
     assert served.server.txt(WWW) == ["value"]
     assert desk.withdraw() == []
 
@@ -192,27 +193,26 @@ def test_a_key_whose_name_is_in_capitals_is_the_same_key(served, desk_with):
 def test_under_a_dname_the_record_is_found_where_the_server_says(served, desk_with):
     name = "_acme-challenge.www.moved.x.test"
     follows = served.kind.name != "pdns"  # by default PowerDNS takes no notice of a DNAME
-    challenge.confirm(desk_with(served.section()).publish(Record(name, "value")))
+    desk_with(served.section()).put(txt_record(name, "value"))
     assert served.server.txt("_acme-challenge.www.y.test" if follows else name) == ["value"]
 
 
 def test_the_record_goes_into_the_deepest_zone(served, desk_with):
-    [batch] = desk_with(served.section()).publish(
-        Record("_acme-challenge.www.child.x.test", "value")
-    )
-    assert batch.zone.name.to_text() == "child.x.test."
-    challenge.confirm([batch])
+    desk = desk_with(served.section())
+    [batch] = desk.publish(txt_record("_acme-challenge.www.child.x.test", "value"))
+    assert batch.zone.to_text() == "child.x.test."
+    desk.confirm([batch])
 
 
 def test_a_record_put_into_the_parent_of_its_zone_is_missed_and_explained(served, desk_with):
     desk = desk_with(served.section(zone="x.test"))
     with pytest.raises(DnsError) as caught:
-        challenge.confirm(desk.publish(Record("_acme-challenge.www.child.x.test", "value")))
+        desk.put(txt_record("_acme-challenge.www.child.x.test", "value"))
     assert "lies in the zone child.x.test (a zone cut)" in str(caught.value)
 
 
 def test_a_zone_that_is_not_served_is_told(served, desk_with):
-    message = desk_with(served.section()).refused(Record("_acme-challenge.z.test", "value"))
+    message = desk_with(served.section()).refused(txt_record("_acme-challenge.z.test", "value"))
     assert "does not serve a zone for _acme-challenge.z.test" in message
     assert served.kind.not_served in served.add("z.test", "_acme-challenge.z.test")
 
@@ -224,7 +224,7 @@ def test_a_record_outside_the_zone_is_told(served):
 
 def test_a_key_without_the_right_is_told_what_to_ask_for(served, desk_with):
     left = served.kind.name == "knot"  # which signs nothing for a key without rights
-    message = desk_with(served.section(STRANGER)).refused(Record(WWW, "value"), left=left)
+    message = desk_with(served.section(STRANGER)).refused(txt_record(WWW, "value"), left=left)
     assert served.kind.no_right in message
     assert f"grant stranger name {WWW}. TXT;" in message
     assert f'update-owner-name: ["{WWW}."]' in message
@@ -233,7 +233,9 @@ def test_a_key_without_the_right_is_told_what_to_ask_for(served, desk_with):
 # In PowerDNS a key has rights for whole zones.
 @pytest.mark.parametrize("served", ["bind", "knot"], indirect=True)
 def test_of_a_refused_batch_the_names_without_a_right_are_told(served, desk_with):
-    message = desk_with(served.section()).refused(Record(WWW, "value"), Record(DENIED, "value"))
+    message = desk_with(served.section()).refused(
+        txt_record(WWW, "value"), txt_record(DENIED, "value")
+    )
     assert "1 of 2 records" in message
     assert f"  {DENIED}: " in message
     assert served.server.txt(WWW) == []
@@ -249,7 +251,7 @@ def test_of_a_refused_batch_the_names_without_a_right_are_told(served, desk_with
     ids=["unknown name", "other algorithm", "wrong secret"],
 )
 def test_a_key_that_is_not_the_servers_is_told(served, desk_with, key, expected):
-    message = desk_with(served.section(key)).refused(Record(WWW, "value"), left=1)
+    message = desk_with(served.section(key)).refused(txt_record(WWW, "value"), left=1)
     assert getattr(served.kind, expected) in message
     assert key.secret not in message
 
@@ -257,11 +259,11 @@ def test_a_key_that_is_not_the_servers_is_told(served, desk_with, key, expected)
 @pytest.mark.parametrize("shift", [-1000, 1000])
 def test_a_clock_that_is_wrong_is_told_with_the_difference(served, desk_with, monkeypatch, shift):
     desk = desk_with(served.section())
-    batches = desk.plan(Record(WWW, "value"))
+    batches = desk.plan(txt_record(WWW, "value"))
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + shift)
     with pytest.raises(DnsError) as caught:
-        challenge.publish(batches, desk.journal_path)
+        challenge.publish(batches, desk.journal_path, desk.servers)
     message = str(caught.value)
     assert served.kind.bad_time in message
     if served.kind.name != "pdns":
@@ -274,7 +276,7 @@ def test_a_clock_that_is_wrong_is_told_with_the_difference(served, desk_with, mo
 def test_a_frozen_zone_is_told(served, desk_with):
     desk = desk_with(served.section())
     with frozen(served.server):
-        assert "a frozen zone" in desk.refused(Record(WWW, "value"))
+        assert "a frozen zone" in desk.refused(txt_record(WWW, "value"))
 
 
 @contextlib.contextmanager
@@ -296,5 +298,5 @@ def test_a_secondary_is_no_update_server(lab, desk_with):
     from tests.dns01.conftest import dns_section
 
     section = dns_section(lab, servers=(endpoint(lab.secondary.endpoint),))
-    message = desk_with(section).refused(Record(challenge_name, "value"), left=1)
+    message = desk_with(section).refused(txt_record(challenge_name, "value"), left=1)
     assert str(lab.secondary.endpoint) in message

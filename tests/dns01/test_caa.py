@@ -9,7 +9,7 @@ import dns.resolver
 import pytest
 
 from certbot_tcs_lyon1.department.settings import Endpoint, Settings
-from certbot_tcs_lyon1.dns01 import caa
+from certbot_tcs_lyon1.dns01 import caa, queries
 from tests.dns01.conftest import ZONE, dns_section, endpoint
 from tests.lab import lab as lab_module
 from tests.lab import zones
@@ -90,43 +90,43 @@ HELD = (f"held.{ZONE}", '0 issue "harica.gr"')
     ],
 )
 def test_the_nearest_records_at_or_above_the_name_apply(settings, name, expected):
-    assert caa.find(name, settings) == expected
+    assert caa.find(name, settings, queries.Servers()) == expected
 
 
 def test_a_loop_of_aliases_ends(settings):
-    assert caa.find(f"loop.{PARENT}", settings) in (BOTH, None)
+    assert caa.find(f"loop.{PARENT}", settings, queries.Servers()) in (BOTH, None)
 
 
 @pytest.mark.parametrize("name", [f"far.{PARENT}", "www.elsewhere.test"])
 def test_what_nobody_here_can_answer_gives_nothing(settings, name):
-    assert caa.find(name, settings) is None
+    assert caa.find(name, settings, queries.Servers()) is None
 
 
 def test_a_record_above_a_zone_that_cannot_be_asked_is_not_shown(settings, no_resolver):
-    assert caa.find(f"www.away.{PARENT}", settings) is None
-    assert caa.find(f"www.{PARENT}", settings) == BOTH
+    assert caa.find(f"www.away.{PARENT}", settings, queries.Servers()) is None
+    assert caa.find(f"www.{PARENT}", settings, queries.Servers()) == BOTH
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a" * 64 + ".test"])
 def test_what_is_no_name_gives_nothing(settings, name):
-    assert caa.find(name, settings) is None
+    assert caa.find(name, settings, queries.Servers()) is None
 
 
 def test_without_a_section_the_systems_resolver_is_asked(settings):
     nobody = Settings(settings.path, (), (), (), ())
-    assert caa.find(f"www.{ZONE}", nobody) == BOTH
+    assert caa.find(f"www.{ZONE}", nobody, queries.Servers()) == BOTH
 
 
 def test_where_the_update_server_is_silent_the_systems_resolver_is_asked(lab):
     dead = dns_section(lab, servers=(Endpoint("127.0.0.1", 1), endpoint(lab.primary.endpoint)))
     settings = Settings("/etc/letsencrypt/tcs-lyon1.ini", (), (dead,), (), ())
-    assert caa.find(f"www.{ZONE}", settings) == BOTH
+    assert caa.find(f"www.{ZONE}", settings, queries.Servers()) == BOTH
     only = dns_section(lab, servers=(Endpoint("127.0.0.1", 1),))
     started = time.monotonic()
     settings = Settings("/etc/letsencrypt/tcs-lyon1.ini", (), (only,), (), ())
-    assert caa.find(f"www.{ZONE}", settings) == BOTH
+    assert caa.find(f"www.{ZONE}", settings, queries.Servers()) == BOTH
     assert time.monotonic() - started < 5
 
 
 def test_without_any_resolver_there_is_nothing_and_no_error(no_resolver):
-    assert caa.find(f"www.{ZONE}", Settings("x", (), (), (), ())) is None
+    assert caa.find(f"www.{ZONE}", Settings("x", (), (), (), ()), queries.Servers()) is None

@@ -13,8 +13,8 @@ import pytest
 
 from certbot_tcs_lyon1.department import keyfiles
 from certbot_tcs_lyon1.department.settings import DnsServer
-from certbot_tcs_lyon1.dns01 import challenge, signing
-from certbot_tcs_lyon1.dns01.challenge import Record
+from certbot_tcs_lyon1.dns01 import challenge
+from certbot_tcs_lyon1.dns01.challenge import txt_record
 from tests.dns01.conftest import Desk, endpoint
 from tests.lab import bind, kerberos, proxy, require, zones
 from tests.lab.lab import Lab
@@ -64,7 +64,6 @@ def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
 
 @pytest.fixture(autouse=True)
 def _as_a_new_process(realm: Realm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signing, "_contexts", None)
     for name, value in realm.kdc.environment.items():
         monkeypatch.setenv(name, value)
 
@@ -73,8 +72,8 @@ def test_records_are_published_confirmed_and_withdrawn(
     realm: Realm, desk_with: Callable[..., Desk]
 ) -> None:
     desk = desk_with(realm.section())
-    batches = desk.publish(Record(WWW, "one"), Record(WWW, "two"))
-    challenge.confirm(batches)
+    batches = desk.publish(txt_record(WWW, "one"), txt_record(WWW, "two"))
+    desk.confirm(batches)
     assert realm.bind.txt(WWW) == ["one", "two"]
     assert desk.withdraw() == []
     assert realm.bind.txt(WWW) == []
@@ -84,9 +83,9 @@ def test_records_are_published_confirmed_and_withdrawn(
 def test_a_hundred_names_take_one_context(realm: Realm, desk_with: Callable[..., Desk]) -> None:
     before = len([line for line in realm.bind.query_log() if "TKEY" in line])
     desk = desk_with(realm.section())
-    records = [Record(f"_acme-challenge.n{n}.many.{ZONE}", "value") for n in range(100)]
-    challenge.confirm(desk.publish(*records))
-    assert desk.withdraw() == []
+    records = [txt_record(f"_acme-challenge.n{n}.many.{ZONE}", "value") for n in range(100)]
+    desk.put(*records)
+    assert desk.withdraw_here() == []
     assert len([line for line in realm.bind.query_log() if "TKEY" in line]) == before + 1
 
 
@@ -95,7 +94,7 @@ def test_a_server_given_by_address_is_named_by_its_zone(
 ) -> None:
     desk = desk_with(realm.section(servers=(endpoint(realm.bind.endpoint),)))
     # The zone's primary is localhost.labo…, which Kerberos does not know.
-    told = desk.refused(Record(WWW, "one"))
+    told = desk.refused(txt_record(WWW, "one"))
     assert f"no service DNS/localhost.{ZONE}" in told
     assert "by its own name" in told
 
@@ -103,7 +102,7 @@ def test_a_server_given_by_address_is_named_by_its_zone(
 def test_an_account_without_the_right_is_told_the_grant(
     realm: Realm, desk_with: Callable[..., Desk]
 ) -> None:
-    told = desk_with(realm.section()).refused(Record(OTHER, "one"))
+    told = desk_with(realm.section()).refused(txt_record(OTHER, "one"))
     assert "REFUSED" in told
     assert f"grant {kerberos.ACCOUNT} name {OTHER}. TXT;" in told
     assert f"DC=_acme-challenge.other,DC={ZONE}" in told
@@ -113,7 +112,7 @@ def test_an_account_without_the_right_is_told_the_grant(
 
 
 def told(desk_with: Callable[..., Desk], section: DnsServer) -> str:
-    return desk_with(section).refused(Record(WWW, "one"))
+    return desk_with(section).refused(txt_record(WWW, "one"))
 
 
 def account(realm: Realm, name: str, *then: str) -> DnsServer:
@@ -189,14 +188,14 @@ def test_a_server_that_was_restarted_is_negotiated_with_anew(
     realm: Realm, desk_with: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = desk_with(realm.section())
-    desk.publish(Record(WWW, "one"))
-    contexts = signing._contexts
+    desk.publish(txt_record(WWW, "one"))
+    contexts = desk.servers.signer.contexts
     assert contexts is not None
     for place, found in list(contexts._established.items()):
         key = found.key
         other = dns.tsig.Key("unknown.tcs-lyon1-sig.", key.secret, key.algorithm)
         contexts._established[place] = replace(found, key=other)
-    assert desk.withdraw() == []
+    assert desk.withdraw_here() == []
     assert realm.bind.txt(WWW) == []
 
 
@@ -232,7 +231,7 @@ def test_an_echoed_noerror_counts_once_the_record_is_read_back(
 ) -> None:
     echoing.behave = echo("NOERROR", applied=True)
     desk = desk_with(through(realm, echoing))
-    challenge.confirm(desk.publish(Record(WWW, "one")))
+    desk.put(txt_record(WWW, "one"))
     assert desk.withdraw() == []
     assert realm.bind.txt(WWW) == []
 
@@ -242,9 +241,9 @@ def test_an_echoed_noerror_without_the_record_fails_and_keeps_the_journal(
 ) -> None:
     echoing.behave = echo("NOERROR", applied=False)
     desk = desk_with(replace(through(realm, echoing), propagation_seconds=1))
-    batches = desk.publish(Record(WWW, "one"))
+    batches = desk.publish(txt_record(WWW, "one"))
     with pytest.raises(challenge.DnsError, match="does not show the records"):
-        challenge.confirm(batches)
+        desk.confirm(batches)
     assert len(desk.journal()) == 1
 
 
@@ -256,7 +255,7 @@ def test_an_echoed_refusal_is_told_as_unsigned_and_no_other_server_is_tried(
     both = (*through(realm, echoing).servers, *realm.section().servers)
     desk = desk_with(realm.section(servers=both))
     with pytest.raises(challenge.DnsError, match=f"says, unsigned, {rcode}"):
-        desk.publish(Record(WWW, "one"))
+        desk.publish(txt_record(WWW, "one"))
     assert realm.bind.txt(WWW) == []
     assert (
         desk.journal() == []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 
-from certbot_tcs_lyon1.dns01 import challenge, journal
-from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
+from certbot_tcs_lyon1.dns01 import journal
+from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from certbot_tcs_lyon1.dns01.journal import Entry, JournalError
 from tests.dns01.conftest import WWW, ZONE, dns_section
 
@@ -71,14 +72,16 @@ def test_a_journal_that_is_a_folder_is_told(path):
 
 
 def test_a_journal_that_cannot_be_written_keeps_the_records_unpublished(lab, desk_with, path):
-    desk = challenge, desk_with(dns_section(lab))
+    nowhere = replace(desk_with(dns_section(lab)), journal_path="/no-such-folder/journal.json")
     with pytest.raises(DnsError, match="no-such-folder"):
-        challenge.publish(desk[1].plan(Record(WWW, "value")), "/no-such-folder/journal.json")
+        nowhere.publish(txt_record(WWW, "value"))
     assert lab.primary.txt(WWW) == []
 
 
 def test_a_run_that_was_killed_is_cleaned_up_by_the_next_one(lab, desk):
-    desk.publish(Record(WWW, "left"), Record("_acme-challenge.www.univ-lyon1.test", "behind"))
+    desk.publish(
+        txt_record(WWW, "left"), txt_record("_acme-challenge.www.univ-lyon1.test", "behind")
+    )
     lab.edit(ZONE, add=[(f"{WWW}.", 60, "TXT", "somebody-else")])
     try:
         assert desk.withdraw() == []  # as the next process does: it knows the journal only
@@ -90,7 +93,7 @@ def test_a_run_that_was_killed_is_cleaned_up_by_the_next_one(lab, desk):
 
 
 def test_it_holds_no_secret(lab, desk):
-    desk.publish(Record(WWW, "value"))
+    desk.publish(txt_record(WWW, "value"))
     with open(desk.journal_path, encoding="utf-8") as file:
         text = file.read()
     assert "value" in text
@@ -109,17 +112,17 @@ def test_a_damaged_journal_is_set_aside_with_a_warning(desk):
 
 
 def test_a_section_that_was_renamed_is_found_by_the_zone(lab, desk, desk_with):
-    desk.publish(Record(WWW, "value"))
+    desk.publish(txt_record(WWW, "value"))
     renamed = dns_section(lab, base=ZONE, section=f"dns {ZONE}")
     later = desk_with(renamed)
-    assert challenge.withdraw(later.settings, desk.journal_path) == []
+    assert replace(desk, settings=later.settings).withdraw() == []
     assert lab.primary.txt(WWW) == []
 
 
 def test_a_section_that_is_gone_keeps_the_entry_and_says_so(desk, desk_with):
-    desk.publish(Record(WWW, "value"))
-    [warning] = challenge.withdraw(desk_with().settings, desk.journal_path)
-    assert "[dns]" in str(warning)
+    desk.publish(txt_record(WWW, "value"))
+    [warning] = replace(desk, settings=desk_with().settings).withdraw()
+    assert "[dns]" in warning
     assert len(desk.journal()) == 1
 
 

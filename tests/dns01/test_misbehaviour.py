@@ -7,22 +7,25 @@ from typing import Any
 
 import pytest
 
-from certbot_tcs_lyon1.dns01 import challenge, propagation, queries, zones
-from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
+from certbot_tcs_lyon1.dns01 import propagation, queries, zones
+from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from certbot_tcs_lyon1.dns01.propagation import State
-from certbot_tcs_lyon1.dns01.records import Address
+from certbot_tcs_lyon1.dns01.queries import Servers
+from certbot_tcs_lyon1.dns01.records import Address, TxtRecord
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import proxy
 
 UPDATE = "UPDATE"
 
 
-@pytest.fixture(autouse=True)
-def _short_time_outs(monkeypatch):
-    timing = queries.Timing(
-        first=0.1, floor=0.1, cap=0.2, connect=0.4, reply=0.4, update=0.4, unknown=0.4
+@pytest.fixture
+def servers() -> Servers:
+    """Time-outs that are short enough for tests."""
+    return Servers(
+        queries.Timing(
+            first=0.1, floor=0.1, cap=0.2, connect=0.4, reply=0.4, update=0.4, unknown=0.4
+        )
     )
-    monkeypatch.setattr(queries.SERVERS, "timing", timing)
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def desk_behind(lab, between, desk_with):
     return make
 
 
-def fails(desk, *records: Record) -> str:
+def fails(desk, *records: TxtRecord) -> str:
     with pytest.raises(DnsError) as caught:
         desk.publish(*records)
     return str(caught.value)
@@ -54,7 +57,7 @@ def test_a_noerror_that_is_not_signed_counts_for_nothing_and_is_withdrawn(
 ):
     desk = desk_behind()
     between.behave = proxy.only(proxy.unsigned, opcode=UPDATE)
-    assert "not signed" in fails(desk, Record(WWW, "value"))
+    assert "not signed" in fails(desk, txt_record(WWW, "value"))
     assert lab.primary.txt(WWW) == ["value"]  # the server did it, and only its word was lost
     between.behave = proxy.passed
     assert desk.withdraw() == []
@@ -69,7 +72,7 @@ def test_a_noerror_that_is_not_signed_counts_for_nothing_and_is_withdrawn(
 def test_an_update_without_a_usable_reply_fails_and_is_withdrawn(lab, between, desk_behind, behave):
     desk = desk_behind()
     between.behave = proxy.only(behave, opcode=UPDATE)
-    assert str(between.endpoint.port) in fails(desk, Record(WWW, "value"))
+    assert str(between.endpoint.port) in fails(desk, txt_record(WWW, "value"))
     between.behave = proxy.passed
     assert desk.withdraw() == []
     assert lab.primary.txt(WWW) == []
@@ -78,7 +81,7 @@ def test_an_update_without_a_usable_reply_fails_and_is_withdrawn(lab, between, d
 def test_a_reply_that_comes_too_late_counts_as_none(lab, between, desk_behind):
     desk, event = desk_behind(), threading.Event()
     between.behave = proxy.only(proxy.late(event), opcode=UPDATE)
-    assert "no answer in time" in fails(desk, Record(WWW, "value"))
+    assert "no answer in time" in fails(desk, txt_record(WWW, "value"))
     event.set()
     between.behave = proxy.passed
     assert desk.withdraw() == []
@@ -100,8 +103,8 @@ def test_a_reply_that_comes_too_late_counts_as_none(lab, between, desk_behind):
 def test_the_next_server_is_asked_after_such_an_answer(lab, between, desk_behind, behave):
     between.behave = behave
     desk = desk_behind(endpoint(lab.primary.endpoint))
-    [batch] = desk.publish(Record(WWW, "value"))
-    assert batch.zone.server.port == lab.primary.endpoint.port
+    [batch] = desk.publish(txt_record(WWW, "value"))
+    assert batch.server.port == lab.primary.endpoint.port
     assert lab.primary.txt(WWW) == ["value"]
 
 
@@ -110,7 +113,7 @@ def test_an_update_that_is_not_answered_goes_to_the_next_server_and_so_does_its_
 ):
     between.behave = proxy.only(proxy.refuse_with("SERVFAIL"), opcode=UPDATE)
     desk = desk_behind(endpoint(lab.primary.endpoint))
-    desk.publish(Record(WWW, "value"))
+    desk.publish(txt_record(WWW, "value"))
     [entry] = desk.journal()
     assert entry.port == lab.primary.endpoint.port
     assert desk.withdraw() == []
@@ -121,7 +124,7 @@ def test_an_update_that_is_not_answered_goes_to_the_next_server_and_so_does_its_
 def test_a_final_answer_is_not_shopped_around(lab, between, desk_behind):
     between.behave = proxy.only(proxy.refuse_with("REFUSED"), opcode=UPDATE)
     desk = desk_behind(endpoint(lab.primary.endpoint))
-    assert "unsigned" in fails(desk, Record(WWW, "value"))
+    assert "unsigned" in fails(desk, txt_record(WWW, "value"))
     assert lab.primary.txt(WWW) == []
 
 
@@ -129,9 +132,9 @@ def test_a_dead_server_costs_its_time_out_once_in_a_run(lab, between, desk_behin
     between.behave = proxy.silent
     desk = desk_behind(endpoint(lab.primary.endpoint))
     names = [f"_acme-challenge.host{number}.{ZONE}" for number in range(5)]
-    desk.publish(*(Record(name, "value") for name in names))
+    desk.publish(*(txt_record(name, "value") for name in names))
     assert desk.withdraw() == []
-    desk.publish(Record(WWW, "value"))
+    desk.publish(txt_record(WWW, "value"))
     assert between.count("QUERY", "tcp") <= 5
     assert between.count(UPDATE) == 0
 
@@ -140,7 +143,7 @@ def test_a_dead_server_costs_its_time_out_once_in_a_run(lab, between, desk_behin
 def test_tcp_is_tried_where_udp_is_truncated_or_silent(lab, between, desk_behind, behave):
     between.behave = behave
     desk = desk_behind(check_servers=(endpoint(between.endpoint),))
-    challenge.confirm(desk.publish(Record(WWW, "value")))
+    desk.put(txt_record(WWW, "value"))
     assert lab.primary.txt(WWW) == ["value"]
 
 
@@ -158,10 +161,13 @@ def test_a_name_server_that_misbehaves_is_named_and_holds_nothing_up(
     lab, between, desk_with, behave, state
 ):
     between.behave = behave
-    [batch] = desk_with(dns_section(lab)).publish(Record(WWW, "value"))
+    desk = desk_with(dns_section(lab))
+    [batch] = desk.publish(txt_record(WWW, "value"))
     here = between.endpoint
-    addresses = [batch.zone.server, Address(here.address, here.port, "ns9")]
-    reports = propagation.wait_until_everywhere(addresses, batch.records, 30, pytest.fail)
+    addresses = [batch.server, Address(here.address, here.port, "ns9")]
+    reports = propagation.wait_until_everywhere(
+        addresses, batch.records, desk.servers, batch.end, pytest.fail
+    )
     assert [report.state for report in reports] == [State.HAS_IT, state]
 
 
@@ -169,16 +175,17 @@ def test_without_any_name_server_in_reach_a_bounded_wait_is_announced(
     lab, between, desk_with, caplog
 ):
     between.behave = proxy.silent
-    config = dns_section(lab, check_servers=(endpoint(between.endpoint),), propagation_seconds=1)
-    challenge.confirm(desk_with(config).publish(Record(WWW, "value")))
+    config = dns_section(lab, check_servers=(endpoint(between.endpoint),), propagation_seconds=2)
+    desk_with(config).put(txt_record(WWW, "value"))
     assert "waiting 1 s instead" in caplog.records[-1].getMessage()
 
 
 def test_an_update_server_that_falls_silent_after_the_update_is_told(lab, between, desk_behind):
-    [batch] = desk_behind(check_servers=()).publish(Record(WWW, "value"))
+    desk = desk_behind(check_servers=())
+    [batch] = desk.publish(txt_record(WWW, "value"))
     between.behave = proxy.silent
     with pytest.raises(DnsError, match=f"^Zone {ZONE}: .* The records were sent"):
-        zones.name_server_addresses(batch.zone)
+        zones.name_server_addresses(batch.location, desk.servers)
     between.behave = proxy.passed
 
 
@@ -186,8 +193,8 @@ def test_the_records_of_a_zone_are_polled_one_by_one_only_when_the_first_is_ther
     lab, between, desk_with
 ):
     config = dns_section(lab, check_servers=(endpoint(between.endpoint),))
-    records = [Record(f"_acme-challenge.host{number}.{ZONE}", "value") for number in range(10)]
-    challenge.confirm(desk_with(config).publish(*records))
+    records = [txt_record(f"_acme-challenge.host{number}.{ZONE}", "value") for number in range(10)]
+    desk_with(config).put(*records)
     assert between.count("QUERY") <= 1 + len(records)
 
 
@@ -201,9 +208,9 @@ def plain_refused(query: proxy.Query, ask: Any) -> Any:
 def test_a_view_that_is_chosen_by_the_key_is_asked_with_it(lab, between, desk_behind):
     between.behave = plain_refused
     desk = desk_behind()
-    [batch] = desk.publish(Record(WWW, "value"))
-    assert batch.zone.view_key == batch.config.key
-    challenge.confirm([batch])
+    [batch] = desk.publish(txt_record(WWW, "value"))
+    assert batch.location.view_key == batch.section.key
+    desk.confirm([batch])
     assert lab.primary.txt(WWW) == ["value"]
     assert desk.withdraw() == []
 
@@ -212,18 +219,18 @@ def test_records_that_only_the_keys_view_shows_are_awaited_at_the_name_servers(
     lab, between, desk_behind
 ):
     desk = desk_behind(check_servers=(endpoint(lab.secondary.endpoint),))
-    batches = desk.publish(Record(WWW, "value"))
+    batches = desk.publish(txt_record(WWW, "value"))
     between.behave = plain_refused
-    challenge.confirm(batches)
+    desk.confirm(batches)
     assert lab.secondary.txt(WWW) == ["value"]
 
 
 def test_records_that_no_view_shows_are_told(lab, between, desk_behind):
     desk = desk_behind(propagation_seconds=1)
-    batches = desk.publish(Record(WWW, "value"))
+    batches = desk.publish(txt_record(WWW, "value"))
     lab.edit(ZONE, delete=[(f"{WWW}.", "TXT")])  # a policy that drops what it answered NOERROR to
     with pytest.raises(DnsError, match="another view"):
-        challenge.confirm(batches)
+        desk.confirm(batches)
 
 
 @pytest.mark.parametrize(
@@ -242,20 +249,20 @@ def test_of_many_queries_at_once_those_without_an_answer_are_asked_again(
 ):
     names = [f"_acme-challenge.host{number}.{ZONE}" for number in range(40)]
     desk = desk_with(dns_section(lab))
-    [batch] = desk.publish(*(Record(name, "value") for name in names))
+    [batch] = desk.publish(*(txt_record(name, "value") for name in names))
     between.behave = behave
     here = Address(between.endpoint.address, between.endpoint.port, "ns1")
-    assert propagation.poll(here, batch.records).state is State.HAS_IT
+    assert propagation.poll(here, batch.records, desk.servers).state is State.HAS_IT
 
 
 def test_of_many_names_the_one_that_is_not_there_is_told(lab, desk):
-    records = [Record(f"_acme-challenge.host{number}.{ZONE}", "value") for number in range(40)]
+    records = [txt_record(f"_acme-challenge.host{number}.{ZONE}", "value") for number in range(40)]
     [batch] = desk.publish(*records)
-    missing = records[20].name
+    missing = records[20].name.to_text(omit_final_dot=True)
     lab.edit(ZONE, delete=[(f"{missing}.", "TXT")])
     lab.edit(ZONE, add=[(f"{missing}.", 60, "TXT", "values")])
     try:
-        found = propagation.poll(batch.zone.server, batch.records)
+        found = propagation.poll(batch.server, batch.records, desk.servers)
     finally:
         lab.edit(ZONE, delete=[(f"{missing}.", "TXT")])
     assert (found.state, found.answer) == (State.STALE, f"other records at {missing}")

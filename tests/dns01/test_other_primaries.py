@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from certbot_tcs_lyon1.department.settings import DnsServer, TsigKey
-from certbot_tcs_lyon1.dns01 import challenge
-from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
+from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from tests.dns01.alone import alone
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import bind, knot, ports, process, proxy, zones
@@ -53,8 +52,8 @@ def test_a_secondary_that_forwards_updates_is_waited_for(here, tmp_path, desk_wi
             bind.secondary(tmp_path / "two", there, ["x.test"], here, options=forwards)
         )
         desk = desk_with(section(there, check_servers=(endpoint(there),)))
-        challenge.confirm(desk.publish(Record(NAME, "one")))
-        challenge.confirm(desk.publish(Record(NAME, "two")))  # not within BIND's first NOTIFY
+        desk.put(txt_record(NAME, "one"))
+        desk.put(txt_record(NAME, "two"))  # not within BIND's first NOTIFY
         assert primary.txt(NAME) == ["one", "two"]
         assert desk.withdraw() == []
         assert primary.txt(NAME) == []
@@ -84,7 +83,7 @@ def test_a_hidden_primary_that_answers_no_query_is_enough_with_zone_and_check_se
     here, hidden, desk_with
 ):
     desk = desk_with(section(here, zone="x.test", check_servers=(endpoint(hidden),)))
-    challenge.confirm(desk.publish(Record(NAME, "value")))
+    desk.put(txt_record(NAME, "value"))
     assert desk.withdraw() == []
     assert desk.journal() == []
 
@@ -92,7 +91,7 @@ def test_a_hidden_primary_that_answers_no_query_is_enough_with_zone_and_check_se
 def test_a_hidden_primary_without_zone_and_check_servers_is_told_what_to_write(
     here, hidden, desk_with
 ):
-    message = desk_with(section(here)).refused(Record(NAME, "value"))
+    message = desk_with(section(here)).refused(txt_record(NAME, "value"))
     assert "NOTAUTH" in message
     assert "`zone` and `check_servers`" in message
 
@@ -111,7 +110,7 @@ def test_an_address_whose_udp_and_tcp_end_at_different_servers_is_waited_for(lab
     with proxy.running(lab.primary.endpoint, apart) as between:
         here = endpoint(between.endpoint)
         desk = desk_with(dns_section(lab, servers=(here,), check_servers=(here,)))
-        challenge.confirm(desk.publish(Record(WWW, "value")))
+        desk.put(txt_record(WWW, "value"))
         assert lab.secondary.txt(WWW) == ["value"]
         assert desk.withdraw() == []
 
@@ -121,7 +120,7 @@ def test_a_zone_that_is_not_loaded_is_told_and_no_firewall_is_blamed(here, tmp_p
         with (tmp_path / "named.conf").open("a", encoding="utf-8") as config:
             config.write('zone "y.test" { type primary; file "no-such-file"; };\n')
         server.rndc("reconfig")
-        message = desk_with(section(here)).refused(Record("_acme-challenge.y.test", "value"))
+        message = desk_with(section(here)).refused(txt_record("_acme-challenge.y.test", "value"))
     assert "SERVFAIL: the zone is not loaded or has expired there" in message
     assert "firewall" not in message
 
@@ -131,7 +130,7 @@ def test_a_journal_that_bind_cannot_write_is_told_and_no_firewall_is_blamed(
 ):
     with bind.primary(tmp_path, here, [X], [KEY]):
         (tmp_path / "x.test.zone.jnl").mkdir()
-        message = desk_with(section(here)).refused(Record(NAME, "value"), left=1)
+        message = desk_with(section(here)).refused(txt_record(NAME, "value"), left=1)
         assert "SERVFAIL" in message
         assert "BIND can't write its journal" in message
         assert "firewall" not in message
@@ -182,7 +181,7 @@ def test_a_server_that_takes_no_updates_is_told_and_no_firewall_is_blamed(
 ):
     soa = 'local-data: "x.test. SOA ns1.x.test. h.x.test. 1 1 1 1 1"'
     with unbound(tmp_path, here, f'local-zone: "x.test." static\n  {soa}'):
-        message = desk_with(section(here)).refused(Record(NAME, "value"), left=1)
+        message = desk_with(section(here)).refused(txt_record(NAME, "value"), left=1)
     assert "NOTIMP: it takes no dynamic updates; name the primary" in message
     assert "firewall" not in message
 
@@ -194,7 +193,7 @@ def test_a_resolver_among_check_servers_is_named_as_one(lab, here, tmp_path, des
     with unbound(tmp_path, here, more=stub):
         both = (*dns_section(lab).check_servers, endpoint(here))
         desk = desk_with(dns_section(lab, check_servers=both))
-        challenge.confirm(desk.publish(Record(WWW, "value")), warn=told.append)
+        desk.put(txt_record(WWW, "value"), warn=told.append)
     [warning] = told
     assert str(here.port) in warning
     assert "it is a resolver" in warning
@@ -206,8 +205,8 @@ def test_a_name_server_without_an_address_is_told_and_holds_nothing_up(lab, desk
     told: list[str] = []
     try:
         section = dns_section(lab, check_servers=())
-        [batch] = desk_with(section).publish(Record(WWW, "value"))
-        challenge.confirm([batch], lab.primary.endpoint.port, told.append)
+        desk = desk_with(section)
+        desk.put(txt_record(WWW, "value"), port=lab.primary.endpoint.port, warn=told.append)
     finally:
         lab.edit(ZONE, delete=[("@", "NS", "ns9.invalid.")])
     [warning] = [line for line in told if "ns9.invalid" in line]
@@ -224,7 +223,7 @@ def test_without_ipv6_the_name_servers_that_have_nothing_else_are_told_in_one_li
     told: list[str] = []
     with bind.primary(tmp_path, here, [zone], [KEY]):
         desk = desk_with(section(here))
-        challenge.confirm(desk.publish(Record(NAME, "value")), here.port, told.append)
+        desk.put(txt_record(NAME, "value"), port=here.port, warn=told.append)
         assert desk.withdraw() == []
     [line] = told
     assert "no IPv6" in line
@@ -260,7 +259,7 @@ def test_a_record_that_only_the_keys_view_shows_is_told_at_the_deadline(
             )
         )
         with pytest.raises(DnsError) as caught:
-            challenge.confirm(desk.publish(Record(WWW, "value")))
+            desk.put(txt_record(WWW, "value"))
         assert "views" in str(caught.value)
         assert "check_servers" in str(caught.value)
         assert desk.withdraw() == []

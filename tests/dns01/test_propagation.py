@@ -10,17 +10,18 @@ import dns.name
 import pytest
 
 from certbot_tcs_lyon1.department.settings import Endpoint
-from certbot_tcs_lyon1.dns01 import challenge, propagation
+from certbot_tcs_lyon1.dns01 import propagation
 from certbot_tcs_lyon1.dns01 import zones as dns_zones
-from certbot_tcs_lyon1.dns01.challenge import DnsError, Record
+from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from certbot_tcs_lyon1.dns01.propagation import State
-from certbot_tcs_lyon1.dns01.records import Address, Txt, Zone
+from certbot_tcs_lyon1.dns01.queries import Servers
+from certbot_tcs_lyon1.dns01.records import Address, Location, TxtRecord
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import bind, namespace, ports, zones
 from tests.lab import lab as lab_module
 from tests.lab.require import require_lab, require_namespace, require_root
 
-TXT = Txt(dns.name.from_text(WWW), "value")
+TXT = txt_record(WWW, "value")
 
 
 def address(of: ports.Endpoint) -> Address:
@@ -39,9 +40,9 @@ def test_a_name_server_that_stays_stale_is_named_with_its_answer_at_the_deadline
     stale_lab, desk_with
 ):
     desk = desk_with(dns_section(stale_lab, propagation_seconds=1))
-    batches = desk.publish(Record(WWW, "value"))
+    batches = desk.publish(txt_record(WWW, "value"))
     with pytest.raises(DnsError) as caught:
-        challenge.confirm(batches)
+        desk.confirm(batches)
     message = str(caught.value)
     assert f"{address(stale_lab.secondary.endpoint)}: stale (no such name: {WWW})" in message
     assert desk.withdraw() == []
@@ -49,7 +50,8 @@ def test_a_name_server_that_stays_stale_is_named_with_its_answer_at_the_deadline
 
 
 def test_the_wait_ends_when_the_last_name_server_has_the_record(stale_lab, desk_with):
-    batches = desk_with(dns_section(stale_lab)).publish(Record(WWW, "value"))
+    desk = desk_with(dns_section(stale_lab))
+    batches = desk.publish(txt_record(WWW, "value"))
     said = []
 
     def say(text: str) -> None:  # after 3 s of waiting: only now the secondary learns of it
@@ -59,7 +61,8 @@ def test_the_wait_ends_when_the_last_name_server_has_the_record(stale_lab, desk_
     reports = propagation.wait_until_everywhere(
         [address(stale_lab.primary.endpoint), address(stale_lab.secondary.endpoint)],
         batches[0].records,
-        30,
+        desk.servers,
+        batches[0].end,
         say,
     )
     assert [report.state for report in reports] == [State.HAS_IT, State.HAS_IT]
@@ -73,9 +76,10 @@ def test_a_dead_name_server_draws_a_warning_and_holds_nothing_up(lab, desk_with,
         config = dns_section(
             lab, check_servers=(*section.check_servers, Endpoint("127.0.0.1", port))
         )
-        batches = desk_with(config).publish(Record(WWW, "value"))
+        desk = desk_with(config)
+        batches = desk.publish(txt_record(WWW, "value"))
         with caplog.at_level(logging.WARNING):
-            challenge.confirm(batches)
+            desk.confirm(batches)
     [record] = caplog.records
     assert f"127.0.0.1:{port}" in record.getMessage()
     assert "unreachable" in record.getMessage()
@@ -89,9 +93,10 @@ def test_a_server_that_does_not_serve_the_zone_is_named_as_lame(lab, desk_with, 
             config = dns_section(
                 lab, check_servers=(*dns_section(lab).check_servers, endpoint(here))
             )
-            batches = desk_with(config).publish(Record(WWW, "value"))
+            desk = desk_with(config)
+            batches = desk.publish(txt_record(WWW, "value"))
             with caplog.at_level(logging.WARNING):
-                challenge.confirm(batches)
+                desk.confirm(batches)
     [record] = caplog.records
     assert "lame: REFUSED" in record.getMessage()
 
@@ -99,9 +104,9 @@ def test_a_server_that_does_not_serve_the_zone_is_named_as_lame(lab, desk_with, 
 def test_the_addresses_of_the_name_servers_come_from_the_update_server(lab):
     if not lab.same_port:
         pytest.skip("this machine has no IPv6 loopback")
-    zone = Zone(dns.name.from_text(ZONE), address(lab.primary.endpoint))
+    zone = Location(dns.name.from_text(ZONE), address(lab.primary.endpoint))
     port = lab.primary.endpoint.port
-    assert sorted(map(str, dns_zones.name_server_addresses(zone, port))) == [
+    assert sorted(map(str, dns_zones.name_server_addresses(zone, Servers(), port))) == [
         f"ns1.{ZONE} (127.0.0.1:{port})",
         f"ns2.{ZONE} ([::1]:{port})",
     ]
@@ -110,25 +115,25 @@ def test_the_addresses_of_the_name_servers_come_from_the_update_server(lab):
 def test_a_name_server_elsewhere_is_found_as_this_system_resolves_it(lab):
     lab.edit("univ-lyon1.test", add=[("@", 300, "NS", "localhost.")])
     try:
-        zone = Zone(dns.name.from_text("univ-lyon1.test"), address(lab.primary.endpoint))
-        found = dns_zones.name_server_addresses(zone, 5353)
+        zone = Location(dns.name.from_text("univ-lyon1.test"), address(lab.primary.endpoint))
+        found = dns_zones.name_server_addresses(zone, Servers(), 5353)
     finally:
         lab.edit("univ-lyon1.test", delete=[("@", "NS", "localhost.")])
     assert Address("127.0.0.1", 5353, "localhost") in found
 
 
 def test_a_record_among_others_at_its_name_is_seen_and_another_value_is_stale(lab, desk):
-    desk.publish(Record(WWW, "value"))
+    desk.publish(txt_record(WWW, "value"))
     here = address(lab.primary.endpoint)
-    assert propagation.poll(here, [TXT]).state is State.HAS_IT
-    other = propagation.poll(here, [Txt(TXT.name, "other")])
+    assert propagation.poll(here, [TXT], desk.servers).state is State.HAS_IT
+    other = propagation.poll(here, [TxtRecord(TXT.name, "other")], desk.servers)
     assert (other.state, other.answer) == (State.STALE, f"other records at {WWW}")
 
 
 def test_many_values_at_one_name_are_read_by_tcp_when_udp_is_too_small(lab, desk):
-    records = [Record(WWW, f"{number:043}") for number in range(40)]
+    records = [txt_record(WWW, f"{number:043}") for number in range(40)]
     batches = desk.publish(*records)
-    challenge.confirm(batches)
+    desk.confirm(batches)
     assert len(lab.secondary.txt(WWW)) == 40
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from certbot_tcs_lyon1.department.settings import TsigKey
-from certbot_tcs_lyon1.dns01 import challenge, queries
-from certbot_tcs_lyon1.dns01.challenge import DnsError, NotWithdrawn, Record
+from certbot_tcs_lyon1.dns01 import queries
+from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.queries import Servers
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import proxy
 
@@ -25,12 +26,14 @@ def between(lab: Any) -> Iterator[proxy.Proxy]:
         yield running
 
 
-@pytest.fixture(autouse=True)
-def _short_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
-    timing = queries.Timing(
-        first=0.1, floor=0.1, cap=0.2, connect=0.4, reply=0.4, update=0.4, unknown=0.4
+@pytest.fixture
+def servers() -> Servers:
+    """Time-outs that are short enough for tests."""
+    return Servers(
+        queries.Timing(
+            first=0.1, floor=0.1, cap=0.2, connect=0.4, reply=0.4, update=0.4, unknown=0.4
+        )
     )
-    monkeypatch.setattr(queries.SERVERS, "timing", timing)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def test_a_hidden_primary_that_answers_no_query_is_enough_with_zone_and_check_se
     both = dns_section(lab).check_servers
     section = dns_section(lab, servers=(endpoint(between.endpoint),), zone=ZONE, check_servers=both)
     desk = desk_with(section)
-    challenge.confirm(desk.publish(Record(WWW, "value")))
+    desk.put(txt_record(WWW, "value"))
     assert lab.secondary.txt(WWW) == ["value"]
     assert desk.withdraw() == []
 
@@ -72,16 +75,16 @@ def test_a_secondary_that_forwards_updates_is_waited_for(lab, between, desk_with
 
     here = endpoint(between.endpoint)
     desk = desk_with(dns_section(lab, servers=(here,), propagation_seconds=20))
-    batches = desk.publish(Record(WWW, "value"))
+    batches = desk.publish(txt_record(WWW, "value"))
     between.behave = forward
-    challenge.confirm(batches)
+    desk.confirm(batches)
     assert lab.primary.txt(WWW) == ["value"]
 
 
 def test_a_key_whose_name_is_in_capitals_is_the_same_key(lab, desk_with):
     key = TsigKey(lab.key.name.upper(), lab.key.algorithm, lab.key.secret)
     desk = desk_with(dns_section(lab, key=key))
-    challenge.confirm(desk.publish(Record(WWW, "value")))
+    desk.put(txt_record(WWW, "value"))
     assert desk.withdraw() == []
 
 
@@ -89,7 +92,7 @@ def test_a_server_without_updates_says_so_and_no_firewall_is_blamed(lab, between
     between.behave = proxy.only(proxy.refuse_with("NOTIMP"), opcode=UPDATE)
     desk = desk_with(dns_section(lab, servers=(endpoint(between.endpoint),)))
     with pytest.raises(DnsError, match="takes no dynamic updates; name the primary") as caught:
-        desk.publish(Record(WWW, "value"))
+        desk.publish(txt_record(WWW, "value"))
     assert "firewall" not in str(caught.value)
 
 
@@ -97,12 +100,12 @@ def test_an_entry_that_cannot_be_delivered_is_tried_and_told_once_in_a_process(
     lab, between, desk_with
 ):
     desk = desk_with(dns_section(lab, servers=(endpoint(between.endpoint),)))
-    desk.publish(Record(WWW, "value"))
+    desk.publish(txt_record(WWW, "value"))
     between.behave = proxy.silent
-    [left] = challenge.withdraw(desk.settings, desk.journal_path)
-    assert isinstance(left, NotWithdrawn)
+    [left] = desk.withdraw_here()
+    assert "could not be withdrawn" in left
     seen = len(between.queries)
-    assert challenge.withdraw(desk.settings, desk.journal_path) == []
+    assert desk.withdraw_here() == []
     assert len(between.queries) == seen
     between.behave = proxy.passed
     assert desk.withdraw() == []  # as the next process does
@@ -114,7 +117,7 @@ def test_an_entry_of_a_server_that_has_moved_is_withdrawn_at_the_sections_server
 ):
     here = dns_section(lab, servers=(endpoint(between.endpoint),))
     desk = desk_with(here)
-    desk.publish(Record(WWW, "value"))
+    desk.publish(txt_record(WWW, "value"))
     between.behave = proxy.refuse_with("REFUSED")
     moved = replace(desk, settings=replace(desk.settings, dns=(dns_section(lab),)))
     assert moved.withdraw() == []
@@ -127,10 +130,10 @@ def test_without_any_name_server_in_reach_the_wait_and_its_warning_come_once_in_
     between.behave = proxy.silent
     here = (endpoint(between.endpoint),)
     desk = desk_with(dns_section(lab, check_servers=here, propagation_seconds=1))
-    challenge.confirm(desk.publish(Record(WWW, "one")))
+    desk.put(txt_record(WWW, "one"))
     asked = len(between.queries)
     with caplog.at_level(logging.WARNING):
         caplog.clear()
-        challenge.confirm(desk.publish(Record(WWW, "two")))
+        desk.put(txt_record(WWW, "two"))
     assert "instead" not in caplog.text
     assert len(between.queries) == asked

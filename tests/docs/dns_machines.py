@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
+from unittest import mock
 
 import dns.flags
 import dns.message
@@ -31,7 +32,8 @@ import dns.rdatatype
 import dns.update
 
 from certbot_tcs_lyon1.department import reader
-from certbot_tcs_lyon1.dns01 import challenge, update
+from certbot_tcs_lyon1.dns01 import challenge, transport, update
+from certbot_tcs_lyon1.dns01.records import Address, Location
 from tests.docs import dns_page as page
 from tests.lab import bind, knot, pdns, process
 from tests.lab.errors import MissingProgram
@@ -249,16 +251,18 @@ def issued(
     It works with the department config as it is on certbot's machine now.
     """
     settings = reader.read(CLIENT_CONFIG)
-    records = [challenge.Record(name, VALUE) for name in names]
+    records = [challenge.txt_record(name, VALUE) for name in names]
+    servers = challenge.Servers()
     journal = str(network.folder / "journal.json")
     try:
-        batches = challenge.publish(challenge.plan(records, settings, seconds), journal)
-        challenge.confirm(batches)
+        batches = challenge.plan(records, settings, servers, seconds)
+        batches = challenge.publish(batches, journal, servers)
+        challenge.confirm(batches, servers)
         yield batches
     except challenge.DnsError:
         Path(journal).unlink(missing_ok=True)  # what nobody signed keeps the entry there
         raise
-    assert challenge.withdraw(settings, journal) == []
+    assert challenge.withdraw(settings, journal, servers) == []
 
 
 def published(
@@ -271,7 +275,7 @@ def published(
     """Publish for `name`: what each server shows at `at` meanwhile, and whether it is gone then."""
     with issued(network, name) as batches:
         seen = {
-            "sections": [batch.config.section for batch in batches],
+            "sections": [batch.section.section for batch in batches],
             "during": {server.name: query(server, at, "TXT") for server in servers},
             "meanwhile": meanwhile(),
         }
@@ -292,20 +296,16 @@ def _size_of_update(number: int) -> int:
     """The bytes of the UPDATE for so many names, as it goes over the wire, with its signature."""
     wires = []
 
-    def keep(message: Any, zone: Any, config: Any, records: Any) -> Any:
-        update._sign(message, config.key, zone.server, zone.name)
+    def keep(server: Any, message: Any, *rest: Any) -> bytes:
         wires.append(message.to_wire())
-        return zone
+        raise EOFError
 
-    config = reader.read(CLIENT_CONFIG).dns[0]
-    zone = update.Zone(dns.name.from_text("univ-lyon1.fr"), update.Address(NS_MAJ, 53, NS_MAJ))
+    section = reader.read(CLIENT_CONFIG).dns[0]
+    there = Location(dns.name.from_text("univ-lyon1.fr"), Address(NS_MAJ, 53, NS_MAJ))
     names = [LABO, *(LABO.replace("www", f"www{other}") for other in range(1, number))]
-    records = [update.Txt(dns.name.from_text(name), VALUE) for name in names]
-    send, update._send_to_first = update._send_to_first, keep
-    try:
-        update.add_records(zone, config, records)
-    finally:
-        update._send_to_first = send
+    records = tuple(challenge.txt_record(name, VALUE) for name in names)
+    with mock.patch.object(transport, "by_tcp", keep), contextlib.suppress(challenge.DnsError):
+        update.add_records(challenge.Batch(there, section, records, 0.0), challenge.Servers())
     return len(wires[0])
 
 

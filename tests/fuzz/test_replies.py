@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from certbot_tcs_lyon1 import errors
 from certbot_tcs_lyon1.department.settings import DnsServer, TsigKey
-from certbot_tcs_lyon1.dns01 import aliases, propagation, queries, zones
-from certbot_tcs_lyon1.dns01.records import Address, Txt, Zone
+from certbot_tcs_lyon1.dns01 import aliases, propagation, queries, transport, zones
+from certbot_tcs_lyon1.dns01.records import Address, Location, TxtRecord
 
 NAME = dns.name.from_text("_acme-challenge.www.labo.test.")
 HERE = Address("127.0.0.1", 53, "ns")
@@ -47,25 +47,29 @@ _RRSETS = st.lists(
 
 @given(_RRSETS, _RRSETS, st.integers(0, 0xFFFF), st.binary(max_size=8), st.integers(0, 200))
 def test_no_reply_raises_another_error_than_the_wings(answer, authority, flags, noise, at):
-    def exchange(server: object, query: dns.message.Message, *rest: object) -> dns.message.Message:
+    def exchange(
+        servers: object, server: object, query: dns.message.Message, *rest: object
+    ) -> dns.message.Message:
         reply = dns.message.make_response(query)
         reply.answer, reply.authority = answer, authority
         reply.flags = flags | dns.flags.QR
         wire = bytearray(reply.to_wire())
         wire[12 + at : 12 + at + len(noise)] = noise
-        found = queries.read(query, bytes(wire))
+        found = transport.read(query, bytes(wire))
         if found is None:
             raise EOFError
         return found
 
     with contextlib.ExitStack() as patched:
         for name, instead in (("_ask", exchange), ("addresses_of", lambda *_: [HERE])):
-            patched.enter_context(mock.patch.object(queries.SERVERS, name, instead))
+            patched.enter_context(mock.patch.object(queries.Servers, name, instead))
+        servers = queries.Servers()
+        settings = mock.Mock(dns_server_for=lambda n: SECTION)
         for ask in (
-            lambda: zones.locate_at(HERE, SECTION, NAME),
-            lambda: zones.name_server_addresses(Zone(NAME.parent(), HERE)),
-            lambda: propagation.poll(HERE, [Txt(NAME, "value")]),
-            lambda: aliases.find_place(NAME.to_text(), mock.Mock(dns_server_for=lambda n: SECTION)),
+            lambda: zones.locate_at(HERE, SECTION, NAME, servers),
+            lambda: zones.name_server_addresses(Location(NAME.parent(), HERE), servers),
+            lambda: propagation.poll(HERE, [TxtRecord(NAME, "value")], servers),
+            lambda: aliases.place(TxtRecord(NAME, "value"), settings, servers, 0.0),
         ):
             with contextlib.suppress(errors.Error):
                 ask()
@@ -74,4 +78,4 @@ def test_no_reply_raises_another_error_than_the_wings(answer, authority, flags, 
 @given(st.binary(max_size=300))
 def test_bytes_that_are_no_reply_are_none(wire):
     query = dns.message.make_query(NAME, "TXT", id=0)
-    assert queries.read(query, b"\0\0" + wire) is None or wire[:1] >= b"\x80"
+    assert transport.read(query, b"\0\0" + wire) is None or wire[:1] >= b"\x80"

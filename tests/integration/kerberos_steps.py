@@ -24,7 +24,8 @@ import pytest
 from certbot_tcs_lyon1.department import keyfiles
 from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint
 from certbot_tcs_lyon1.dns01 import signing, update
-from certbot_tcs_lyon1.dns01.queries import SERVERS
+from certbot_tcs_lyon1.dns01.queries import Servers
+from certbot_tcs_lyon1.dns01.records import Batch, Location, Refused, txt_record
 from tests.lab import pebble, process, proxy, samba
 from tests.lab.certbot import Certbot, Result, find_executable
 from tests.lab.server import NameServer
@@ -80,7 +81,7 @@ class Ground:
         message.add(dns.name.from_text(name), 60, rdtype, value)
         here = self.server.endpoint
         place = (here.address, here.port, here.address)
-        signing.sign(message, key, place, dns.name.from_text(self.zone))
+        signing.Signer().sign(message, key, place, dns.name.from_text(self.zone))
         wire = dns.query.tcp(message, here.address, 5, here.port).rcode()
         assert wire == dns.rcode.NOERROR
 
@@ -124,11 +125,12 @@ def a_right_that_is_missing_is_told(ground: Ground) -> None:
     key = keyfiles.parse_keytab(ground.keytab.read_bytes())
     here = ground.server.endpoint
     section = DnsServer("", (Endpoint(here.address, here.port),), key, None)
-    [server] = SERVERS.addresses_of(section.servers[0])
-    zone = update.Zone(dns.name.from_text(ground.zone), server)
-    txt = update.Txt(dns.name.from_text(f"dc1.{ground.zone}"), "value")
-    with pytest.raises(update.Refused, match="unsigned, ") as caught:
-        update.add_records(zone, section, [txt])
+    servers = Servers()
+    [server] = servers.addresses_of(section.servers[0])
+    place = Location(dns.name.from_text(ground.zone), server)
+    record = txt_record(f"dc1.{ground.zone}", "value")
+    with pytest.raises(Refused, match="unsigned, ") as caught:
+        update.add_records(Batch(place, section, (record,), 0.0), servers)
     assert caught.value.claimed
     assert "(A;;RPWP;;;SID of the account)" in str(caught.value)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import dns.tsig
 import pytest
 
-from certbot_tcs_lyon1.dns01 import signing
 from tests.integration import kerberos_steps
 from tests.integration.kerberos_steps import KID, Ground
 from tests.lab import kerberos, namespace, pebble, require, samba, zones
@@ -47,7 +46,6 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 @pytest.fixture(autouse=True)
 def _as_a_new_process(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signing, "_contexts", None)
     for name, value in ground.environment.items():
         monkeypatch.setenv(name, value)
 

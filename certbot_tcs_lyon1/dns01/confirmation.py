@@ -1,0 +1,224 @@
+"""Whether the records are there: at the update server, and at every name server of the zone."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Callable, Optional
+
+import dns.flags
+import dns.name
+
+from certbot_tcs_lyon1.dns01 import propagation, zones
+from certbot_tcs_lyon1.dns01.names import text
+from certbot_tcs_lyon1.dns01.propagation import Report, State
+from certbot_tcs_lyon1.dns01.queries import Servers
+from certbot_tcs_lyon1.dns01.records import Address, Alias, Batch, DnsError, NoAnswer
+
+logger = logging.getLogger(__name__)
+
+#: Seconds to wait at most when no name server at all can be asked from here.
+BLIND_SECONDS = 60
+
+
+def confirm(
+    batches: Sequence[Batch],
+    servers: Servers,
+    port: int = 53,
+    warn: Callable[[str], object] = logger.warning,
+) -> None:
+    """Read the records back at the update server, then wait for every name server of the zones.
+
+    :param port: of the zone's name servers; other than 53 only in tests
+    :param warn: shows a warning
+    :raises DnsError: NOERROR was not "published", or a name server lags beyond the deadline
+    """
+    for batch in batches:
+        until = servers.until(batch.end)
+        seen_by = batch.server.socket_address if _read_back(batch, until, warn) else None
+        addresses = _addresses_to_check(batch, until, port, warn)
+        seen = [address for address in addresses if address.socket_address == seen_by]
+        rest = [address for address in addresses if address.socket_address != seen_by]
+        _await_everywhere(batch, rest, seen, until, warn)
+
+
+def _read_back(batch: Batch, servers: Servers, warn: Callable[[str], object]) -> bool:
+    """Whether everybody sees the records at the update server, and not only who has the key.
+
+    A secondary that forwards UPDATEs (BIND: allow-update-forwarding) shows them only later. What a
+    hidden primary shows nobody is looked for at `check_servers`.
+
+    :raises DnsError: nobody sees them
+    """
+    server, view_key, section = batch.server, batch.location.view_key, batch.section
+    found = propagation.poll(server, batch.records, servers, view_key)
+    if found.state is State.HAS_IT:
+        return view_key is None
+    signed = propagation.poll(server, batch.records, servers, section.key)
+    if signed.state is State.HAS_IT:
+        return False
+    if found.state is not State.STALE and section.zone and section.check_servers:
+        return False
+    why = _why_hidden(batch, servers)
+    if why is None and found.state is State.STALE:
+        [found] = propagation.wait_until_everywhere(
+            [server], batch.records, servers, batch.end, warn, view_key
+        )
+        if found.state is State.HAS_IT:
+            return view_key is None
+    why = why or _HIDDEN
+    raise DnsError(
+        f"{server} accepted the UPDATE of the zone {text(batch.zone)}, but does not show the "
+        f"records ({found.answer}): {why.cause}",
+        why.remedy,
+        where=why.where,
+    )
+
+
+_HIDDEN = DnsError(
+    "they are in another view of the server, or a policy of it has dropped them (PowerDNS: "
+    "lua-dnsupdate-policy-script), or it has forwarded the UPDATE to a primary that does not send "
+    "the zone back, or the address leads to several servers",
+    "Ask the DNS administrator",
+)
+
+
+def _why_hidden(batch: Batch, servers: Servers) -> Optional[DnsError]:
+    """Why a record that was accepted is not there, by looking once more where its name belongs;
+    None if it belongs there."""
+    section = replace(batch.section, zone=None)
+    for name in batch.names:
+        try:
+            found = zones.locate_at(batch.server, section, name, servers)
+        except DnsError as error:
+            return error
+        if isinstance(found, Alias):
+            return DnsError(
+                f"{text(name)} is an alias ({found.kind}) for {text(found.target)}",
+                "Run certbot again; if it stays so, send this to the DNS administrator",
+            )
+        if found.zone != batch.zone:
+            return DnsError(
+                f"{text(name)} lies in the zone {text(found.zone)} (a zone cut), not in "
+                f"{text(batch.zone)}",
+                f"Check `zone` in [{section.section}]",
+            )
+    return None
+
+
+def _addresses_to_check(
+    batch: Batch, servers: Servers, port: int, warn: Callable[[str], object]
+) -> list[Address]:
+    if not batch.section.check_servers:
+        return zones.name_server_addresses(batch.location, servers, port, warn)
+    found: list[Address] = []
+    for endpoint in batch.section.check_servers:
+        try:
+            found += servers.addresses_of(endpoint)
+        except NoAnswer as error:
+            raise NoAnswer(
+                f"check_servers in [{batch.section.section}]: {error.cause}",
+                error.remedy or "Correct it, or write the address",
+            ) from None
+    return found
+
+
+def _await_everywhere(
+    batch: Batch,
+    addresses: Sequence[Address],
+    seen: Sequence[Address],
+    servers: Servers,
+    warn: Callable[[str], object],
+) -> None:
+    """Wait for these addresses; those of `seen` have the records already."""
+    zone, everyone = text(batch.zone), frozenset((*addresses, *seen))
+    given_up = everyone in servers.given_up
+    look_again = not given_up and not seen and all(map(servers.is_silent, addresses))
+    reports = propagation.wait_until_everywhere(
+        addresses, batch.records, servers, batch.end, warn, silent_too=look_again
+    )
+    if any(report.state is State.STALE for report in reports):
+        raise DnsError(
+            f"Zone {zone}: after {batch.section.propagation_seconds} s not every name server has "
+            "the records",
+            "Ask the DNS administrator about the zone transfers to those that are stale, or raise "
+            f"propagation_seconds in [{batch.section.section}]",
+            parts=[*_states(reports), *_shown_to_the_key(batch, reports, servers)],
+        )
+    found = {report.address for report in reports if report.state is State.HAS_IT}.union(seen)
+    for report in reports:
+        if report.state is not State.HAS_IT and not _is_for_want_of_ipv6(report):
+            warn(
+                f"Zone {zone}: not waiting for the name server {report.address}, which is "
+                f"{report.state.value}: {report.answer}{_what_to_do(batch, report, servers)}"
+            )
+    _warn_of_no_ipv6(reports, {address.label for address in found}, warn)
+    if not found and not given_up:
+        servers.given_up.add(everyone)
+        blind = max(min(BLIND_SECONDS, batch.end - time.monotonic()), 0)
+        warn(
+            f"Zone {zone}: no name server can be asked from here; waiting {blind:.0f} s instead. "
+            "Let this machine reach them on port 53, or name others in check_servers."
+        )
+        time.sleep(blind)
+
+
+def _what_to_do(batch: Batch, report: Report, servers: Servers) -> str:
+    if report.state is State.LAME and _is_resolver(report.address, batch.zone, servers):
+        where = "of the zone: " if batch.section.check_servers else "of the zone, as its NS say: "
+        ask = (
+            f"take it out of check_servers in [{batch.section.section}]"
+            if batch.section.check_servers
+            else "tell the DNS administrator"
+        )
+        return f"; it is a resolver, and no name server {where}{ask}."
+    return ". Tell the DNS administrator: the CA may ask it."
+
+
+def _is_resolver(server: Address, zone: dns.name.Name, servers: Servers) -> bool:
+    """Whether it looks up for us (RD=1) what it refuses to answer itself. The zone's SOA is asked
+    for, and not the challenge's name, whose absence it would keep in mind."""
+    try:
+        reply = servers.ask(server, zone, "SOA", recursive=True)
+    except NoAnswer:
+        return False
+    return bool(reply.answer) and not reply.flags & dns.flags.AA
+
+
+def _warn_of_no_ipv6(
+    reports: Sequence[Report], seen: set[str], warn: Callable[[str], object]
+) -> None:
+    """One line for the name servers that only IPv6 leads to, where this machine has none; not for
+    those of these labels, which were seen by IPv4."""
+    missed = [report.address for report in reports if _is_for_want_of_ipv6(report)]
+    alone = ", ".join(str(address) for address in missed if address.label not in seen)
+    if alone:
+        warn(f"This machine has no IPv6, so it does not ask the name servers {alone}.")
+
+
+def _is_for_want_of_ipv6(report: Report) -> bool:
+    return report.no_route and report.address.family == socket.AF_INET6
+
+
+def _states(reports: Sequence[Report]) -> list[DnsError]:
+    return [
+        DnsError(f"{report.state.value} ({report.answer})", where=str(report.address))
+        for report in reports
+    ]
+
+
+def _shown_to_the_key(
+    batch: Batch, reports: Sequence[Report], servers: Servers
+) -> Iterator[DnsError]:
+    """The stale name servers that show the records to who signs with the key."""
+    for report in reports:
+        if report.state is State.STALE:
+            signed = propagation.poll(report.address, batch.records, servers, batch.section.key)
+            if signed.state is State.HAS_IT:
+                yield DnsError(
+                    f"{report.address} shows them to who signs with the key: it has views",
+                    "See check_servers",
+                )
