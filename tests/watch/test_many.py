@@ -1,4 +1,4 @@
-"""A campaign over many lineages, in a run that is killed."""
+"""Many lineages: revoked all at once, and a campaign in runs that are killed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,29 @@ from tests.lab import process
 from tests.watch.authority import NAME, exchange
 from tests.watch.test_renew import ORDER, configure
 
-#: Lineages of the department that has a campaign, and kills; CAMPAIGN_LINEAGES=100 for more.
+#: Lineages that are replaced, and kills; CAMPAIGN_LINEAGES=100 for more.
 LINEAGES = int(os.environ.get("CAMPAIGN_LINEAGES", "10"))
 KILLS = 10
 
 
 def versions(client, name):
     return len({p.read_bytes() for p in (client.config_dir / "archive" / name).glob("cert*.pem")})
+
+
+def test_all_that_the_ca_has_revoked_is_replaced_in_one_run(lab, client, ca, web):
+    configure(client, lab.department_config())
+    done = client.run(*ORDER)
+    assert done.returncode == 0, done.output
+    leaf = exchange(client, ca, [f"{web.url}/many.crl"])
+    web.put("many.crl", ca.crl({leaf.serial: "superseded"}))
+    names = [NAME, *(f"own{i}" for i in range(LINEAGES - 1))]
+    for name in names[1:]:
+        client.copy_lineage(NAME, name)
+    for _ in range(2):
+        done = client.run("renew", timeout=600)
+        assert done.returncode == 0, done.output
+        assert {name: versions(client, name) for name in names} == dict.fromkeys(names, 2)
+    assert len([line for line in web.requests() if line.startswith("/many.crl")]) == 1
 
 
 def test_a_campaign_that_is_killed_ten_times_replaces_each_lineage_once(lab, client, ca):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -12,6 +12,7 @@ import certbot
 import pytest
 
 from certbot_tcs_lyon1.report import Report
+from certbot_tcs_lyon1.watch.record import RECORD_NAME
 from certbot_tcs_lyon1.watch.why import Watch, Watched
 from tests.install.conftest import Service, make_service
 from tests.integration.test_install import section
@@ -22,7 +23,9 @@ from tests.watch.authority import NAME, Authority, Leaf, exchange
 from tests.watch.web import Web
 
 ORDER = ("certonly", "--non-interactive", "--configurator", "tcs-lyon1", "-d", NAME)
-KNOWS_ARI = tuple(map(int, certbot.__version__.split(".")[:2])) >= (4, 1)
+VERSION = tuple(map(int, certbot.__version__.split(".")[:2]))
+KNOWS_ARI = VERSION >= (4, 1)
+RECONFIGURES = VERSION >= (2, 3)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Shop:
     """A certbot that has a lineage of the tests' CA and deploys it to a service."""
 
     client: Certbot
-    service: Service
+    service: Optional[Service]
     leaf: Leaf
     url: str
 
@@ -81,6 +84,79 @@ def test_a_revoked_certificate_is_replaced_and_deployed_and_the_next_run_does_no
     assert "revoked by" not in again.output
 
 
+def test_hooks_run_as_for_any_renewal(shop, ca, web):
+    hook = shop.client.config_dir / "renewal-hooks" / "deploy" / "note"
+    hook.write_text('#!/bin/sh\necho "$RENEWED_LINEAGE" >> "${0%/*}/../deployed"\n', "utf-8")
+    hook.chmod(0o755)
+    revoke(shop, ca, web)
+    for _ in range(2):
+        assert shop.client.run("renew").returncode == 0
+    noted = (hook.parent.parent / "deployed").read_text("utf-8")
+    assert noted == f"{shop.client.live(NAME).parent}\n"
+
+
+def test_certbot_alone_goes_on_serving_what_the_ca_has_revoked(shop, ca, web):
+    path = shop.client.config_dir / "renewal" / f"{NAME}.conf"
+    lines = path.read_text("utf-8").replace("installer = tcs-lyon1\n", "")
+    path.write_text(lines.replace("= tcs-lyon1", "= standalone"), "utf-8")
+    revoke(shop, ca, web)
+    for _ in range(2):
+        assert shop.client.run("renew").returncode == 0
+    assert shop.versions() == 1
+
+
+def test_a_crl_that_is_out_of_reach_fails_nothing_and_is_told_after_three_days(shop, web):
+    web.put(shop.url.rpartition("/")[2], b"<html>captive portal</html>")
+    first = shop.client.run("renew")
+    assert first.returncode == 0, first.output
+    assert shop.url not in "".join(first.output.split())
+    assert shop.url in first.log
+    path = shop.client.folder / "work" / RECORD_NAME
+    noted = json.loads(path.read_text("utf-8"))
+    noted["unusable"][shop.url] -= 3 * 86400
+    path.write_text(json.dumps(noted), "utf-8")
+    later = shop.client.run("renew")
+    assert later.returncode == 0, later.output
+    assert shop.url in "".join(later.output.split())  # certbot wraps it
+    assert shop.versions() == 1
+
+
+def test_one_ordered_by_the_authenticator_alone_is_not_watched_and_told_the_command_that_changes_it(
+    lab, client, ca, web
+):
+    configure(client, lab.department_config())
+    done = client.run("certonly", "-n", "--authenticator", "tcs-lyon1", "-d", NAME)
+    assert done.returncode == 0, done.output
+    said = " ".join(done.output.split())  # certbot wraps it
+    command = f"renew --force-renewal --cert-name {NAME} --installer tcs-lyon1"
+    assert "a revocation by the CA will not be noticed" in said
+    assert f"certbot {command}" in said
+    leaf = exchange(client, ca, [f"{web.url}/unwatched.crl"])
+    shop = Shop(client, None, leaf, f"{web.url}/unwatched.crl")
+    revoke(shop, ca, web)
+    idle = client.run("renew")
+    assert idle.returncode == 0, idle.output
+    assert shop.versions() == 1
+    renewed = client.run("renew", "--force-renewal")
+    assert "will not be noticed" in " ".join(renewed.output.split())
+    changed = client.run(*command.split())
+    assert changed.returncode == 0, changed.output
+    assert "will not be noticed" not in " ".join(changed.output.split())
+    revoke(replace(shop, leaf=exchange(client, ca, [shop.url])), ca, web)
+    before = shop.versions()
+    assert client.run("renew").returncode == 0
+    assert shop.versions() == before + 1
+
+
+@pytest.mark.skipif(not RECONFIGURES, reason="this certbot has no reconfigure")
+def test_reconfigure_replaces_nothing(shop, ca, web):
+    revoke(shop, ca, web)
+    done = shop.client.run("reconfigure", "-n", "--cert-name", NAME, "--installer", "tcs-lyon1")
+    assert done.returncode == 0, done.output
+    assert shop.versions() == 1
+    assert shop.client.certificate(NAME).serial == shop.leaf.serial
+
+
 def test_one_that_is_not_revoked_is_not_replaced_nor_in_a_dry_run(shop, ca, web):
     web.put(shop.url.rpartition("/")[2], ca.crl({}))
     assert shop.client.run("renew").returncode == 0
@@ -99,8 +175,11 @@ def test_revocation_check_no_switches_it_off(lab, shop, ca, web):
     assert not [line for line in web.requests() if line.split()[0] in shop.url]
 
 
-def test_a_dry_run_replaces_nothing(lab, shop, ca, web):
+def test_a_dry_run_replaces_nothing_wherever_it_goes(lab, shop, ca, web):
     revoke(shop, ca, web)
+    closed = {"HTTPS_PROXY": "http://127.0.0.1:9"}  # what is tested goes to Let's Encrypt
+    assert shop.client.run("renew", "--dry-run", env=closed).returncode == 1
+    assert shop.versions() == 1
     text = {"dry_run_server": lab.pebble.directory_url}
     configure(shop.client, lab.department_config(tcs=text, more=section(shop.service)))
     done = shop.client.run("renew", "--dry-run")
