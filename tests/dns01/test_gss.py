@@ -16,6 +16,7 @@ from certbot_tcs_lyon1.department.settings import DnsServer
 from certbot_tcs_lyon1.dns01 import challenge
 from certbot_tcs_lyon1.dns01.challenge import txt_record
 from tests.dns01.conftest import Desk, endpoint
+from tests.docs import dns_page
 from tests.lab import bind, kerberos, proxy, require, zones
 from tests.lab.lab import Lab
 
@@ -106,6 +107,27 @@ def test_an_account_without_the_right_is_told_the_grant(
     assert "REFUSED" in told
     assert f"grant {kerberos.ACCOUNT} name {OTHER}. TXT;" in told
     assert f"DC=_acme-challenge.other,DC={ZONE}" in told
+
+
+def test_the_account_and_the_grant_of_docs_dns_are_enough_for_one_name(
+    realm: Realm, desk_with: Callable[..., Desk], tmp_path: Path
+) -> None:
+    shown = {(block.mark, block.about): block.text for block in dns_page.blocks(dns_page.FRENCH)}
+    realm.kdc.shell(shown["run", "kdc"], tmp_path)
+    keytab = (tmp_path / "tcs-lyon1.keytab").read_bytes()
+    top = "univ-lyon1.fr"
+    zone = zones.Zone(
+        top,
+        zones.zone_text(top, {"localhost": "127.0.0.1"}),
+        (shown["load", "kerberos grant"].strip(),),
+    )
+    with kerberos.bind_with_gss(tmp_path / "bind", realm.kdc, [zone], "localhost") as server:
+        desk = desk_with(replace(realm, bind=server).section(key=keyfiles.parse_keytab(keytab)))
+        name = f"_acme-challenge.www.labo.{top}"
+        challenge.confirm(desk.publish(Record(name, "one")))
+        assert server.txt(name) == ["one"]
+        assert desk.withdraw() == []
+        assert "grant svc-acme@" in desk.refused(Record(f"_acme-challenge.other.{top}", "one"))
 
 
 # What Kerberos says, in words: each row on the real KDC

@@ -34,10 +34,13 @@ PLAY = {str(blocks.ROOT / name) for name in PLAYED}
 SUPERVISION = {str(test_supervision.PAGE)}
 DNS = {str(blocks.ROOT / "docs" / name) for name in ("dns.rst", "dns.en.rst")}
 TAKEN_FROM = {
-    **{("run", system): DNS for system in ("bind", "knot", "pdns", "web")},
+    **{("run", system): DNS for system in ("bind", "knot", "pdns", "web", "samba", "kdc")},
     **{
         ("load", what): DNS
-        for what in ("dns section", "zone", "bind", "bind views", "knot", "pdns")
+        for what in (
+            *("dns section", "zone", "bind", "bind views", "knot", "pdns"),
+            *("kerberos section", "kerberos grant"),
+        )
     },
     **{("load", what): SUPERVISION for what in test_supervision.BLOCKS},
     ("run", "debian-12"): PLAY,

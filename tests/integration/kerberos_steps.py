@@ -26,6 +26,7 @@ from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint
 from certbot_tcs_lyon1.dns01 import signing, update
 from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import Batch, Location, Refused, txt_record
+from tests.docs import dns_page
 from tests.lab import pebble, process, proxy, samba
 from tests.lab.certbot import Certbot, Result, find_executable
 from tests.lab.server import NameServer
@@ -87,10 +88,10 @@ class Ground:
 
 
 def issue_and_renew(ground: Ground) -> None:
-    name = f"www.{ground.zone}"
+    name = f"first.{ground.zone}"
     ground.certonly(name)
     first = ground.client.certificate(name).serial
-    done = ground.certbot("renew", "--force-renewal")
+    done = ground.certbot("renew", "--force-renewal", "--cert-name", name)
     assert done.returncode == 0, done.output
     assert ground.client.certificate(name).serial != first
 
@@ -203,6 +204,23 @@ def _last_key(keytab: bytes) -> bytes:
     return keytab[at + 4 : at + 36]
 
 
+def the_commands_of_docs_dns_are_enough_for_one_name(ground: Ground) -> None:
+    """On Samba. Whose record it is that the page creates beforehand: the controller's."""
+    assert isinstance(ground.server, samba.Samba)
+    folder, name = ground.server.folder / "page", f"www.{ground.zone}"
+    folder.mkdir()
+    for block in dns_page.blocks(dns_page.FRENCH):
+        if (block.mark, block.about) == ("run", "samba"):
+            ground.server.shell(block.text, folder)
+    order = ("certonly", "-n", "-a", "tcs-lyon1", "-d", name)
+    other = ground.certbot(*order)
+    assert other.returncode == 1
+    assert "unsigned" in other.output
+    done = replace(ground, keytab=folder / "tcs-lyon1.keytab").certbot(*order)
+    assert done.returncode == 0, done.output
+    assert ground.txt(name) == ["essai"]
+
+
 STEPS = (
     issue_and_renew,
     wildcard_and_apex,
@@ -227,6 +245,7 @@ def main() -> int:
                 "127.0.0.2",
             )
             for step in (
+                the_commands_of_docs_dns_are_enough_for_one_name,
                 *STEPS,
                 an_alias_that_samba_hides_is_told,
                 a_right_that_is_missing_is_told,

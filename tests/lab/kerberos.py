@@ -12,7 +12,7 @@ from tests.lab import bind, ports, process
 from tests.lab.ports import Endpoint
 from tests.lab.zones import Zone
 
-REALM = "LABO.UNIV-LYON1.TEST"
+REALM = "UNIV-LYON1.FR"  # docs/dns.rst's
 PACKAGE = "krb5-kdc krb5-admin-server"
 ACCOUNT = f"certbot@{REALM}"
 
@@ -73,6 +73,10 @@ class Kdc:
         path.chmod(0o600)
         return path
 
+    def shell(self, commands: str, folder: Path) -> None:
+        """Run commands in `folder` as who runs the KDC would."""
+        process.shell(commands, folder, _settings(self.folder))
+
     def krb5_conf(self, file: str, more: str = "", kdc: str = "") -> dict[str, str]:
         """Another krb5.conf: the environment of a client with it."""
         path = self.folder / file
@@ -127,15 +131,17 @@ def bind_with_gss(
 @contextlib.contextmanager
 def _krb5_config(realm: Kdc) -> Iterator[None]:
     """Set the servers' krb5.conf, for those that are started meanwhile."""
-    before = os.environ.get("KRB5_CONFIG")
     # No replay cache: it would be a file in /var/tmp.
-    os.environ.update({**realm.environment, "KRB5RCACHENAME": "none:"})
+    ours = {**realm.environment, "KRB5RCACHENAME": "none:"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        del os.environ["KRB5_CONFIG"], os.environ["KRB5RCACHENAME"]
-        if before is not None:
-            os.environ["KRB5_CONFIG"] = before
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _admin(folder: Path, *commands: str) -> str:

@@ -41,6 +41,23 @@ def need(program: str, package: str) -> str:
     return found
 
 
+def shell(commands: str, folder: Path, env: Mapping[str, str], seconds: float = 60) -> None:
+    """Run commands as somebody types them, in `folder`; LabError with the output if one fails."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])
+    done = subprocess.run(
+        ["sh", "-euc", commands],
+        cwd=folder,
+        env={**os.environ, "PATH": path, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    if done.returncode:
+        raise LabError(f"{commands}ended with {done.returncode}:\n{done.stdout}")
+
+
 def dies_with_us(command: Sequence[str]) -> list[str]:
     """`command`, made to be killed by the kernel when the thread that starts it is gone.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from tests.lab.ports import Endpoint
 from tests.lab.server import NameServer
 
 PACKAGE = "samba-ad-dc samba-ad-provision winbind samba"
-REALM = "AD.UNIV-LYON1.TEST"
+REALM = "AD.UNIV-LYON1.FR"  # docs/dns.rst's
 ZONE = REALM.lower()
 HOST = f"dc1.{ZONE}"
-ACCOUNT = f"svc-acme@{REALM}"
+ACCOUNT = f"svc-certbot@{REALM}"
 
 _SMB_CONF = """\
 [global]
@@ -40,7 +41,7 @@ _SMB_CONF = """\
  log file = {folder}/samba.log
  logging = file
  log level = 1
- server services = ldap, kdc, dns
+ server services = rpc, ldap, kdc, dns
  tls enabled = no
  dns update command = /bin/true
 [sysvol]
@@ -67,16 +68,24 @@ class Samba(NameServer):
 
     @property
     def keytab(self) -> Path:
-        return self.folder / "svc-acme.keytab"
+        return self.folder / "svc-certbot.keytab"
 
     @property
     def environment(self) -> dict[str, str]:
         """What a Kerberos client of it needs here, where no resolver has its SRV records."""
         return {"KRB5_CONFIG": str(self.folder / "krb5.conf")}
 
-    def tool(self, *args: str) -> str:
-        """Run samba-tool on its database; the output."""
-        return _tool(*args, "-s", str(self.folder / "smb.conf"))
+    def shell(self, commands: str, folder: Path) -> None:
+        """Run commands in `folder` as root of the controller would, which resolves by itself.
+
+        Only root can do it: the controller's smb.conf and resolv.conf lie over this machine's.
+        """
+        own = {"smb.conf": "/etc/samba/smb.conf", "resolv.conf": "/etc/resolv.conf"}
+        mounts = "".join(f"mount --bind {self.folder / name} {own[name]}\n" for name in own)
+        inner = shlex.quote(f"{mounts}{commands}")
+        process.shell(
+            f"unshare --mount --propagation=private sh -euc {inner}\n", folder, {"PYTHONPATH": ""}
+        )
 
 
 def check_programs() -> None:
@@ -96,9 +105,10 @@ def running(folder: Path, address: str) -> Iterator[Samba]:
     (folder / "smb.conf").write_text(_SMB_CONF.format(**values), encoding="ascii")
     (folder / "krb5.conf").write_text(_KRB5_CONF.format(**values), encoding="ascii")
     conf = ("-s", str(folder / "smb.conf"))
-    _tool("user", "create", "svc-acme", "Passw0rd!1", *conf)
-    keytab = folder / "svc-acme.keytab"
-    _tool("domain", "exportkeytab", str(keytab), "--principal=svc-acme", *conf)
+    (folder / "resolv.conf").write_text(f"nameserver {address}\n", encoding="ascii")
+    _tool("user", "create", "svc-certbot", "Passw0rd!1", *conf)
+    keytab = folder / "svc-certbot.keytab"
+    _tool("domain", "exportkeytab", str(keytab), "--principal=svc-certbot", *conf)
     keytab.chmod(0o600)
     command = [process.need("samba", PACKAGE), "-F", "--no-process-group", "-M", "single", *conf]
     started = process.start("samba", command, folder, folder / "samba.out")
