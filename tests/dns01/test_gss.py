@@ -124,10 +124,10 @@ def test_the_account_and_the_grant_of_docs_dns_are_enough_for_one_name(
     with kerberos.bind_with_gss(tmp_path / "bind", realm.kdc, [zone], "localhost") as server:
         desk = desk_with(replace(realm, bind=server).section(key=keyfiles.parse_keytab(keytab)))
         name = f"_acme-challenge.www.labo.{top}"
-        challenge.confirm(desk.publish(Record(name, "one")))
+        desk.put(txt_record(name, "one"))
         assert server.txt(name) == ["one"]
-        assert desk.withdraw() == []
-        assert "grant svc-acme@" in desk.refused(Record(f"_acme-challenge.other.{top}", "one"))
+        assert desk.withdraw_here() == []
+        assert "grant svc-acme@" in desk.refused(txt_record(f"_acme-challenge.other.{top}", "one"))
 
 
 # What Kerberos says, in words: each row on the real KDC
