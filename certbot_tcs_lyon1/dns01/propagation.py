@@ -8,6 +8,7 @@ states below. Names, not serials, are compared (RFC 2136 §3.6: a serial may be 
 from __future__ import annotations
 
 import enum
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, TxtRecord
 
 #: Seconds between two polls of an address: a quarter of the time waited so far, within bounds.
-_FIRST_INTERVAL = 0.5
+_FIRST_INTERVAL = 0.1
 _LAST_INTERVAL = 3.0
 
 #: Questions to one address that are under way together: several addresses are polled at once.
@@ -119,6 +120,19 @@ def _staleness(reply: dns.message.Message, name: dns.name.Name) -> str:
     return f"other records at {text(name)}" if _values(reply, name) else f"no TXT at {text(name)}"
 
 
+def _poll_first(
+    address: Address,
+    records: Sequence[TxtRecord],
+    servers: Servers,
+    key: Optional[SigningKey],
+) -> Report:
+    """As `poll`, for one record until that is there: those of one zone reach a server together."""
+    report = poll(address, records[:1], servers, key)
+    if report.state is State.HAS_IT and len(records) > 1:
+        report = poll(address, records, servers, key)
+    return report
+
+
 def wait_until_everywhere(
     addresses: Sequence[Address],
     records: Sequence[TxtRecord],
@@ -130,40 +144,34 @@ def wait_until_everywhere(
 ) -> list[Report]:
     """Poll all addresses in parallel until each one that answers for the zone has all records.
 
-    The records of one zone reach a server together, so each address is polled for the first one
-    until it is there, and then once for all of them.
-
     :param end: the deadline, by `time.monotonic()`
     :param say: gets a line about who is awaited, after 3 s and then every 10 s
     :param key: sign the queries, for a view that is chosen by key
     :param silent_too: ask those as well that have been silent lately
     :returns: the last report of each address; whoever calls decides what STALE means
     """
-    started = time.monotonic()
-    latest: dict[Address, Report] = {}
-    pending, notice = list(dict.fromkeys(addresses)), _FIRST_NOTICE
+    started, notice, lock = time.monotonic(), _FIRST_NOTICE, threading.Lock()
+    latest: dict[Address, State] = {}
 
-    def look(address: Address) -> Report:
+    def tell(waited: float) -> None:
+        nonlocal notice
+        with lock:
+            if waited >= notice:
+                notice += _NEXT_NOTICE
+                stale = [one for one in addresses if latest.get(one) is State.STALE]
+                say(f"After {waited:.0f} s still waiting for: {', '.join(map(str, stale))}")
+
+    def follow(address: Address) -> Report:
         if servers.is_silent(address) and not silent_too:  # known from the lineage before
             return Report(address, State.UNREACHABLE, "no answer in time")
-        report = poll(address, records[:1], servers, key)
-        if report.state is State.HAS_IT and len(records) > 1:
-            report = poll(address, records, servers, key)
-        return report
+        while True:
+            report = _poll_first(address, records, servers, key)
+            latest[address] = report.state
+            now = time.monotonic()
+            if report.state is not State.STALE or now >= end:
+                return report
+            tell(now - started)
+            interval = max((now - started) / 4, _FIRST_INTERVAL)
+            time.sleep(min(interval, _LAST_INTERVAL, end - now))
 
-    while pending:
-        latest.update(zip(pending, together(look, pending)))
-        pending = [address for address in pending if latest[address].state is State.STALE]
-        now = time.monotonic()
-        waited = now - started
-        if not pending or now >= end:
-            break
-        if waited >= notice:
-            say(_notice(pending, waited))
-            notice += _NEXT_NOTICE
-        time.sleep(min(max(waited / 4, _FIRST_INTERVAL), _LAST_INTERVAL, end - now))
-    return [latest[address] for address in addresses]
-
-
-def _notice(awaited: Sequence[Address], waited: float) -> str:
-    return f"After {waited:.0f} s still waiting for: {', '.join(map(str, awaited))}"
+    return together(follow, list(dict.fromkeys(addresses)))

@@ -75,8 +75,10 @@ class Timing:
 
 @dataclass
 class _Known:
-    """What is known of one server: seconds that a reply took, UDP losses since the last reply."""
+    """What is known of one server: that it has answered anything, seconds that its last reply to a
+    query took, UDP losses since then, whether it takes EDNS, and when it was silent."""
 
+    answered: bool = False
     took: Optional[float] = None
     losses: int = 0
     edns: bool = True
@@ -110,7 +112,7 @@ class Servers:
 
     def has_answered(self, server: Address) -> bool:
         """Whether anything has come back from it in this process."""
-        return self._of(server).took is not None
+        return self._of(server).answered
 
     def is_silent(self, server: Address) -> bool:
         """Whether it has been silent lately."""
@@ -125,9 +127,13 @@ class Servers:
         self._of(server).silent_at = time.monotonic()
 
     def note_reply(self, server: Address, seconds: float) -> None:
-        """Remember that a server has answered, and how long that took."""
+        """Remember that a server has answered a query, and how long that took."""
         known = self._of(server)
-        known.took, known.silent_at = seconds, None
+        known.answered, known.took, known.silent_at = True, seconds, None
+
+    def note_update(self, server: Address) -> None:
+        """Remember that a server has answered an UPDATE; it may still answer no query."""
+        self._of(server).answered = True
 
     # Addresses
 

@@ -130,6 +130,7 @@ def _send_once(
         servers.sign(message, batch.section.key, batch.server, batch.zone)
         heard = transport.by_tcp(batch.server, message, timing.connect, seconds, end)
         reply = transport.read(message, heard)
+        servers.note_update(batch.server)
     except dns.tsig.PeerBadKey as error:
         raise _BadKey(meaning.of_tsig_error(error, heard, batch)) from None
     except dns.tsig.PeerError as error:
