@@ -18,7 +18,10 @@ from certbot_tcs_lyon1.report import foreign
 
 _NAME = re.compile(r"letsencrypt\.log(\.[0-9]+)?")
 _START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+:(\w+):")
-_ARGUMENTS = re.compile(r"Arguments: \[(.*)\]$")
+#: certbot takes the verb out of the arguments before it writes them down, so `renew` is known by
+#: how it ends.
+_ENDED = re.compile(r":(no renewal failures|\d+ renew failure\(s\))")
+_TEST = re.compile(r"Arguments: \[.*'--dry-run'")
 _FAILED = re.compile(
     r"(?:Failed to renew certificate (?P<new>\S+) with error"
     r"|Attempting to renew cert \((?P<old>\S+)\) from \S+ produced an unexpected error)"
@@ -83,19 +86,26 @@ def _text(path: str) -> str:
 
 def _of_run(text: str) -> tuple[Optional[int], bool, dict[str, Failure]]:
     """When the run of a log began, whether it was `renew`, and what failed in it."""
-    begun, renew, when = None, False, 0
-    failures: dict[str, Failure] = {}
+    begun, ended, is_test, when = None, False, False, 0
+    failures: dict[str, tuple[int, list[str]]] = {}
+    going_on: list[str] = []
     for line in text.splitlines():
         start = _START.match(line)
-        if start is None:
+        if start is None:  # a message's next line
+            going_on.append(line)
             continue
         when = int(time.mktime(time.strptime(start[1], "%Y-%m-%d %H:%M:%S")))
-        begun = begun or when
-        arguments = _ARGUMENTS.search(line)
-        if arguments:
-            renew = "'renew'" in arguments[1] and "'--dry-run'" not in arguments[1]
+        begun, going_on = begun or when, []
+        is_test = is_test or bool(_TEST.search(line))
+        ended = ended or bool(_ENDED.search(line))
         failed = _FAILED.search(line)
         if failed:
-            name = failed["new"] or failed["old"]
-            failures.setdefault(name, Failure(when, foreign(failed["why"].strip(), 300)))
-    return begun, renew, failures if renew else {}
+            going_on = [failed["why"]]
+            failures.setdefault(failed["new"] or failed["old"], (when, going_on))
+    if is_test:
+        return begun, False, {}
+    told = {
+        name: Failure(at, foreign("\n".join(lines).strip(), 300))
+        for name, (at, lines) in failures.items()
+    }
+    return begun, ended or bool(told), told

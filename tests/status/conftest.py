@@ -117,14 +117,20 @@ class Machine:
         )
         return path
 
-    def log(self, failed: str = "", days: float = 0, arguments: str = "'-q', 'renew'") -> None:
-        """certbot's log of a run so many days ago."""
+    def log(self, failed: str = "", days: float = 0, verb: str = "renew", more: str = "") -> None:
+        """certbot's log of a run so many days ago, as certbot 1.12 to 5.8 write it: the verb isn't
+        among the arguments."""
         self.logs_dir.mkdir(exist_ok=True)
         when = datetime.datetime.now() - datetime.timedelta(days=days)
         stamp = when.strftime("%Y-%m-%d %H:%M:%S,123")
-        lines = [f"{stamp}:DEBUG:certbot._internal.main:Arguments: [{arguments}]"]
+        lines = [f"{stamp}:DEBUG:certbot._internal.main:Arguments: ['-q'{more}]"]
         if failed:
             lines.append(f"{stamp}:ERROR:certbot._internal.renewal:{failed}")
+            lines.append(
+                f"{stamp}:ERROR:certbot._internal.log:1 renew failure(s), 0 parse failure(s)"
+            )
+        elif verb == "renew":
+            lines.append(f"{stamp}:DEBUG:certbot._internal.renewal:no renewal failures")
         (self.logs_dir / "letsencrypt.log").write_text("\n".join(lines) + "\n")
 
     def arguments(self, verb: str, *more: str) -> list[str]:

@@ -6,11 +6,13 @@ It runs on whatever certbot there is, so in the matrix on the oldest and the new
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import pytest
 
 from certbot_tcs_lyon1.status import command, timer
 from tests.lab import bind, ports, process, zones
+from tests.lab.certbot import Certbot
 
 NAME = "www.labo.univ-lyon1.test"
 CHALLENGE = f"_acme-challenge.{NAME}"
@@ -30,6 +33,7 @@ class Broken:
 
     root: Path
     bundle: Path
+    client: Certbot
 
     @property
     def config(self) -> Path:
@@ -96,7 +100,7 @@ def original(lab, tmp_path_factory):
         assert done.returncode == 0, done.output
     kept = tmp_path_factory.mktemp("kept") / "all"
     shutil.copytree(client.folder, kept, symlinks=True)
-    return Broken(client.folder, lab.pebble.ca_bundle), kept
+    return Broken(client.folder, lab.pebble.ca_bundle, client), kept
 
 
 @pytest.fixture
@@ -129,6 +133,38 @@ def test_what_certbot_has_just_made_is_right(run):
     assert run("check") == (0, run("check")[1])
     assert run("check")[1].startswith("TCS OK - ")
     assert "✗" not in run("test", NAME)[1]
+
+
+def test_what_certbots_own_log_says_of_its_runs_is_read(run, broken, original, lab):
+    """Its wordings and its clock, those of the certbot that is here."""
+    client = original[0].client
+    renew = ("renew", "-n", "--no-random-sleep-on-renew", "--force-renewal")
+    kept = broken.ini().read_text()
+    before = json.loads(run("check", "--json")[1])["last_renew"]
+    there = f"[tcs]\ndry_run_server = {lab.pebble.directory_url}\n"
+    broken.ini().write_text(kept.replace("[tcs]\n", there))
+    client.run(*renew, "--dry-run")
+    broken.ini().write_text(kept)
+    assert client.run("certificates").returncode == 0
+    assert json.loads(run("check", "--json")[1])["last_renew"] == before
+    assert run("check")[0] == 0
+    begun = int(time.time())
+    assert client.run(*renew).returncode == 0
+    whole = json.loads(run("check", "--json")[1])
+    assert begun <= whole["last_renew"] <= time.time()
+    assert whole["lineages"][0]["failure"] is None
+    other = zones.write_key_file(broken.root / "other.key", zones.new_key("other"))
+    broken.ini().write_text(re.sub("key_file = .*", f"key_file = {other}", kept))
+    assert client.run(*renew, "--cert-name", NAME).returncode != 0
+    failure = json.loads(run("check", "--json")[1])["lineages"][0]["failure"]
+    assert begun <= failure["when"] <= time.time()
+    assert "does not know the TSIG key other" in failure["cause"]
+    code, output = run("check")
+    assert code == 1
+    assert "the last renewal failed (" in output
+    broken.ini().write_text(kept)
+    assert client.run(*renew).returncode == 0
+    assert run("check")[0] == 0
 
 
 def _replace(path: Path, text: bytes) -> None:
