@@ -86,7 +86,7 @@ def _settings(path: str, unreadable: list[str]) -> tuple[Optional[Settings], str
 def _failure(found: Lineage, runs: certbots_log.Runs) -> Optional[certbots_log.Failure]:
     """The last failure, unless the live version was written since."""
     failure = runs.failures.get(found.name)
-    return failure if failure and failure.when > found.written else None
+    return failure if failure and failure.when >= found.written else None
 
 
 def _misfit(found: Lineage, settings: Optional[Settings]) -> str:

@@ -156,9 +156,10 @@ def test_what_certbots_own_log_says_of_its_runs_is_read(run, broken, original, l
     other = zones.write_key_file(broken.root / "other.key", zones.new_key("other"))
     broken.ini().write_text(re.sub("key_file = .*", f"key_file = {other}", kept))
     assert client.run(*renew, "--cert-name", NAME).returncode != 0
-    failure = json.loads(run("check", "--json")[1])["lineages"][0]["failure"]
+    whole = json.loads(run("check", "--json")[1])
+    failure = whole["lineages"][0]["failure"]
     assert begun <= failure["when"] <= time.time()
-    assert "does not know the TSIG key other" in failure["cause"]
+    assert "with the TSIG key other: BADKEY" in failure["cause"]
     code, output = run("check")
     assert code == 1
     assert "the last renewal failed (" in output

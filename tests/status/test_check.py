@@ -88,7 +88,7 @@ def test_a_certificate_that_is_damaged_is_critical_and_the_others_are_looked_at(
     ids=["5.8", "1.12"],
 )
 def test_a_renewal_that_failed_is_told_with_its_cause_until_one_succeeds(machine, check, words):
-    machine.log(words)
+    machine.log(words, days=0.01)
     code, output = check()
     assert code == 1
     assert "the key is refused" in output
