@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NO_ENHANCEMENTS = (
+    "tcs-lyon1 puts certificates where services want them and does not edit a service's "
+    "configuration, so it has no enhancements (redirect, hsts, uir, staple-ocsp): set them there."
+)
+
 
 class Installer:
     """The `[install]` sections of a department config, as one of certbot's verbs needs them.
@@ -71,10 +76,9 @@ class Installer:
         finally:
             self.deploy(renewed.lineagename)
 
-    def deploy_file(self, cert_path: str, config_path: str) -> None:
+    def deploy_file(self, cert_path: str) -> None:
         """Deploy the lineage that a certificate's path names, for `certbot install` and `run`.
 
-        :param config_path: the department config, for the message
         :raises certbot.errors.PluginError: it failed, or the certificate isn't one of certbot's
         """
         folder = os.path.dirname(os.path.abspath(cert_path))
@@ -86,8 +90,8 @@ class Installer:
         name = os.path.basename(folder)
         if self._config.verb == "install" and name not in self._versions:
             raise certbot_errors.PluginError(
-                f"{config_path}: no section [install NAME] says certificate = {name}; write one "
-                "with the files that the service wants."
+                f"{self._settings.path}: no section [install NAME] says certificate = {name}; "
+                "write one with the files that the service wants."
             )
         self.deploy(name)
 

@@ -12,7 +12,8 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # for automodule: the manual is the package's docstring
+sys.path.insert(0, str(ROOT))  # the manual is the package's docstring, the keys are its table
+sys.path.insert(0, str(ROOT / "docs"))
 
 project = "certbot-tcs-lyon1"
 author = "Université Claude Bernard Lyon 1"
@@ -23,7 +24,7 @@ release = re.search(
 ).group(1)
 language = "fr"
 
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["sphinx.ext.autodoc", "department_keys"]
 exclude_patterns = ["examples"]
 highlight_language = "none"
 # :en:`words` in French text: their quotes and a screen reader's voice are English. A whole section

@@ -32,7 +32,7 @@ FORBIDDEN = {
 }
 
 #: The rooms that read files through the reader of the department config.
-READERS = ("plugin", "ca.firstrun", "status", "department")
+READERS = ("preparation", "ca.firstrun", "status", "department")
 
 #: Signs of what is Lyon 1's own.
 OWN = ("univ-lyon1", "university claude", "sectigo.com", "harica.gr", "settings, ")

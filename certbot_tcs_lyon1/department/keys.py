@@ -2,8 +2,8 @@
 
 To add one: a row in `KEYS` under its kind of section, with a check of `values` (a function from the
 text to the converted value, which raises `Fault`); a field of the same name in `settings`; the line
-in `reader` that hands it over (an `[install]` key needs none); and its lines in
-`tcs-lyon1.ini.example` and `docs/reference.rst`, which tests hold against this table.
+in `reader` that hands it over (an `[install]` key needs none); its line in `tcs-lyon1.ini.example`;
+and what it is for in `docs/reference.rst`, which takes all else from here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,187 @@
+"""What is done before certbot acts: the department config is read, and certbot's config filled.
+
+The rules are those of DESIGN.md, "When the plugin touches certbot's config".
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+from certbot import errors as certbot_errors
+
+from certbot_tcs_lyon1 import compat, errors
+from certbot_tcs_lyon1.authenticator import Authenticator
+from certbot_tcs_lyon1.ca import advice, directory, firstrun, prefill
+from certbot_tcs_lyon1.ca.listener import Listener
+from certbot_tcs_lyon1.department import keys, reader
+from certbot_tcs_lyon1.installer import NO_ENHANCEMENTS, Installer
+
+if TYPE_CHECKING:
+    from certbot.configuration import NamespaceConfig
+
+    from certbot_tcs_lyon1.department.settings import Settings
+    from certbot_tcs_lyon1.process import Process
+
+#: The department config's name in certbot's configuration folder.
+DEFAULT_CONFIG_NAME = "tcs-lyon1.ini"
+
+#: The config attribute, and so the renewal parameter, of the option that names another.
+CONFIG_DEST = "tcs_lyon1_config"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What answers certbot's calls for one lineage."""
+
+    authenticator: Authenticator
+    installer: Installer
+
+
+def prepare(
+    config: NamespaceConfig, name: str, process: Process, plugin: object
+) -> Optional[Prepared]:
+    """Read the department config, and fill certbot's config if the plugin was asked for.
+
+    Before an order this also sends UPDATEs, if an earlier run has left records in the journal.
+
+    :param config: certbot's; changed in place
+    :param name: the plugin's
+    :param plugin: what certbot's log calls by its object
+    :returns: None where it wasn't asked for, or for `certbot plugins --prepare`
+    :raises certbot.errors.ConfigurationError: asked for, and the department config is missing or
+        faulty, or no order can be made; certbot prints this one as it is
+    :raises certbot.errors.PluginError: not asked for, see `_answer_menu`
+    """
+    if config.verb == "plugins" or not _is_asked_for(config, name):
+        _answer_menu(config, name, process)
+        return None
+    given = getattr(config, CONFIG_DEST)
+    if given:  # certbot would store it relative to today's folder
+        setattr(config, CONFIG_DEST, os.path.abspath(given))
+    try:
+        _check_options(config)
+        _first_run(config, process)
+        settings = read_settings(config, process)
+        for warning in settings.warnings:
+            process.report.warning(str(warning))
+        seconds = config.tcs_lyon1_propagation_seconds
+        authenticator = Authenticator(settings, process, config.work_dir, seconds)
+        authenticator.check_library()
+        if config.verb in prefill.ORDERING_VERBS:
+            _listen(config, settings, process, plugin)
+            prefill.prepare_order(config, settings, process)
+            authenticator.withdraw()
+    except errors.Error as error:
+        raise certbot_errors.ConfigurationError(str(error)) from None
+    return Prepared(authenticator, _installer(config, name, settings, process))
+
+
+def _is_asked_for(config: NamespaceConfig, name: str) -> bool:
+    """Whether the user named the plugin: as authenticator, as installer, or as both."""
+    return name in (config.authenticator, config.installer, config.configurator)
+
+
+def config_path(config: NamespaceConfig) -> str:
+    """The path of the department config: that of the option, or else the default."""
+    given = getattr(config, CONFIG_DEST)
+    if given is None and config.verb == "install":  # restores no option of the lineage's
+        given = compat.lineage_parameters(config).get(CONFIG_DEST)
+    return given or os.path.join(config.config_dir, DEFAULT_CONFIG_NAME)
+
+
+def read_settings(config: NamespaceConfig, process: Process) -> Settings:
+    """The department config; it is read again where a file has changed.
+
+    :raises ConfigError: it is missing or faulty
+    """
+    path = config_path(config)
+    kept = process.settings.get(path)
+    if kept is None or not reader.is_current(kept):
+        kept = process.settings[path] = reader.read(path)
+    return kept
+
+
+def unprepared_installer(config: NamespaceConfig, process: Process) -> Installer:
+    """The installer where certbot has not called `prepare`, as for `generic_updates`.
+
+    :raises certbot.errors.PluginError: the department config can't be read
+    """
+    try:
+        return Installer(read_settings(config, process), process, config)
+    except errors.ConfigError as error:
+        raise certbot_errors.PluginError(str(error)) from None
+
+
+def _answer_menu(config: NamespaceConfig, name: str, process: Process) -> None:
+    """Answer certbot's menu, or `certbot plugins --prepare`: nothing is changed.
+
+    certbot never says that a plugin was picked from its menu, so it could not be pre-filled there:
+    whoever has a department config is told the command to use instead.
+
+    :raises certbot.errors.NoInstallationError: there is no department config
+    :raises certbot.errors.MisconfigurationError: there is one
+    """
+    path = config_path(config)
+    if not os.path.lexists(path):
+        raise certbot_errors.NoInstallationError(f"There is no department config {path}.")
+    try:
+        read_settings(config, process)
+    except errors.ConfigError as error:
+        raise certbot_errors.MisconfigurationError(str(error)) from None
+    if config.verb != "plugins":
+        raise certbot_errors.MisconfigurationError(
+            "It cannot be chosen from this menu. Use: certbot certonly "
+            f"--configurator {name} -d NAME"
+        )
+
+
+def _check_options(config: NamespaceConfig) -> None:
+    given = config.tcs_lyon1_propagation_seconds
+    try:
+        if given is not None:
+            keys.KEYS["dns"]["propagation_seconds"].check(str(given))
+    except errors.ConfigError as fault:
+        where = f"--tcs-lyon1-propagation-seconds {given}"
+        raise errors.ConfigError(fault.cause, fault.remedy, where=where) from None
+
+
+def _first_run(config: NamespaceConfig, process: Process) -> None:
+    """At a terminal, without a department config: ask for what belongs into it."""
+    path = config_path(config)
+    if not os.path.lexists(path) and firstrun.is_possible(config):
+        firstrun.write_department_config(config, path, process.report)
+
+
+def _listen(config: NamespaceConfig, settings: Settings, process: Process, plugin: object) -> None:
+    """Have the CA's errors explained, with what is looked up when there is one."""
+
+    def caa(name: str) -> Optional[tuple[str, str]]:
+        from certbot_tcs_lyon1.dns01 import caa, queries
+
+        return caa.find(name, settings, process.servers or queries.Servers())
+
+    def identities(server: str) -> list[str]:
+        return directory.caa_identities(directory.read(config, server))
+
+    if process.listener is None:
+        process.listener = Listener()
+    look_up = advice.LookUp(caa, identities)
+    process.listener.listen(plugin, lambda: advice.order_of(config), look_up)
+
+
+def _installer(
+    config: NamespaceConfig, name: str, settings: Settings, process: Process
+) -> Installer:
+    """
+    :raises certbot.errors.ConfigurationError: asked to enhance a service
+    """
+    installer = Installer(settings, process, config)
+    if name not in (config.installer, config.configurator):
+        installer.report_not_deployed(name)
+    elif config.verb == "enhance":
+        raise certbot_errors.ConfigurationError(NO_ENHANCEMENTS)
+    else:
+        installer.note_versions()
+    return installer
