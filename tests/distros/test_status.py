@@ -224,15 +224,10 @@ def test_the_checkmk_script_and_the_crontab_of_the_page_do_what_they_are_for(boo
     assert f'tcs_lyon1_certificate_state{{name="{NAME}"}} 0' in written
 
 
-def test_without_systemd_the_crontab_of_the_package_counts(debian, booted):
-    """The same files, looked at where systemd isn't the first process."""
-    done = debian.run(*CHECK, "--json")
-    found = json.loads(done.stdout)["timer"]
-    assert (found["name"], found["active"]) == ("/etc/cron.d/certbot", True)
-    crontab = debian.root / "etc/cron.d/certbot"
-    kept = crontab.read_text()
-    try:
-        crontab.write_text(kept.replace("0 */12", "#0 */12"))
-        assert "nothing starts `certbot renew`" in debian.run(*CHECK).output
-    finally:
-        crontab.write_text(kept)
+def test_without_systemd_the_crontab_of_the_package_counts(debian, tmp_path):
+    with system.copied(debian, tmp_path / "system") as machine:
+        found = json.loads(machine.run(*CHECK, "--json").stdout)["timer"]
+        assert (found["name"], found["active"]) == ("/etc/cron.d/certbot", True)
+        crontab = machine.root / "etc/cron.d/certbot"
+        crontab.write_text(crontab.read_text().replace("0 */12", "#0 */12"))
+        assert "nothing starts `certbot renew`" in machine.run(*CHECK).output
