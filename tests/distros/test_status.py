@@ -64,6 +64,7 @@ class _InPlace(Folders):
 def booted(debian: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     log = tmp_path_factory.mktemp("boot") / "log"
     with system.booted(debian, log, options=("--private-network",)) as running:
+        running.run("systemctl", "start", "certbot.service").or_fail()
         yield running
 
 
@@ -92,7 +93,6 @@ def test_the_package_has_the_command_and_its_manual(booted):
 
 
 def test_a_timer_that_runs_is_right(booted, timer):
-    booted.run("systemctl", "start", "certbot.service").or_fail()
     code, output = _check(booted)
     assert (code, output[:7]) == (0, "TCS OK "), output
     whole = json.loads(booted.run(*CHECK, "--json").stdout)["timer"]
