@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.ca import directory
-from certbot_tcs_lyon1.department import inifile, keys, reader, sections, values
+from certbot_tcs_lyon1.department import inifile, keyfiles, keys, reader, sections, values
 from certbot_tcs_lyon1.department.faults import Fault
-from certbot_tcs_lyon1.errors import Aborted, ConfigError, ServerError
+from certbot_tcs_lyon1.errors import Aborted, ConfigError, DiskError, ServerError
 from certbot_tcs_lyon1.report import Report, foreign
 
 if TYPE_CHECKING:
@@ -88,12 +88,41 @@ class _Dialogue:
         dns = self._ask("Name or address", _of("dns", "server"), "none")
         if dns != "none":
             text += f"\n[dns]\nserver = {dns}\n"
-            path = self._ask(
-                "TSIG key file, or keytab", lambda answer: self._read(text + _key_line(answer))
-            )
-            text += _key_line(path)
+            text += self._key_lines(text)
         self._read(text)
         return text
+
+    def _key_lines(self, text: str) -> str:
+        """What signs the updates: a TSIG key file, or a keytab and, of several accounts, one."""
+        path = self._ask("TSIG key file, or keytab", lambda answer: self._accounts(text, answer))
+        line, accounts = _key_line(path), self._accounts(text, path)
+        if not accounts:
+            return line
+        self._report.info(f"  It holds keys of several accounts: {', '.join(accounts)}")
+        question = "The account that may write the challenges"
+        chosen = self._ask(
+            question, lambda answer: self._read(f"{text}{line}principal = {answer}\n"), accounts[0]
+        )
+        return f"{line}principal = {chosen}\n"
+
+    def _accounts(self, text: str, path: str) -> list[str]:
+        """The accounts of a keytab that can sign, if it holds several; else none.
+
+        :raises ConfigError: the reader would not take the file with this path
+        """
+        text += _key_line(path)
+        usable, faults = [], []
+        for account in _principals(path):
+            try:
+                self._read(f"{text}principal = {account}\n")
+                usable.append(account)
+            except ConfigError as fault:
+                faults.append(fault)
+        if faults and not usable:
+            raise faults[0]
+        if not usable:
+            self._read(text)
+        return usable
 
     def _read(self, text: str) -> None:
         """
@@ -176,3 +205,12 @@ def _key_line(path: str) -> str:
     with contextlib.suppress(OSError), open(path, "rb") as file:  # the reader says why
         key = "keytab" if file.read(1) == b"\5" else "key_file"
     return f"{key} = {path}\n"
+
+
+def _principals(path: str) -> list[str]:
+    """Whose keys a keytab holds, if it is one and holds several."""
+    try:
+        found = keyfiles.principals(disk.read(path)[0])
+    except (OSError, ConfigError, DiskError):  # the reader says why
+        return []
+    return found if len(found) > 1 else []

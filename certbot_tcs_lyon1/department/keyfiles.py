@@ -203,6 +203,11 @@ def check_principal(text: str) -> str:
     return text
 
 
+def principals(data: bytes) -> list[str]:
+    """Whose keys a keytab holds, accounts before services; raise `Fault` if it is none."""
+    return _in_order({name for name, _ in _keytab_entries(data)})
+
+
 def parse_keytab(data: bytes, principal: Optional[str] = None) -> Keytab:
     """Return the account that signs, and the keytab; raise `Fault` for whatever is wrong.
 
@@ -239,10 +244,15 @@ def parse_keytab(data: bytes, principal: Optional[str] = None) -> Keytab:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """The first accounts before the services (with a slash), as they may be shown."""
-    first = sorted(names, key=lambda name: ("/" in name, name))
+    """The first of them, as they may be shown."""
+    first = _in_order(names)
     more = ", and so on" if len(first) > 5 else ""
     return ", ".join(foreign(name, 80) for name in first[:5]) + more
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Accounts before services, which have a slash."""
+    return sorted(names, key=lambda name: ("/" in name, name))
 
 
 def _keytab_entries(data: bytes) -> Iterator[tuple[str, int]]:
