@@ -8,7 +8,8 @@ What isn't signed here is a claim. Samba's errors, and Windows' NOERROR to a new
 #6573), come back with the request's own TSIG record: anybody on the path can make such a reply.
 Whoever does gains at most a failed order: a NOERROR counts only once the record is read back, which
 the CA's own look at the zone proves or disproves; an error fails the order, and is told as "says,
-unsigned"; no claim strikes the journal, none is a reason to write elsewhere (no failover).
+unsigned"; no claim strikes the journal; and only for NOTIMP is the UPDATE sent elsewhere, signed,
+to the next server of the department config.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ _SPARE_SECONDS = 60
 
 #: TKEY's mode of GSS-API (RFC 2930 §2.5), and seconds that the key is asked for.
 _GSS_MODE, _LIFETIME = 3, 3600
+
+#: A KDC that took longer (seconds) is silent, and is not asked again for so long: MIT's library
+#: waits 27 s for one and has no bound, and `certbot renew` would wait in each lineage.
+_SLOW_SECONDS, _SILENCE = 5.0, 300.0
 
 #: Rounds of a negotiation; Kerberos takes one.
 _ROUNDS = 4
@@ -96,6 +101,7 @@ class Contexts:
         self._lock = threading.Lock()
         self._library: Optional[libgssapi.Library] = None
         self._established: dict[tuple[str, int, str], _Established] = {}
+        self._silent: dict[str, tuple[float, libgssapi.GssError]] = {}
 
     def key(self, keytab: Keytab, server: Server, name: dns.name.Name) -> dns.tsig.Key:
         """The key for one address of an update server, negotiated if there is none.
@@ -135,12 +141,19 @@ class Contexts:
         raise failure or kerberos.of_no_name(where)
 
     def _ticket(self, keytab: Keytab, where: str) -> libgssapi.Credentials:
+        start = time.monotonic()
+        since, failure = self._silent.get(keytab.name, (start, None))
+        if failure is not None and start - since < _SILENCE:
+            raise kerberos.of_ticket(failure, keytab, where)
         try:
             self._library = self._library or _load()
             with _in_memory(keytab.data) as path:
                 cache = f"tcs-lyon1-{secrets.token_hex(8)}"
                 return libgssapi.Credentials(self._library, keytab.name, path, cache)
         except libgssapi.GssError as error:
+            now = time.monotonic()
+            if now - start > _SLOW_SECONDS:
+                self._silent[keytab.name] = now, error
             raise kerberos.of_ticket(error, keytab, where) from None
 
 
@@ -183,7 +196,7 @@ def _hosts(server: Server, name: dns.name.Name) -> Iterator[str]:
         yield server.label
     query = dns.message.make_query(name, "SOA")
     query.flags &= ~dns.flags.RD
-    reply = dns.message.from_wire(_exchange(server, query.to_wire()))
+    reply = _parsed(_exchange(server, query.to_wire()))
     for rrset in [*reply.answer, *reply.authority]:
         if rrset.rdtype == dns.rdatatype.SOA:
             primary = rrset[0].mname.to_text(omit_final_dot=True)
@@ -207,7 +220,7 @@ def _negotiate(server: Server, context: libgssapi.Context, where: str, host: str
         ring = _Ring(key, context)
         wire = _exchange(server, query.to_wire())
         try:
-            reply = dns.message.from_wire(wire, keyring=ring, request_mac=b"")
+            reply = _parsed(wire, ring)
         except dns.exception.DNSException as error:
             if ring.failed is not None:
                 raise ring.failed from None
@@ -249,6 +262,18 @@ class _Ring:
         except libgssapi.GssError as error:
             self.failed = error
         return None if self.failed else self._key
+
+
+def _parsed(wire: bytes, ring: Optional[_Ring] = None) -> dns.message.Message:
+    """
+    :raises DNSException: it is no message, or not signed as it should be
+    """
+    try:
+        return dns.message.from_wire(wire, keyring=ring, request_mac=b"")
+    except dns.exception.DNSException:
+        raise
+    except Exception as error:  # what a hostile packet raises depends on dnspython
+        raise dns.exception.FormError from error
 
 
 def _tkey_of(reply: dns.message.Message, name: dns.name.Name) -> Any:

@@ -59,6 +59,10 @@ _ROWS = {
         "no KDC of the realm {realm} answers (a silent one is asked for half a minute)",
         "have port 88, UDP and TCP, opened from here to it, or correct it in /etc/krb5.conf",
     ),
+    181: (
+        "the keytab holds no key of an encryption type that {account} has and this machine takes",
+        f"ask {_ADMIN} to export the keytab again with AES keys",
+    ),
     195: ("the keytab holds no key of {account} that the library can use", _EXPORT),
     210: (
         "the account has no key of the keytab's encryption types",

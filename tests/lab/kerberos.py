@@ -114,12 +114,20 @@ def kdc(folder: Path) -> Iterator[Kdc]:
 
 @contextlib.contextmanager
 def bind_with_gss(
-    folder: Path, realm: Kdc, zones: Sequence[Zone], *hosts: str, address: str = "127.0.0.1"
+    folder: Path,
+    realm: Kdc,
+    zones: Sequence[Zone],
+    *hosts: str,
+    address: str = "127.0.0.1",
+    port: int = 0,
 ) -> Iterator[bind.Bind]:
-    """Run a primary that takes updates by tickets for `DNS/host`, and TSIG keys of no kind."""
+    """Run a primary that takes updates by tickets for `DNS/host`, and TSIG keys of no kind.
+
+    :param port: one that was claimed; by default it claims one
+    """
     for host in hosts:
         keytab = realm.keytab(f"DNS/{host}", f"{folder.name}.keytab")
-    with ports.claimed() as port:
+    with ports.claimed(port) as port:
         options = f'tkey-gssapi-keytab "{keytab}";'
         with (
             _krb5_config(realm),
