@@ -1,15 +1,9 @@
-"""What certbot must do where updates are signed by Kerberos; on any server, each step by itself.
-
-python -m tests.integration.kerberos_steps        # on Samba, in a network namespace
-"""
+"""What certbot must do where updates are signed by Kerberos; on any server, each step by itself."""
 
 from __future__ import annotations
 
 import base64
-import os
 import signal
-import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,17 +12,13 @@ from typing import Any
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdatatype
 import dns.update
-import pytest
 
 from certbot_tcs_lyon1.department import keyfiles
-from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint
-from certbot_tcs_lyon1.dns01 import signing, update
-from certbot_tcs_lyon1.dns01.queries import Servers
-from certbot_tcs_lyon1.dns01.records import Batch, Location, Refused, txt_record
-from tests.docs import dns_page
-from tests.lab import pebble, process, proxy, samba
-from tests.lab.certbot import Certbot, Result, find_executable
+from certbot_tcs_lyon1.dns01 import signing
+from tests.lab import pebble, ports, process, proxy
+from tests.lab.certbot import Certbot, Result
 from tests.lab.server import NameServer
 
 KID = "test-dsi-kid"
@@ -47,6 +37,7 @@ class Ground:
     ca: pebble.Pebble
     client: Certbot
     updates_to: str
+    more: str = ""  # of the department config
 
     def certbot(self, *args: str) -> Result:
         """Run certbot with the plugin and this ground's department config."""
@@ -57,7 +48,7 @@ class Ground:
             f"[tcs]\nserver = {self.ca.directory_url}\nemail = prenom.nom@univ-lyon1.fr\n"
             f"agree_tos = yes\n[department test-dsi]\neab_kid = {KID}\n"
             f"eab_hmac_key = {self.hmac_key}\n[dns]\nserver = {self.updates_to}\n"
-            f"keytab = {self.keytab}\ncheck_servers = {self.server.endpoint}\n",
+            f"keytab = {self.keytab}\ncheck_servers = {self.server.endpoint}\n{self.more}",
             encoding="utf-8",
         )
         return self.client.run(*args, env=self.environment)
@@ -111,29 +102,24 @@ def an_alias(ground: Ground) -> None:
     assert ground.server.txt(target) == []
 
 
-def an_alias_that_samba_hides_is_told(ground: Ground) -> None:
-    """Samba 4.17 answers a query for TXT or SOA at an alias with no CNAME, so no CA can follow."""
-    name = f"aliased.{ground.zone}"
-    ground.edit(f"_acme-challenge.{name}.", "CNAME", f"elsewhere.{ground.zone}.")
-    done = ground.certbot("certonly", "-n", "-a", "tcs-lyon1", "-d", name)
-    assert done.returncode == 1
-    assert f"unsigned, YXRRSET. A CNAME stands at _acme-challenge.{name}" in done.output
-    assert not (ground.client.folder / JOURNAL).exists()
-
-
-def a_right_that_is_missing_is_told(ground: Ground) -> None:
-    """The record at dc1 is the controller's: 4.17 says SERVFAIL where it means REFUSED."""
-    key = keyfiles.parse_keytab(ground.keytab.read_bytes())
-    here = ground.server.endpoint
-    section = DnsServer("", (Endpoint(here.address, here.port),), key, None)
-    servers = Servers()
-    [server] = servers.addresses_of(section.servers[0])
-    place = Location(dns.name.from_text(ground.zone), server)
-    record = txt_record(f"dc1.{ground.zone}", "value")
-    with pytest.raises(Refused, match="unsigned, ") as caught:
-        update.add_records(Batch(place, section, (record,), 0.0), servers)
-    assert caught.value.claimed
-    assert "(A;;RPWP;;;SID of the account)" in str(caught.value)
+def two_servers(ground: Ground) -> None:
+    """In one order, each with a context of its own; a dead one comes first."""
+    other = f"other.{ground.zone}"
+    with (
+        ports.claimed() as nobody,
+        proxy.running(ground.server.endpoint) as first,
+        proxy.running(ground.server.endpoint) as second,
+    ):
+        section = (
+            f"[dns {other}]\nserver = {second.endpoint}\nkeytab = {ground.keytab}\n"
+            f"check_servers = {ground.server.endpoint}\n"
+        )
+        updates_to = f"127.0.0.1:{nobody}, {first.endpoint}"
+        replace(ground, updates_to=updates_to, more=section).certonly(f"a.{ground.zone}", other)
+        for between in (first, second):
+            kinds = [query.message.question[0].rdtype for query in between.queries]
+            assert kinds.count(dns.rdatatype.TKEY) == 1
+            assert between.count("UPDATE", "tcp") == 2  # there and away
 
 
 def a_kill_and_the_next_run(ground: Ground) -> None:
@@ -190,6 +176,7 @@ def nothing_of_a_key_or_ticket_is_left(ground: Ground) -> None:
     ]
     assert not wrote, wrote
     assert not any("krb5cc" in line for line in lines)
+    assert not list((ground.client.folder / "tmp").iterdir())
     key = _last_key(ground.keytab.read_bytes())
     forms = [key, key.hex().encode(), base64.b64encode(key)]
     for path in ground.client.folder.rglob("*"):
@@ -204,56 +191,11 @@ def _last_key(keytab: bytes) -> bytes:
     return keytab[at + 4 : at + 36]
 
 
-def the_commands_of_docs_dns_are_enough_for_one_name(ground: Ground) -> None:
-    """On Samba. Whose record it is that the page creates beforehand: the controller's."""
-    assert isinstance(ground.server, samba.Samba)
-    folder, name = ground.server.folder / "page", f"www.{ground.zone}"
-    folder.mkdir()
-    for block in dns_page.blocks(dns_page.FRENCH):
-        if (block.mark, block.about) == ("run", "samba"):
-            ground.server.shell(block.text, folder)
-    order = ("certonly", "-n", "-a", "tcs-lyon1", "-d", name)
-    other = ground.certbot(*order)
-    assert other.returncode == 1
-    assert "unsigned" in other.output
-    done = replace(ground, keytab=folder / "tcs-lyon1.keytab").certbot(*order)
-    assert done.returncode == 0, done.output
-    assert ground.txt(name) == ["essai"]
-
-
 STEPS = (
     issue_and_renew,
     wildcard_and_apex,
     a_hundred_names,
+    two_servers,
     a_kill_and_the_next_run,
     nothing_of_a_key_or_ticket_is_left,
 )
-
-
-def main() -> int:
-    """All steps on a Samba; its address is the namespace's."""
-    with tempfile.TemporaryDirectory() as made:
-        folder, hmac = Path(made), pebble.new_hmac_key()
-        with (
-            samba.running(folder / "samba", "127.0.0.2") as server,
-            pebble.running(folder / "pebble", server.endpoint, {KID: hmac}, 0, 90, ()) as ca,
-        ):
-            os.environ.update(server.environment)
-            client = Certbot(folder / "certbot", ca.ca_bundle, find_executable())
-            ground = Ground(
-                *(samba.ZONE, server, server.keytab, server.environment, hmac, ca, client),
-                "127.0.0.2",
-            )
-            for step in (
-                the_commands_of_docs_dns_are_enough_for_one_name,
-                *STEPS,
-                an_alias_that_samba_hides_is_told,
-                a_right_that_is_missing_is_told,
-            ):
-                step(ground)
-                print(step.__name__, flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

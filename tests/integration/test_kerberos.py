@@ -111,7 +111,7 @@ def test_all_of_it_on_samba() -> None:
     except MissingProgram as error:
         require.cannot_run(str(error))
     done = subprocess.run(
-        namespace.command([sys.executable, "-m", "tests.integration.kerberos_steps"]),
+        namespace.command([sys.executable, "-m", "tests.integration.samba_steps"]),
         capture_output=True,
         text=True,
         timeout=180,

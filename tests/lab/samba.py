@@ -1,12 +1,17 @@
-"""A Samba controller of an Active Directory, with its internal DNS; in a network namespace only."""
+"""A Samba controller of an Active Directory, with its internal DNS; in a network namespace only.
+
+It is this machine's, or that of another Debian in its own root (`system.System`).
+"""
 
 import contextlib
+import functools
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable, Optional
 
 import dns.exception
 import dns.flags
@@ -15,12 +20,16 @@ from tests.lab import process
 from tests.lab.errors import LabError
 from tests.lab.ports import Endpoint
 from tests.lab.server import NameServer
+from tests.lab.system import System
 
 PACKAGE = "samba-ad-dc samba-ad-provision winbind samba"
 REALM = "AD.UNIV-LYON1.FR"  # docs/dns.rst's
 ZONE = REALM.lower()
 HOST = f"dc1.{ZONE}"
 ACCOUNT = f"svc-certbot@{REALM}"
+
+#: Makes the line that runs a command where Samba is.
+Line = Callable[[Sequence[str]], list[str]]
 
 _SMB_CONF = """\
 [global]
@@ -66,6 +75,8 @@ _KRB5_CONF = """\
 class Samba(NameServer):
     """A controller that runs. `keytab` is of `ACCOUNT`, an ordinary account of the domain."""
 
+    line: Line
+
     @property
     def keytab(self) -> Path:
         return self.folder / "svc-certbot.keytab"
@@ -75,6 +86,17 @@ class Samba(NameServer):
         """What a Kerberos client of it needs here, where no resolver has its SRV records."""
         return {"KRB5_CONFIG": str(self.folder / "krb5.conf")}
 
+    def tool(self, *args: str) -> str:
+        """Run samba-tool on its database; the output."""
+        return _tool(self.line, *args, "-s", str(self.folder / "smb.conf"))
+
+    def export(self, account: str) -> Path:
+        """A keytab (0600) with the keys that the account has now."""
+        path = self.folder / f"{account}.keytab"
+        self.tool("domain", "exportkeytab", str(path), f"--principal={account}")
+        path.chmod(0o600)
+        return path
+
     def shell(self, commands: str, folder: Path) -> None:
         """Run commands in `folder` as root of the controller would, which resolves by itself.
 
@@ -82,9 +104,9 @@ class Samba(NameServer):
         """
         own = {"smb.conf": "/etc/samba/smb.conf", "resolv.conf": "/etc/resolv.conf"}
         mounts = "".join(f"mount --bind {self.folder / name} {own[name]}\n" for name in own)
-        inner = shlex.quote(f"{mounts}{commands}")
+        inner = shlex.join(self.line(["sh", "-euc", f"cd {folder}\n{mounts}{commands}"]))
         process.shell(
-            f"unshare --mount --propagation=private sh -euc {inner}\n", folder, {"PYTHONPATH": ""}
+            f"unshare --mount --propagation=private {inner}\n", folder, {"PYTHONPATH": ""}
         )
 
 
@@ -95,26 +117,31 @@ def check_programs() -> None:
 
 
 @contextlib.contextmanager
-def running(folder: Path, address: str) -> Iterator[Samba]:
-    """Provision a domain with one account, and run its controller (5 s) until the context ends."""
-    check_programs()
+def running(folder: Path, address: str, other: Optional[System] = None) -> Iterator[Samba]:
+    """Provision a domain with one account, and run its controller (5 s) until the context ends.
+
+    :param other: the system whose Samba it is, with `PACKAGE` installed; by default this machine
+    """
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
+    if other is None:
+        check_programs()
+        line = _line
+    else:
+        line = functools.partial(_line_within, other.root, folder)
     values = {"realm": REALM, "zone": ZONE, "address": address, "folder": folder, "more": ""}
-    _provision(folder, address)
+    _provision(line, folder, address)
     (folder / "smb.conf").write_text(_SMB_CONF.format(**values), encoding="ascii")
     (folder / "krb5.conf").write_text(_KRB5_CONF.format(**values), encoding="ascii")
     conf = ("-s", str(folder / "smb.conf"))
     (folder / "resolv.conf").write_text(f"nameserver {address}\n", encoding="ascii")
-    _tool("user", "create", "svc-certbot", "Passw0rd!1", *conf)
-    keytab = folder / "svc-certbot.keytab"
-    _tool("domain", "exportkeytab", str(keytab), "--principal=svc-certbot", *conf)
-    keytab.chmod(0o600)
-    command = [process.need("samba", PACKAGE), "-F", "--no-process-group", "-M", "single", *conf]
+    _tool(line, "user", "create", "svc-certbot", "Passw0rd!1", *conf)
+    command = line(["samba", "-F", "--no-process-group", "-M", "single", *conf])
     started = process.start("samba", command, folder, folder / "samba.out")
     with process.running(started):
-        server = Samba("samba", folder, Endpoint(address, 53), started)
+        server = Samba("samba", folder, Endpoint(address, 53), started, line)
         process.wait_ready(started, lambda: _answers(server), 60)
+        server.export("svc-certbot")
         yield server
 
 
@@ -124,8 +151,9 @@ def _answers(server: Samba) -> bool:
     return False
 
 
-def _provision(folder: Path, address: str) -> None:
+def _provision(line: Line, folder: Path, address: str) -> None:
     _tool(
+        line,
         *("domain", "provision", f"--targetdir={folder}/state", f"--realm={REALM}"),
         *("--domain=LYONAD", "--server-role=dc", "--dns-backend=SAMBA_INTERNAL"),
         *("--host-name=dc1", f"--host-ip={address}", "--adminpass=Passw0rd!x"),
@@ -133,9 +161,24 @@ def _provision(folder: Path, address: str) -> None:
     )
 
 
-def _tool(*args: str) -> str:
+def _line(command: Sequence[str]) -> list[str]:
+    return [process.need(command[0], PACKAGE), *command[1:]]
+
+
+def _line_within(root: Path, folder: Path, command: Sequence[str]) -> list[str]:
+    """By chroot, for several at once: systemd-nspawn runs one in each root."""
+    mount = (
+        'mkdir -p "$1$2" && mount --bind "$2" "$1$2" && mount -t proc proc "$1/proc"'
+        ' && mount --bind /dev "$1/dev" && root=$1 && shift 2 && exec chroot "$root" "$@"'
+    )
+    apart = [process.need("unshare", "util-linux"), "--mount", "--propagation=private"]
+    return [*apart, "sh", "-euc", mount, "sh", str(root), str(folder), *command]
+
+
+def _tool(line: Line, *args: str) -> str:
     done = subprocess.run(
-        [process.need("samba-tool", PACKAGE), *args],
+        line(["samba-tool", *args]),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONPATH": ""},
