@@ -25,7 +25,7 @@ _EXPORT = f"have the keytab exported again by {_ADMIN}; with ktpass, each export
 _EXTEND = f"ask {_ADMIN} to enable or extend the account"
 
 #: Number past the base: cause, remedy. {account} and {realm} are the account's.
-_ROWS = {
+ROWS = {
     1: ("the account {account} has expired", _EXTEND),
     6: (
         "the KDC of {realm} knows no account {account}",
@@ -111,8 +111,8 @@ def _of_number(error: GssError, where: str, names: dict[str, str]) -> DnsError:
     number = error.minor - _BASE
     if error.minor == _NO_ADDRESS:
         number = 156
-    if number in _ROWS:
-        cause, remedy = (part.format(**names) for part in _ROWS[number])
+    if number in ROWS:
+        cause, remedy = (part.format(**names) for part in ROWS[number])
         return DnsError(cause, remedy, where=where)
     return DnsError(f"Kerberos says: {foreign(error.text)}", f"ask {_ADMIN}", where=where)
 

@@ -21,6 +21,7 @@ import pytest
 from certbot_tcs_lyon1 import errors
 from certbot_tcs_lyon1.ca import rows
 from certbot_tcs_lyon1.department.settings import ALGORITHMS
+from certbot_tcs_lyon1.dns01 import kerberos
 from certbot_tcs_lyon1.dns01.propagation import State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,6 +179,13 @@ def test_every_message_of_the_package_is_in_the_guide():
         if len(text.split()) > 2 and not text.startswith(POINTERS)
         if not any(re.search(known, text) for known in patterns)
     ]
+    assert missing == []
+
+
+def test_every_fault_of_kerberos_is_in_the_guide():
+    patterns = [pattern(p) for message in quoted() for p in pieces(message) if len(p) > 6]
+    causes = [cause.format(account=HOLE, realm=HOLE) for cause, _ in kerberos.ROWS.values()]
+    missing = [cause for cause in causes if not any(re.search(p, cause) for p in patterns)]
     assert missing == []
 
 
