@@ -17,8 +17,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import socket
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -37,10 +35,11 @@ import dns.tsig
 import dns.version
 
 from certbot_tcs_lyon1.department.settings import Keytab
-from certbot_tcs_lyon1.dns01 import kerberos, libgssapi
+from certbot_tcs_lyon1.dns01 import kerberos, libgssapi, transport
+from certbot_tcs_lyon1.dns01.records import Address
 from certbot_tcs_lyon1.errors import DnsError
 
-#: Seconds for a connection, and for a whole exchange.
+#: Seconds for a connection, and for a reply.
 _CONNECT_SECONDS, _SECONDS = 2.0, 15.0
 
 #: A context with less than this left (seconds) is made anew.
@@ -55,15 +54,6 @@ _SLOW_SECONDS, _SILENCE = 5.0, 300.0
 
 #: Rounds of a negotiation; Kerberos takes one.
 _ROUNDS = 4
-
-
-@dataclass(frozen=True)
-class Server:
-    """One address of an update server, and the name or address that the department config gives."""
-
-    ip: str
-    port: int
-    label: str
 
 
 class _Signer:
@@ -103,36 +93,39 @@ class Contexts:
         self._established: dict[tuple[str, int, str], _Established] = {}
         self._silent: dict[str, tuple[float, libgssapi.GssError]] = {}
 
-    def key(self, keytab: Keytab, server: Server, name: dns.name.Name) -> dns.tsig.Key:
+    def key(self, keytab: Keytab, server: Address, name: dns.name.Name, end: float) -> dns.tsig.Key:
         """The key for one address of an update server, negotiated if there is none.
 
         :param name: any name in the zone: its SOA names the server where Kerberos does not know it
             as the department config calls it
+        :param end: when the server has to have answered, by `time.monotonic()`
         :raises DnsError: there can be none; the cause and the remedy are in it
         :raises OSError: the server does not answer, or
         :raises EOFError: it closes the connection
         """
-        place = (server.ip, server.port, keytab.name)
+        place = (*server.socket_address, keytab.name)
         with self._lock:
             found = self._established.get(place)
             if found is None or time.monotonic() > found.until - _SPARE_SECONDS:
-                found = self._negotiate(keytab, server, name)
+                found = self._negotiate(keytab, server, name, end)
                 self._established[place] = found
             return found.key
 
-    def forget(self, keytab: Keytab, server: Server) -> None:
+    def forget(self, keytab: Keytab, server: Address) -> None:
         """Drop a context that the server no longer knows, say since it was restarted."""
         with self._lock:
-            self._established.pop((server.ip, server.port, keytab.name), None)
+            self._established.pop((*server.socket_address, keytab.name), None)
 
-    def _negotiate(self, keytab: Keytab, server: Server, name: dns.name.Name) -> _Established:
+    def _negotiate(
+        self, keytab: Keytab, server: Address, name: dns.name.Name, end: float
+    ) -> _Established:
         where = f"{server.label}, Kerberos account {keytab.name}"
         credentials = self._ticket(keytab, where)
         failure: Optional[DnsError] = None
-        for host in _hosts(server, name):
+        for host in _hosts(server, name, end):
             try:
                 context = libgssapi.Context(credentials, host)
-                key = _negotiate(server, context, where, host)
+                key = _negotiate(server, context, where, host, end)
                 return _Established(key, time.monotonic() + context.lifetime)
             except libgssapi.GssError as error:
                 failure = failure or kerberos.of_negotiation(error, host, where)
@@ -188,7 +181,7 @@ def _in_memory(data: bytes) -> Iterator[str]:
 # TKEY
 
 
-def _hosts(server: Server, name: dns.name.Name) -> Iterator[str]:
+def _hosts(server: Address, name: dns.name.Name, end: float) -> Iterator[str]:
     """The names under which Kerberos may know the server: its own, then the zone's primary (SOA
     MNAME), as nsupdate does. A forged MNAME leads to another service's ticket, which this server
     can't use."""
@@ -196,8 +189,8 @@ def _hosts(server: Server, name: dns.name.Name) -> Iterator[str]:
         yield server.label
     query = dns.message.make_query(name, "SOA")
     query.flags &= ~dns.flags.RD
-    reply = _parsed(_exchange(server, query.to_wire()))
-    for rrset in [*reply.answer, *reply.authority]:
+    reply = transport.read(query, transport.by_tcp(server, query, _CONNECT_SECONDS, _SECONDS, end))
+    for rrset in [] if reply is None else [*reply.answer, *reply.authority]:
         if rrset.rdtype == dns.rdatatype.SOA:
             primary = rrset[0].mname.to_text(omit_final_dot=True)
             if primary.lower() != server.label.lower():
@@ -205,7 +198,9 @@ def _hosts(server: Server, name: dns.name.Name) -> Iterator[str]:
             return
 
 
-def _negotiate(server: Server, context: libgssapi.Context, where: str, host: str) -> dns.tsig.Key:
+def _negotiate(
+    server: Address, context: libgssapi.Context, where: str, host: str, end: float
+) -> dns.tsig.Key:
     """Bring the context to its end with the server (RFC 3645 §3.1).
 
     :raises GssError: no ticket for the service, or its token isn't good
@@ -218,7 +213,7 @@ def _negotiate(server: Server, context: libgssapi.Context, where: str, host: str
     for _ in range(_ROUNDS):
         query = _tkey_query(name, token)
         ring = _Ring(key, context)
-        wire = _exchange(server, query.to_wire())
+        wire = transport.by_tcp(server, query, _CONNECT_SECONDS, _SECONDS, end)
         try:
             reply = _parsed(wire, ring)
         except dns.exception.DNSException as error:
@@ -264,7 +259,7 @@ class _Ring:
         return None if self.failed else self._key
 
 
-def _parsed(wire: bytes, ring: Optional[_Ring] = None) -> dns.message.Message:
+def _parsed(wire: bytes, ring: _Ring) -> dns.message.Message:
     """
     :raises DNSException: it is no message, or not signed as it should be
     """
@@ -298,23 +293,3 @@ def _tkey_query(name: dns.name.Name, token: bytes) -> dns.message.Message:
     )
     query.additional.append(dns.rrset.from_rdata(name, 0, record))
     return query
-
-
-def _exchange(server: Server, wire: bytes) -> bytes:
-    """One message there and one back, over TCP.
-
-    :raises OSError: no connection, or no answer in time
-    :raises EOFError: the connection was closed before
-    """
-    end = time.monotonic() + _SECONDS
-    with socket.create_connection((server.ip, server.port), _CONNECT_SECONDS) as tcp:
-        tcp.settimeout(_SECONDS)
-        tcp.sendall(struct.pack("!H", len(wire)) + wire)
-        heard = b""
-        while len(heard) < 2 or len(heard) < 2 + int.from_bytes(heard[:2], "big"):
-            tcp.settimeout(max(0.001, end - time.monotonic()))
-            more = tcp.recv(65537)
-            if not more:
-                raise EOFError
-            heard += more
-        return heard[2 : 2 + int.from_bytes(heard[:2], "big")]

@@ -107,6 +107,9 @@ class Servers:
         """The same, asked until then at most."""
         return replace(self, end=end)
 
+    def _end(self) -> float:
+        return time.monotonic() + self.timing.question if self.end is None else self.end
+
     def _of(self, server: Address) -> _Known:
         return self._known.setdefault(server.socket_address, _Known())
 
@@ -208,7 +211,7 @@ class Servers:
         :raises DnsError: the key can't be used here
         """
         known = self._of(server)
-        end = time.monotonic() + self.timing.question if self.end is None else self.end
+        end = self._end()
         try:
             for edns in dict.fromkeys((known.edns, False)):
                 query = self._query(server, name, rdtype, key, edns)
@@ -222,7 +225,7 @@ class Servers:
             if transport.is_silence(error):
                 self.note_silence(server)
             if isinstance(error, dns.tsig.PeerBadKey) and key is not None:
-                self.signer.forget(key, server.as_configured)
+                self.signer.forget(key, server)
             why = transport.reason(error)
             no_route = isinstance(error, OSError) and error.errno in _NO_ROUTE
             raise NoAnswer(f"{server}: {why}", reason=why, no_route=no_route) from None
@@ -249,7 +252,7 @@ class Servers:
         :raises Refused: it can't be
         """
         try:
-            self.signer.sign(message, key, server.as_configured, name)
+            self.signer.sign(message, key, server, name, self._end())
         except DnsError as error:
             raise Refused(error.cause, error.remedy, where=error.where) from None
 

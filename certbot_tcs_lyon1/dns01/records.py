@@ -94,7 +94,8 @@ class NotWithdrawn(DnsError):
 
 @dataclass(frozen=True)
 class Address:
-    """One address of a name server. `label` is the name under which the user knows it."""
+    """One address of a name server. `label` is the name under which the user knows it, and perhaps
+    Kerberos."""
 
     ip: str
     port: int
@@ -109,11 +110,6 @@ class Address:
     def socket_address(self) -> tuple[str, int]:
         """Address and port, without the name: what makes two of them the same server."""
         return self.ip, self.port
-
-    @property
-    def as_configured(self) -> tuple[str, int, str]:
-        """Address, port, and the name by which Kerberos may know it."""
-        return self.ip, self.port, self.label
 
     @property
     def family(self) -> int:

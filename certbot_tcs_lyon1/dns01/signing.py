@@ -16,6 +16,7 @@ from certbot_tcs_lyon1.department.settings import (
     SigningKey,
     TsigKey,
 )
+from certbot_tcs_lyon1.dns01.records import Address
 from certbot_tcs_lyon1.errors import DnsError
 
 if TYPE_CHECKING:
@@ -32,37 +33,34 @@ class Signer:
         self,
         message: dns.message.Message,
         key: SigningKey,
-        server: tuple[str, int, str],
+        server: Address,
         name: dns.name.Name,
+        end: float,
     ) -> None:
-        """Have the message signed when it is sent to `server` (address, port, configured name).
+        """Have the message signed when it is sent to `server`.
 
         :param name: any name in the zone
+        :param end: when the server has to have answered, by `time.monotonic()`, where a Kerberos
+            context is negotiated
         :raises DnsError: it can't be
-        :raises OSError: the server does not answer when a Kerberos context is negotiated, or
+        :raises OSError: the server does not answer that, or
         :raises EOFError: it closes the connection
         """
-        secret = (
-            self._of_keytab(key, server, name) if isinstance(key, Keytab) else to_dnspython(key)
-        )
+        if isinstance(key, Keytab):
+            from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415 - only where one is configured
+
+            self.contexts = self.contexts or gss.Contexts()
+            secret = self.contexts.key(key, server, name, end)
+        else:
+            secret = to_dnspython(key)
         # dnspython 2.0 wants the key's name even though the key has it.
         message.use_tsig(secret, keyname=secret.name, algorithm=secret.algorithm)
 
-    def _of_keytab(
-        self, key: Keytab, server: tuple[str, int, str], name: dns.name.Name
-    ) -> dns.tsig.Key:
-        from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415 - only where a keytab is configured
-
-        self.contexts = self.contexts or gss.Contexts()
-        return self.contexts.key(key, gss.Server(*server), name)
-
-    def forget(self, key: SigningKey, server: tuple[str, int, str]) -> bool:
+    def forget(self, key: SigningKey, server: Address) -> bool:
         """Drop what the server no longer knows of `key`; whether signing anew may help."""
-        from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415
-
         if self.contexts is None or not isinstance(key, Keytab):
             return False
-        self.contexts.forget(key, gss.Server(*server))
+        self.contexts.forget(key, server)
         return True
 
 

@@ -104,7 +104,7 @@ def _send(
     try:
         return _send_once(message, batch, servers, unknown)
     except _BadKey as error:
-        if not servers.signer.forget(batch.section.key, batch.server.as_configured):
+        if not servers.signer.forget(batch.section.key, batch.server):
             raise error.meaning from None
     try:
         return _send_once(message, batch, servers, unknown)

@@ -16,7 +16,8 @@ import dns.rdatatype
 import dns.update
 
 from certbot_tcs_lyon1.department import keyfiles
-from certbot_tcs_lyon1.dns01 import signing
+from certbot_tcs_lyon1.dns01.queries import Servers
+from certbot_tcs_lyon1.dns01.records import Address
 from tests.lab import pebble, ports, process, proxy
 from tests.lab.certbot import Certbot, Result
 from tests.lab.server import NameServer
@@ -72,8 +73,8 @@ class Ground:
         message = dns.update.UpdateMessage(self.zone)
         message.add(dns.name.from_text(name), 60, rdtype, value)
         here = self.server.endpoint
-        place = (here.address, here.port, here.address)
-        signing.Signer().sign(message, key, place, dns.name.from_text(self.zone))
+        place = Address(here.address, here.port, here.address)
+        Servers().sign(message, key, place, dns.name.from_text(self.zone))
         wire = dns.query.tcp(message, here.address, 5, here.port).rcode()
         assert wire == dns.rcode.NOERROR
 
