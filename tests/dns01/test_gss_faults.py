@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import time
 import traceback
@@ -10,19 +11,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import dns.name
+import dns.rdatatype
 import dns.tsig
 import pytest
 
 from certbot_tcs_lyon1.department import keyfiles
 from certbot_tcs_lyon1.department.settings import DnsServer, Keytab
+from certbot_tcs_lyon1.dns01 import libgssapi
 from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from certbot_tcs_lyon1.dns01.records import Address
 from tests.department.keytabs import AES256, RC4, SECRET, keytab
 from tests.dns01 import gss_once
 from tests.dns01.alone import alone
 from tests.dns01.conftest import Desk, endpoint
-from tests.lab import bind, kerberos, ports, zones
+from tests.lab import bind, kerberos, ports, proxy, zones
 from tests.lab.require import require_lab
 
 pytestmark = pytest.mark.skipif(
@@ -248,3 +250,95 @@ def test_each_server_has_a_context_of_its_own(kdc, place, desk_with, tmp_path: P
         assert len(contexts._established) == 2
         assert desk.withdraw() == []
         assert second.txt(there) == []
+
+
+# Somebody between this machine and the server, while a context is negotiated
+
+
+def to_tkey(behave: proxy.Behaviour) -> proxy.Behaviour:
+    """`behave` for TKEY; everything else passes."""
+
+    def choose(query: proxy.Query, ask: proxy.Ask) -> proxy.Answer:
+        is_tkey = query.message.question[0].rdtype == dns.rdatatype.TKEY
+        return behave(query, ask) if is_tkey else ask()
+
+    return choose
+
+
+def flipped(query: proxy.Query, ask: proxy.Ask) -> bytes:
+    """The server's answer with a bit of its token turned round."""
+    wire = bytearray(ask())
+    wire[len(wire) // 2] ^= 1
+    return bytes(wire)
+
+
+def through(place: ports.Endpoint, kdc: kerberos.Kdc, between: proxy.Proxy) -> DnsServer:
+    here = replace(endpoint(between.endpoint), host="localhost")
+    return section(place, kdc, servers=(here,))
+
+
+def test_a_tkey_reply_without_a_signature_is_enough_for_its_token_is_signed(
+    kdc, place, desk_with
+) -> None:
+    with proxy.running(place, to_tkey(proxy.unsigned)) as between:
+        desk = desk_with(through(place, kdc, between))
+        desk.put(txt_record(WWW, "one"))
+        assert desk.withdraw() == []
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        flipped,
+        proxy.wrong_id,
+        proxy.garbled,
+        proxy.cut_tcp,
+        proxy.closed,
+        proxy.refuse_with("SERVFAIL"),
+        lambda query, ask: b"",
+        lambda query, ask: query.wire,
+        lambda query, ask: query.wire[:2] + b"\xff" * 40,
+    ],
+    ids=lambda behave: getattr(behave, "__name__", "answers"),
+)
+def test_whoever_spoils_a_negotiation_gains_a_failed_order(kdc, place, desk_with, behave) -> None:
+    with proxy.running(place, to_tkey(behave)) as between:
+        desk = desk_with(through(place, kdc, between))
+        with pytest.raises(DnsError, match="localhost"):
+            desk.publish(txt_record(WWW, "one"))
+        assert between.count("UPDATE", "tcp") == 0
+        between.behave = proxy.passed
+        desk.put(txt_record(WWW, "two"))
+        assert desk.withdraw_here() == []
+
+
+def test_any_bytes_in_place_of_a_tkey_reply_fail_the_order_and_nothing_else(
+    kdc, place, desk_with
+) -> None:
+    dice = random.Random(17)
+
+    def spoil(query: proxy.Query, ask: proxy.Ask) -> bytes:
+        wire = bytearray(ask())
+        for _ in range(dice.randrange(1, 9)):
+            wire[dice.randrange(2, len(wire))] = dice.randrange(256)
+        return bytes(wire[: dice.randrange(len(wire) // 2, len(wire) + 1)])
+
+    with proxy.running(place, to_tkey(spoil)) as between:
+        desk = desk_with(through(place, kdc, between))
+        for _ in range(60):
+            with contextlib.suppress(DnsError):
+                desk.publish(txt_record(WWW, "one"))
+        between.behave = proxy.passed
+        assert desk.withdraw() == []
+
+
+# The library
+
+
+def test_a_machine_without_the_library_is_told_its_package(
+    kdc, place, desk_with, monkeypatch
+) -> None:
+    monkeypatch.setattr(libgssapi, "LIBRARY", "libnone.so.9")
+    said = told(desk_with, section(place, kdc))
+    assert "libnone.so.9 cannot be loaded" in said
+    assert "libgssapi-krb5-2" in said
