@@ -48,9 +48,10 @@ _SPARE_SECONDS = 60
 #: TKEY's mode of GSS-API (RFC 2930 §2.5), and seconds that the key is asked for.
 _GSS_MODE, _LIFETIME = 3, 3600
 
-#: A KDC that took longer (seconds) is silent, and is not asked again for so long: MIT's library
-#: waits 27 s for one and has no bound, and `certbot renew` would wait in each lineage.
-_SLOW_SECONDS, _SILENCE = 5.0, 300.0
+#: Seconds for which a KDC that gave no ticket is not asked again, say in each lineage of a `certbot
+#: renew`: a silent one costs 27 s (MIT's library, which has no bound), and Active Directory locks
+#: an account after some attempts with a key that is no longer its own.
+_REFUSED_SECONDS = 300.0
 
 #: Rounds of a negotiation; Kerberos takes one.
 _ROUNDS = 4
@@ -64,9 +65,12 @@ class _Signer:
         self._lock = threading.Lock()
 
     def get_signature(self, data: bytes) -> bytes:
-        """Sign."""
-        with self._lock:
-            return self.context.sign(data)
+        """Sign; raise PeerBadKey, as the server would, where the context has come to its end."""
+        try:
+            with self._lock:
+                return self.context.sign(data)
+        except libgssapi.GssError:
+            raise dns.tsig.PeerBadKey from None
 
     def verify_signature(self, data: bytes, mac: bytes) -> None:
         """Raise unless the server signed; dnspython makes a BadSignature of whatever it is."""
@@ -91,7 +95,7 @@ class Contexts:
         self._lock = threading.Lock()
         self._library: Optional[libgssapi.Library] = None
         self._established: dict[tuple[str, int, str], _Established] = {}
-        self._silent: dict[str, tuple[float, libgssapi.GssError]] = {}
+        self._refused: dict[str, tuple[float, libgssapi.GssError]] = {}
 
     def key(self, keytab: Keytab, server: Address, name: dns.name.Name, end: float) -> dns.tsig.Key:
         """The key for one address of an update server, negotiated if there is none.
@@ -134,9 +138,9 @@ class Contexts:
         raise failure or kerberos.of_no_name(where)
 
     def _ticket(self, keytab: Keytab, where: str) -> libgssapi.Credentials:
-        start = time.monotonic()
-        since, failure = self._silent.get(keytab.name, (start, None))
-        if failure is not None and start - since < _SILENCE:
+        now = time.monotonic()
+        until, failure = self._refused.get(keytab.name, (now, None))
+        if failure is not None and now < until:
             raise kerberos.of_ticket(failure, keytab, where)
         try:
             self._library = self._library or _load()
@@ -144,9 +148,7 @@ class Contexts:
                 cache = f"tcs-lyon1-{secrets.token_hex(8)}"
                 return libgssapi.Credentials(self._library, keytab.name, path, cache)
         except libgssapi.GssError as error:
-            now = time.monotonic()
-            if now - start > _SLOW_SECONDS:
-                self._silent[keytab.name] = now, error
+            self._refused[keytab.name] = time.monotonic() + _REFUSED_SECONDS, error
             raise kerberos.of_ticket(error, keytab, where) from None
 
 

@@ -231,6 +231,36 @@ def test_a_server_that_is_restarted_is_negotiated_with_once_more(
         assert again.txt(WWW) == []
 
 
+def test_a_context_at_its_end_is_made_anew(kdc, place, desk_with) -> None:
+    with proxy.running(place) as between:
+        desk = desk_with(through(place, kdc, between))
+        desk.put(txt_record(WWW, "one"))
+        contexts = desk.servers.signer.contexts
+        [(where, found)] = contexts._established.items()
+        contexts._established[where] = replace(found, until=time.monotonic() + 59)
+        desk.put(txt_record(WWW, "two"))
+        assert number_of_tkeys(between) == 2
+        # Its time may be over between the look at the clock and the signature.
+        contexts._established[where].key.secret.context._handle.value = None
+        assert desk.withdraw_here() == []
+        assert number_of_tkeys(between) == 3
+
+
+def test_a_key_that_the_kdc_does_not_take_is_offered_once_in_a_process(
+    kdc, place, desk_with
+) -> None:
+    """Active Directory locks an account after some attempts."""
+    name = f"locked@{kerberos.REALM}"
+    path = kdc.keytab(name, "locked.keytab")
+    kdc.admin(f"cpw -randkey {name}", f"modprinc +requires_preauth {name}")
+    desk = desk_with(section(place, kdc, key=keyfiles.parse_keytab(path.read_bytes())))
+    said = {desk.refused(txt_record(WWW, value)) for value in ("one", "two", "three")}
+    assert len(said) == 1
+    log = (kdc.folder / "kdc.log").read_text("utf-8")
+    failed = [line for line in log.splitlines() if name in line and "PREAUTH_FAILED" in line]
+    assert len(failed) == 1, failed
+
+
 def test_each_server_has_a_context_of_its_own(kdc, place, desk_with, tmp_path: Path) -> None:
     name = "elsewhere.univ-lyon1.test"
     text = zones.zone_text(name, {"ns1": "127.0.0.1"})
@@ -270,6 +300,11 @@ def flipped(query: proxy.Query, ask: proxy.Ask) -> bytes:
     wire = bytearray(ask())
     wire[len(wire) // 2] ^= 1
     return bytes(wire)
+
+
+def number_of_tkeys(between: proxy.Proxy) -> int:
+    kinds = [query.message.question[0].rdtype for query in between.queries]
+    return kinds.count(dns.rdatatype.TKEY)
 
 
 def through(place: ports.Endpoint, kdc: kerberos.Kdc, between: proxy.Proxy) -> DnsServer:
