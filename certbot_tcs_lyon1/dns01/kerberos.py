@@ -119,7 +119,7 @@ def _of_number(error: GssError, where: str, names: dict[str, str]) -> DnsError:
 
 def of_tkey_reply(error: dns.exception.DNSException, where: str, host: str) -> DnsError:
     """Why a TKEY reply can't be used."""
-    if isinstance(error, dns.tsig.BadTime):
+    if isinstance(error, (dns.tsig.BadTime, dns.tsig.PeerBadTime)):
         return DnsError(
             "the clocks of this machine and of the name server differ by more than 300 s",
             "set the one that is wrong (timedatectl)",

@@ -14,6 +14,7 @@ from certbot_tcs_lyon1.dns01 import challenge, journal
 from certbot_tcs_lyon1.dns01.challenge import Batch, Servers, TxtRecord
 from tests.lab import ports
 from tests.lab.lab import Lab
+from tests.lab.require import require_lab
 
 ZONE = "labo.univ-lyon1.test"
 WWW = f"_acme-challenge.www.{ZONE}"
@@ -104,3 +105,13 @@ def desk_with(tmp_path: Path, servers: Servers) -> Iterator[Callable[..., Desk]]
 def desk(lab: Lab, desk_with: Callable[..., Desk]) -> Desk:
     """A desk with the lab's `[dns]` section."""
     return desk_with(dns_section(lab))
+
+
+@pytest.fixture(scope="module")
+def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Kerberos realm (`realm.Realm`); whoever asks for it is a client of its KDC."""
+    from tests.dns01 import realm as realms  # noqa: PLC0415 - it needs this module
+
+    require_lab()
+    with realms.running(tmp_path_factory.mktemp("kerberos")) as made:
+        yield made
