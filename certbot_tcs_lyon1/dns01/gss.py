@@ -132,7 +132,7 @@ class Contexts:
                 key = _negotiate(server, context, where, host, end)
                 return _Established(key, time.monotonic() + context.lifetime)
             except libgssapi.GssError as error:
-                failure = failure or kerberos.of_negotiation(error, host, where)
+                failure = failure or kerberos.of_negotiation(error, host, keytab, where)
                 if not kerberos.is_unknown_service(error):
                     break
         raise failure or kerberos.of_no_name(where)

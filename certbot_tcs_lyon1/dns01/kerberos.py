@@ -68,7 +68,6 @@ ROWS = {
         "the account has no key of the keytab's encryption types",
         f"ask {_ADMIN} to export the keytab again with AES keys",
     ),
-    224: ("the account {account} has no realm", "write it in `principal`: NAME@REALM"),
 }
 #: `EAGAIN`: what MIT gives where a KDC's name does not resolve.
 _NO_ADDRESS = 11
@@ -81,21 +80,20 @@ def is_unknown_service(error: GssError) -> bool:
 
 def of_ticket(error: GssError, keytab: Keytab, where: str) -> DnsError:
     """Why the KDC gives the account no ticket."""
-    realm = keytab.name.rpartition("@")[2]
-    return _of_number(error, where, {"account": foreign(keytab.name), "realm": foreign(realm)})
+    return _of_number(error, where, keytab.name, keytab)
 
 
-def of_negotiation(error: GssError, host: str, where: str) -> DnsError:
+def of_negotiation(error: GssError, host: str, keytab: Keytab, where: str) -> DnsError:
     """Why there is no ticket for the service `DNS/host`, or the server's token isn't good."""
-    service = f"DNS/{foreign(host)}"
+    service = f"DNS/{host}"
     if is_unknown_service(error):
         return DnsError(
-            f"Kerberos knows no service {service}",
+            f"Kerberos knows no service {foreign(service)}",
             "name the server in `server` by its own name: not by its address, an alias or the "
             "domain's name; a BIND needs that principal in its keytab",
             where=where,
         )
-    return _of_number(error, where, {"account": service, "realm": "the server"})
+    return _of_number(error, where, service, keytab)
 
 
 def of_no_name(where: str) -> DnsError:
@@ -107,11 +105,10 @@ def of_no_name(where: str) -> DnsError:
     )
 
 
-def _of_number(error: GssError, where: str, names: dict[str, str]) -> DnsError:
-    number = error.minor - _BASE
-    if error.minor == _NO_ADDRESS:
-        number = 156
+def _of_number(error: GssError, where: str, account: str, keytab: Keytab) -> DnsError:
+    number = 156 if error.minor == _NO_ADDRESS else error.minor - _BASE
     if number in ROWS:
+        names = {"account": foreign(account), "realm": foreign(keytab.name.rpartition("@")[2])}
         cause, remedy = (part.format(**names) for part in ROWS[number])
         return DnsError(cause, remedy, where=where)
     return DnsError(f"Kerberos says: {foreign(error.text)}", f"ask {_ADMIN}", where=where)

@@ -136,3 +136,18 @@ def test_the_rights_of_a_keytab_are_checked(tmp_path: Path, mode: int, words: st
     path.chmod(mode)
     told = faults(tmp_path, f"keytab = {path}\n")
     assert (str(path) in told) == bool(words)
+
+
+def test_a_keytab_that_others_can_read_draws_a_warning(tmp_path: Path) -> None:
+    path, config = tmp_path / "any.keytab", tmp_path / "tcs-lyon1.ini"
+    path.write_bytes(GOOD)
+    path.chmod(0o644)
+    config.touch(mode=0o600)
+    config.write_text(
+        DEPARTMENT.format(hmac="c2VjcmV0" * 8)
+        + f"[dns]\nserver = dc1.ad.univ-lyon1.fr\nkeytab = {path}\n",
+        encoding="utf-8",
+    )
+    settings = reader.read(str(config))
+    assert f"chmod 600 {path}" in str(settings.warnings[0])
+    assert settings.dns[0].key.name == ACCOUNT

@@ -90,6 +90,21 @@ def test_a_keytab_whose_types_the_account_no_longer_has_is_told(
     assert "administrator of the directory" in said
 
 
+def test_a_kdc_without_a_type_of_this_machine_is_told(
+    realm: Realm, desk_with: DeskWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"aes256@{kerberos.REALM}"
+    realm.kdc.admin(f"addprinc -randkey -e aes256-cts-hmac-sha1-96:normal {name}")
+    path = realm.kdc.keytab(name, "aes256.keytab", "-norandkey")
+    only = " default_tkt_enctypes = aes128-cts-hmac-sha1-96"
+    for variable, value in realm.kdc.krb5_conf("aes128.conf", only).items():
+        monkeypatch.setenv(variable, value)
+    key = keyfiles.parse_keytab(path.read_bytes())
+    said = told(desk_with, realm.section(key=key))
+    assert "no encryption type in common" in said
+    assert "allow AES" in said
+
+
 @pytest.mark.parametrize("data", [keytab((kerberos.ACCOUNT, RC4)), b"\5\2", b"", b"garbage"])
 def test_a_keytab_that_the_reader_would_refuse_is_no_ticket_either(
     realm: Realm, desk_with: DeskWith, data: bytes
