@@ -58,12 +58,16 @@ Without one it prints what Nagios and Icinga read: one line with performance dat
 ``--critical PERCENT``
     of a lifetime that is left, 10 without it
 
-Critical are: so little that is left of a lifetime, a revocation by the CRL that was kept, a
-service (``serves`` in ``[install NAME]``) that gives another certificate than the live version,
-or none, a department config that can't be used, an ACME account that is gone. Warnings are: a
-renewal that failed, a deployed file that is not the live version, a timer that is off, no
-``certbot renew`` for two days, a key file of ``[dns]`` that is not there, a CRL not seen for
-three days, a certificate that has lost clientAuth. What this user may not read is unknown.
+Critical are: so little that is left of a lifetime, a certificate that is not valid yet, a
+revocation by the CRL that was kept, a lineage that certbot refuses (links, renewal conf, a key
+that is another's), a service (``serves`` in ``[install NAME]``) that gives another certificate
+than the live version, or none within 5 s (30 s for all), a department config that can't be used
+or is gone, an ACME account that is gone. Warnings are: a renewal that failed, or will, for the
+department config has its department or names no more; a deployed file that is not the live
+version, or has another owner or mode; a timer that is off, a service of it that failed, no
+``certbot renew`` for two days, no room for certbot to write, a key file of ``[dns]`` that is not
+there, a CRL not seen for three days, a certificate that has lost clientAuth. What this user may
+not read is unknown.
 
 Options of test
 ---------------
@@ -72,8 +76,10 @@ Options of test
     put no TXT record
 
 For each name a TXT record of a random value is put at the challenge's name, seen on every name
-server, and withdrawn. CAA and DNSSEC are looked at as the system's resolver sees them. Without
-a name the department config alone is read.
+server, and withdrawn; before it the department config, the room on the disk, the department of all
+names, the CA's directory and the clock are looked at, and after it CAA, with the record to ask for,
+DNSSEC as the system's resolver sees it, verified here where that one doesn't, and the folders,
+owners and commands of ``[install NAME]``. Without a name the department config alone is read.
 
 Exit codes
 ----------
@@ -85,12 +91,32 @@ JSON
 ----
 
 ``schema`` is 1; a key that is new does not change it, one that goes or means another thing
-does. Times are seconds of the epoch. ``lineages`` are the certificates, each with ``name``,
-``names``, ``department``, ``server``, ``issuer``, ``serial``, ``issued``, ``ends``, ``renews``,
-``account``, ``deployed``, ``served``, ``failure`` (``when`` and ``cause``, or null) and
-``fault`` (why it can't be read, or ""). Beside them are ``departments``, ``dns``, ``timer``,
-``last_renew``, ``config_fault`` and ``unreadable``; with ``check``, ``state`` and ``verdicts``
-(``state``, ``about``, ``text``).
+does. Times are seconds of the epoch, and null where nothing is known; a ``fault`` is "" where there
+is none.
+
+======================  ==========================================================================
+``now``                 when it was looked
+``folders``             ``config_dir``, ``work_dir``, ``logs_dir``, ``config`` (the file)
+``lineages``            a list: ``name``, ``fault`` (why it can't be used), ``names``,
+                        ``department``, ``server``, ``issuer``, ``serial``, ``issued``, ``ends``,
+                        ``renews`` (when certbot will), ``written`` (when it came here),
+                        ``authenticator``, ``installer``, ``account``, ``account_is_there``,
+                        ``lost_client_auth``, ``revoked``, ``watched``, ``crl_asked``, ``misfit``
+                        (why the department config won't let it be renewed), ``deployed`` (each
+                        ``target``, ``path``, ``fault``), ``served`` (each ``target``, ``service``,
+                        ``fault``), ``failure`` (``when`` and ``cause``, or null)
+``departments``         a list: ``name``, ``key_id``, ``server``, ``account`` (or null)
+``dns``                 a list: ``section``, ``servers``, ``key`` (its name)
+``timer``               ``name`` ("" for none), ``enabled``, ``active``, ``masked``, ``last``,
+                        ``failed`` (the service of it, if that failed when it ran last)
+``last_renew``          the last run of ``certbot renew`` in certbot's logs
+``config_fault``        why the department config can't be used
+``keys_missing``        whether that is only files of keys for the DNS
+``unreadable``          folders and files that this user can't read
+``full``                folders of certbot's that it can't write to any more
+``state``               of check: OK, WARNING, CRITICAL or UNKNOWN
+``verdicts``            of check, a list: ``state``, ``about``, ``text``
+======================  ==========================================================================
 """
 
 # It runs every few minutes on machines with a thousand certificates, so neither certbot's

@@ -78,9 +78,9 @@ def _machine(facts: Facts, found: Sequence[Verdict], width: int) -> list[str]:
         text = f"{section.section} {', '.join(section.servers)}, key {section.key}"
         lines += _wrapped(text, width, "")
     timer = facts.timer
-    state = "on" if timer.enabled and timer.active else "off"
+    state = f"{timer.name} {'on' if timer.enabled and timer.active else 'off'}"
     ran = _date(max(facts.last_renew or 0, timer.last or 0))
-    lines += _wrapped(f"[timer] {timer.name or 'none'} {state}, last run {ran}", width, "")
+    lines += _wrapped(f"[timer] {state if timer.name else 'none'}, last run {ran}", width, "")
     for verdict in found:
         if verdict.about.startswith("["):
             lines += _wrapped(f"{verdict.state.name}: {verdict.text}", width)
@@ -90,7 +90,13 @@ def _machine(facts: Facts, found: Sequence[Verdict], width: int) -> list[str]:
 def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
     lines = []
     for line in text.splitlines():
-        lines += textwrap.wrap(line, max(20, width), initial_indent=indent, subsequent_indent="  ")
+        lines += textwrap.wrap(
+            line,
+            max(20, width),
+            initial_indent=indent,
+            subsequent_indent="  ",
+            break_on_hyphens=False,  # of options and names, which are copied
+        )
     return lines
 
 

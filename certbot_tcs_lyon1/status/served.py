@@ -70,7 +70,8 @@ def _served(service: Service) -> Served:
     except ssl.SSLError as error:
         return Served(service, fault=f"no TLS: {error.reason or error}")
     except (OSError, ValueError) as error:
-        return Served(service, fault=foreign(str(error) or type(error).__name__, 200))
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return Served(service, fault=foreign(why, 200))
 
 
 def _get(service: Service, deadline: float) -> bytes:

@@ -76,8 +76,10 @@ def _fault(kind: str, path: str, target: Target, version: lineages.Lineage, plac
             live = written.is_ours(places.work_dir, place.path, found.data, source)
         else:
             live = found.data == formats.pem(kind, version)
-    except (InstallError, DiskError, OSError) as error:
-        return f"cannot be looked at: {error}"
+    except (InstallError, DiskError) as error:
+        return f"cannot be looked at: {'; '.join(filter(None, (error.cause, error.remedy)))}"
+    except OSError as error:
+        return f"cannot be looked at: {error.filename}: {error.strerror}"
     default = 0o600 if kind in formats.WITH_KEY else 0o644
     rights = disk.Rights(uid, gid, default if target.mode is None else target.mode)
     if not live:

@@ -126,7 +126,8 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
     if one.fault:
         denied = "permission denied" in one.fault
         if not denied:
-            yield Verdict(State.CRITICAL, one.name, f"{one.fault}; see: certbot certificates")
+            text = f"{one.fault.rstrip('.')}; see: certbot certificates"
+            yield Verdict(State.CRITICAL, one.name, text)
         return
     yield from _of_age(one, facts.now, limits)
     if one.revoked:

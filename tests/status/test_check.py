@@ -6,13 +6,14 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from certbot_tcs_lyon1.status import command, timer
-from tests.lab import services
+from tests.lab import services, terminal
 from tests.lab.require import require_root
 from tests.status.conftest import NAME, Machine
 
@@ -218,6 +219,29 @@ def test_status_is_no_wider_than_the_terminal(machine, capsys, monkeypatch):
         assert max(map(len, output.splitlines())) <= columns
         assert "\033" not in output
         assert "CRITICAL: ends on" in re.sub(r"\s+", " ", output)
+
+
+@pytest.mark.parametrize(
+    ("more", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)]
+)
+def test_colour_is_for_a_terminal_that_wants_it(machine, more, coloured):
+    words = [sys.executable, "-m", "certbot_tcs_lyon1.status.command"]
+    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    code, shown = terminal.converse([*words, *machine.arguments("status")], [], {**kept, **more})
+    assert code == 0
+    assert ("\033[32m" in shown) is coloured
+    assert "\033" not in machine.run("status")[1]
+
+
+def test_what_is_to_be_copied_is_not_broken_at_a_hyphen(machine, capsys, monkeypatch):
+    name = "a-name-of-many-parts.labo.univ-lyon1.test"
+    machine.issue(name, left=5)
+    for columns in range(60, 100):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        command.main(machine.arguments("status"))
+        words = [word.strip(",") for word in capsys.readouterr().out.split()]
+        assert "--cert-name" in words
+        assert name in words
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")

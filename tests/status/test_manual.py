@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from pathlib import Path
 
 from certbot_tcs_lyon1 import status
 from certbot_tcs_lyon1.status import command
+from tests.status.conftest import NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 _DEFINITION = re.compile(r"^``(--[^`]+)``\n((?:    .+\n)+)", re.MULTILINE)
@@ -49,3 +51,22 @@ def test_the_manual_has_each_command_as_the_help_has_it():
 
 def test_the_reference_shows_the_manual_itself():
     assert ".. automodule:: certbot_tcs_lyon1.status\n" in (ROOT / "docs/reference.rst").read_text()
+
+
+def _keys(value) -> set[str]:
+    """The keys of JSON's objects, at whatever depth."""
+    if isinstance(value, dict):
+        return set(value).union(*map(_keys, value.values()))
+    return set().union(*map(_keys, value)) if isinstance(value, list) else set()
+
+
+def test_the_manual_has_every_key_of_the_json_and_no_other(machine, capsys):
+    machine.log(f"Failed to renew certificate {NAME} with error: x")
+    machine.configure(
+        "[dns]\nserver = 127.0.0.1\nkey_name = k\nkey_secret = c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmU=\n"
+        f"[install web]\ncertificate = {NAME}\nfullchain = /nowhere/x\nserves = 127.0.0.1:1\n"
+    )
+    command.main(machine.arguments("check", "--json"))
+    found = _keys(json.loads(capsys.readouterr().out)) - {"schema"}
+    table = status.__doc__.partition("JSON\n----")[2].partition("=====")[2]
+    assert set(re.findall(r"``(\w+)``", table)) == found
