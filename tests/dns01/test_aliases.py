@@ -9,57 +9,33 @@ import pytest
 from certbot_tcs_lyon1.dns01 import challenge
 from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from tests.dns01.conftest import WWW, ZONE, dns_section
-from tests.lab import lab as lab_module
-from tests.lab import zones
 from tests.lab.lab import Lab
-from tests.lab.require import require_lab
 
 PARENT = "univ-lyon1.test"
-ACME = "acme.test"
+#: Where the challenges go: a part of the zone in which the key may write each TXT.
+ACME = f"acme.{ZONE}"
 CHALLENGE = f"_acme-challenge.web.{PARENT}"
+UPPER = [
+    ("_acme-challenge.web", 60, "CNAME", f"web.{ACME}."),
+    ("_acme-challenge.far", 60, "CNAME", f"hop1.{ZONE}."),
+    ("_acme-challenge.loop", 60, "CNAME", "_acme-challenge.pool"),
+    ("_acme-challenge.pool", 60, "CNAME", "_acme-challenge.loop"),
+    ("_acme-challenge.out", 60, "CNAME", "somewhere.elsewhere.test."),
+    ("_acme-challenge.denied", 60, "CNAME", f"denied.{PARENT}."),
+    ("*.www", 60, "CNAME", "www"),
+    ("moved", 60, "DNAME", f"{ACME}."),
+]
+LOWER = [("hop1", 60, "CNAME", "hop2"), ("hop2", 60, "CNAME", f"far.{ACME}.")]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab with a zone for challenges, and aliases of all kinds that lead there or elsewhere."""
-    require_lab()
-    key, admin = zones.new_key("tcs-lyon1"), zones.new_key("lab-admin")
-    hosts = {"ns1": "127.0.0.1"}
-    aliases = f"""
-        _acme-challenge.web CNAME web.{ACME}.
-        _acme-challenge.far CNAME hop1.{ZONE}.
-        _acme-challenge.loop CNAME _acme-challenge.pool
-        _acme-challenge.pool CNAME _acme-challenge.loop
-        _acme-challenge.out CNAME somewhere.elsewhere.test.
-        _acme-challenge.denied CNAME denied.{PARENT}.
-        *.wild CNAME www
-        moved DNAME {ACME}.
-    """
-    hops = f"hop1 CNAME hop2\nhop2 CNAME far.{ACME}.\n"
-    everything = f"grant {admin.name} zonesub ANY;"
-    wild = f"grant {key.name} name _acme-challenge.host.wild.{PARENT}. TXT;"
-    zone_list = (
-        zones.Zone(
-            PARENT,
-            zones.zone_text(
-                PARENT,
-                hosts,
-                zones.delegation("labo", hosts)
-                + "\n".join(line.strip() for line in aliases.splitlines()),
-            ),
-            (wild, everything),
-        ),
-        zones.Zone(ZONE, zones.zone_text(ZONE, hosts, hops), (everything,)),
-        zones.Zone(
-            ACME,
-            zones.zone_text(ACME, hosts),
-            (f"grant {key.name} subdomain {ACME}. TXT;", everything),
-        ),
-    )
-    # What goes to the lab's Lab.edit is signed by its own admin key; nobody calls it here.
-    folder = tmp_path_factory.mktemp("aliases")
-    with lab_module.start(folder, zone_list=zone_list, key=key) as running:
-        yield running
+@pytest.fixture(scope="module", autouse=True)
+def _aliases(lab: Lab) -> Iterator[None]:
+    """Aliases of all kinds, that lead to the zone for challenges, or elsewhere."""
+    for zone, records in ((PARENT, UPPER), (ZONE, LOWER)):
+        lab.edit(zone, add=records)
+    yield
+    for zone, records in ((PARENT, UPPER), (ZONE, LOWER)):
+        lab.edit(zone, delete=[(name, rdtype) for name, _, rdtype, _ in records])
 
 
 def test_the_record_goes_to_the_end_of_an_alias(lab, desk):
@@ -77,7 +53,7 @@ def test_where_an_alias_has_led_is_known_by_the_challenges_name(desk):
 
 def test_an_alias_is_followed_over_several_hops_and_zones(lab, desk):
     [batch] = desk.publish(txt_record(f"_acme-challenge.far.{PARENT}", "value"))
-    assert batch.zone.to_text() == f"{ACME}."
+    assert batch.zone.to_text() == f"{ZONE}."
     assert lab.primary.txt(f"far.{ACME}") == ["value"]
 
 
@@ -110,10 +86,11 @@ def test_a_target_that_no_server_serves_is_told_with_the_chain(desk):
 
 
 def test_a_target_without_a_section_is_told_with_the_chain(lab, desk_with):
-    desk = desk_with(dns_section(lab, base=PARENT, section=f"dns {PARENT}"))
+    desk = desk_with(dns_section(lab, base=CHALLENGE, section=f"dns {CHALLENGE}"))
     message = desk.refused(txt_record(CHALLENGE, "value"))
     assert f"{CHALLENGE} -> web.{ACME}" in message
     assert "no [dns] section" in message
+    assert f"Write a section [dns {ACME}]" in message
 
 
 def test_a_target_that_the_key_may_not_write_is_told(desk):
@@ -122,7 +99,7 @@ def test_a_target_that_the_key_may_not_write_is_told(desk):
 
 
 def test_a_cname_from_a_wildcard_is_no_alias(lab, desk):
-    name = f"_acme-challenge.host.wild.{PARENT}"
+    name = f"_acme-challenge.www.{PARENT}"
     desk.put(txt_record(name, "value"))
     assert lab.secondary.txt(name) == ["value"]
 
@@ -134,6 +111,14 @@ def test_a_name_under_a_dname_goes_where_it_leads(lab, desk):
 
 def test_a_chain_that_never_ends_is_given_up(lab, desk):
     hops = [(f"long{n}", 60, "CNAME", f"long{n + 1}") for n in range(12)]
-    assert lab.primary.update(PARENT, lab.admin_key, hops) in ("NOERROR", "REFUSED")
-    with pytest.raises(DnsError):
-        desk.plan(txt_record(f"long0.{PARENT}", "value"))
+    lab.edit(PARENT, add=hops)
+    try:
+        with pytest.raises(DnsError, match="the aliases never end"):
+            desk.plan(txt_record(f"long0.{PARENT}", "value"))
+    finally:
+        lab.edit(PARENT, delete=[(name, "CNAME") for name, *_ in hops])
+
+
+def test_a_chain_that_ends_outside_all_that_is_served_names_the_section_to_write(desk):
+    message = desk.refused(txt_record(f"_acme-challenge.out.{PARENT}", "value"))
+    assert "Write a section [dns elsewhere.test]" in message

@@ -11,43 +11,31 @@ import pytest
 from certbot_tcs_lyon1.department.settings import Endpoint, Settings
 from certbot_tcs_lyon1.dns01 import caa, queries
 from tests.dns01.conftest import ZONE, dns_section, endpoint
-from tests.lab import lab as lab_module
-from tests.lab import zones
 from tests.lab.lab import Lab
-from tests.lab.require import require_lab
 
 PARENT = "univ-lyon1.test"
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab with CAA records at several heights, and with an alias and a delegation."""
-    require_lab()
-    hosts = {"ns1": "127.0.0.1"}
-    upper = f"""
-        @ CAA 0 issue "sectigo.com"
-        @ CAA 0 issuewild ";"
-        alias CNAME held.{ZONE}.
-        loop CNAME pool
-        pool CNAME loop
-        far CNAME somewhere.elsewhere.test.
-        away NS ns1.elsewhere.test.
-    """
-    lower = 'held CAA 0 issue "harica.gr"\nwww2.deep A 127.0.0.1\n'
-    zone_list = (
-        zones.Zone(
-            PARENT,
-            zones.zone_text(
-                PARENT,
-                hosts,
-                zones.delegation("labo", hosts)
-                + "\n".join(line.strip() for line in upper.splitlines()),
-            ),
-        ),
-        zones.Zone(ZONE, zones.zone_text(ZONE, hosts, lower)),
-    )
-    with lab_module.start(tmp_path_factory.mktemp("caa"), zone_list=zone_list) as running:
-        yield running
+UPPER = [
+    ("@", 60, "CAA", '0 issue "sectigo.com"'),
+    ("@", 60, "CAA", '0 issuewild ";"'),
+    ("alias", 60, "CNAME", f"held.{ZONE}."),
+    ("loop", 60, "CNAME", "pool"),
+    ("pool", 60, "CNAME", "loop"),
+    ("far", 60, "CNAME", "somewhere.elsewhere.test."),
+    ("away", 60, "NS", "ns1.elsewhere.test."),
+]
+LOWER = [("held", 60, "CAA", '0 issue "harica.gr"'), ("www2.deep", 60, "A", "127.0.0.1")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _records(lab: Lab) -> Iterator[None]:
+    """CAA records at several heights, and an alias and a delegation."""
+    for zone, records in ((PARENT, UPPER), (ZONE, LOWER)):
+        lab.edit(zone, add=records)
+    yield
+    for zone, records in ((PARENT, UPPER), (ZONE, LOWER)):
+        lab.edit(zone, delete=[(name, rdtype) for name, _, rdtype, _ in records])
 
 
 @pytest.fixture
