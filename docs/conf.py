@@ -29,9 +29,11 @@ exclude_patterns = ["examples"]
 highlight_language = "none"
 # :en:`words` in French text: their quotes and a screen reader's voice are English. A whole section
 # becomes English by a line `.. rst-class:: language-en` before its title.
+# :others:`words` in the guide's tables are messages of certbot, of a CA or of Python.
 rst_prolog = """
 .. role:: en
    :class: language-en
+.. role:: others(literal)
 """
 
 html_theme = "furo"

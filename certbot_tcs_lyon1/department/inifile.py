@@ -41,8 +41,9 @@ class Source:
         for index, line in enumerate(self.lines):
             self.lines[index] = re.sub("[\0\udc80-\udcff]", "?", line)
             if self.lines[index] != line:
-                what = "has a NUL byte" if "\0" in line else "is not UTF-8"
-                self.fault("", "", f"the line {what}", "save the file as UTF-8 text", index + 1)
+                nul = "\0" in line
+                cause = "the line has a NUL byte" if nul else "the line is not UTF-8"
+                self.fault("", "", cause, "save the file as UTF-8 text", index + 1)
 
     def fault(
         self, header: str, key: str, cause: str, remedy: str = "", number: Optional[int] = None

@@ -104,7 +104,8 @@ def check_domains(source: Source, sections: list[Section], found: list[Departmen
             owner = owners.setdefault(domain, section.header)
             if owner != section.header:
                 place = f"[{owner}], line {source.number(owner, 'domains')}"
-                source.fault(section.header, "domains", f"{domain} is in {place}, too", "keep one")
+                cause = f"{domain} is another department's as well: {place}"
+                source.fault(section.header, "domains", cause, "keep one")
 
 
 def check_bases(source: Source, found: list[DnsServer]) -> None:

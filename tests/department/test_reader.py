@@ -557,7 +557,8 @@ def test_a_bad_value_is_told_with_line_section_and_key(
          [f"line 4, {D} eab_hmac_key_file: is a relative path",
           f"line 4, {D} eab_hmac_key_file: eab_hmac_key is there as well; keep one of them"]),
         (DEPARTMENT + "domains = a.fr, b.fr\n" + DEPARTMENT.replace("labo", "b") + "domains = B.fr",
-         [f"line 8, [department b] domains: b.fr is in {D}, line 4, too; keep one"]),
+         [f"line 8, [department b] domains: b.fr is another department's as well: {D}, line 4; "
+          "keep one"]),
         (DEPARTMENT + "[dns]\n",
          ["line 4, [dns] server: is missing; name the update server; the DNS administrator knows",
           "line 4, [dns] key_name: is missing; write key_file, or key_name and key_secret",
