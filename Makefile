@@ -21,8 +21,8 @@ fuzz: packages-test .venv/made ## what others write, made up at random for a min
 fresh: packages-fresh ## `make demo` and `make test` as a newcomer has them, on a bare Debian 12 (FRESH=root: as root)
 	@$(PYTHON) -m tests.fresh $(FRESH)
 
-bench: packages-demo .venv-bench/made ## speed and load, against certbot-dns-rfc2136 (7 minutes)
-	@.venv-bench/bin/python -m tests.bench
+bench: packages-bench .venv-bench/made ## speed and load (7 minutes; BENCH=bad-day, BENCH=more or a row: those)
+	@.venv-bench/bin/python -m tests.bench $(BENCH)
 
 dist: .venv-dist/made ## the sdist and the wheel, the same bytes from the same commit
 	@sh release/make-dist .venv-dist/bin/python

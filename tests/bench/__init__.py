@@ -2,6 +2,12 @@
 
 `make bench`, or `.venv-bench/bin/python -m tests.bench --help`.
 
+Beside that, `make bench BENCH=bad-day` and `BENCH=more` (or the name of a row of `rows.py`)
+measure what is broken, many lineages, CRLs and Kerberos, each against a base of the same session.
+Their runs are kept in `build/bench/runs.json`: stopped, it goes on where it was; `--anew` begins
+anew. Each row has a lab of its own (`stage.py`), in a network and mount namespace (`inside.py`),
+where nftables drops the packets (`broken.py`).
+
 What makes the comparison fair:
 
 - Nobody's plugin is installed. Each contestant's comes in by CERTBOT_PLUGIN_PATH, because certbot

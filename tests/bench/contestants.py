@@ -6,8 +6,9 @@ import compileall
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 import certbot_tcs_lyon1
 from tests.bench import noop
@@ -15,6 +16,7 @@ from tests.lab.certbot import Certbot
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.pebble import Pebble
+from tests.lab.ports import Endpoint
 
 OURS = "tcs-lyon1"
 NO_WAIT = "rfc2136, no wait"
@@ -26,23 +28,26 @@ EMAIL = "prenom.nom@univ-lyon1.fr"
 
 @dataclass(frozen=True)
 class Contestant:
-    """A certbot whose only plugin is in `plugins`; `options` order, `first_options` register."""
+    """A certbot whose only plugin is in `plugins`; `options` order, `first_options` register.
+
+    `more` is more of its environment.
+    """
 
     name: str
     client: Certbot
     plugins: Path
     options: tuple[str, ...]
     first_options: tuple[str, ...] = ()
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> Mapping[str, str]:
         """What its certbot needs beyond the lab's environment."""
-        return {"CERTBOT_PLUGIN_PATH": str(self.plugins)}
+        return {"CERTBOT_PLUGIN_PATH": str(self.plugins), **self.more}
 
 
 def ours(lab: Lab) -> Contestant:
-    """This plugin, with nothing but the department config."""
-    lab.write_department_config()
+    """This plugin, with nothing but the department config, which has to be written."""
     package = Path(certbot_tcs_lyon1.__file__).parent
     plugins = _plugin_folder(lab.folder / "plugins" / "ours", package, "tcs-lyon1", "plugin:Plugin")
     return Contestant(OURS, lab.client, plugins, ("--authenticator", "tcs-lyon1"))
@@ -57,14 +62,15 @@ def floor(lab: Lab, ca: Pebble) -> Contestant:
     return Contestant(FLOOR, client, plugins, options, _eab(lab))
 
 
-def rfc2136(lab: Lab) -> tuple[Contestant, Contestant]:
+def rfc2136(lab: Lab, server: Optional[Endpoint] = None) -> tuple[Contestant, Contestant]:
     """certbot-dns-rfc2136, told not to wait (NO_WAIT), and as it comes (DEFAULT_WAIT).
 
-    They share one certbot, so that the second needs no first run of its own.
+    They share one certbot, so that the second needs no first run of its own. `server` is in place
+    of the lab's primary.
     """
     client = lab.new_client("rfc2136")
     credentials = client.folder / "rfc2136.ini"
-    _write_secret(credentials, _credentials(lab))
+    _write_secret(credentials, _credentials(lab, server or lab.primary.endpoint))
     plugins = Path(sys.prefix) / "rfc2136"
     options = (
         *("--authenticator", "dns-rfc2136", "--dns-rfc2136-credentials", str(credentials)),
@@ -97,10 +103,10 @@ def _eab(lab: Lab) -> tuple[str, ...]:
     return ("--eab-kid", lab.eab_kid, "--eab-hmac-key", lab.eab_hmac_key)
 
 
-def _credentials(lab: Lab) -> str:
+def _credentials(lab: Lab, server: Endpoint) -> str:
     return (
-        f"dns_rfc2136_server = {lab.primary.endpoint.address}\n"
-        f"dns_rfc2136_port = {lab.primary.endpoint.port}\n"
+        f"dns_rfc2136_server = {server.address}\n"
+        f"dns_rfc2136_port = {server.port}\n"
         f"dns_rfc2136_name = {lab.key.name}.\n"
         f"dns_rfc2136_secret = {lab.key.secret}\n"
         f"dns_rfc2136_algorithm = {lab.key.algorithm.upper()}\n"
@@ -119,6 +125,8 @@ def _plugin_folder(folder: Path, source: Path, entry: str, target: str) -> Path:
     `target` is the plugin's class below the module or package.
     """
     info = folder / "bench-1.dist-info"
+    if info.exists():
+        return folder
     info.mkdir(parents=True)
     if source.is_dir():
         ignored = shutil.ignore_patterns("__pycache__")

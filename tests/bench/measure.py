@@ -10,9 +10,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from pathlib import Path
+from typing import Optional
 
 from tests.bench import stopwatch
 from tests.bench.contestants import Contestant
@@ -49,23 +50,33 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Timed:
+    """How a command ended, its seconds by the clock and of work, its peak of resident memory."""
+
+    code: int
+    seconds: float
+    cpu: float
+    peak_kib: int
+
+
+@dataclass(frozen=True)
 class _Counts:
     updates: int
     queries: int
 
 
-def names(count: int) -> list[str]:
+def names(count: int, zone: str = zones.CHILD) -> list[str]:
     """Names to order, none of which exists in the DNS, and each time others.
 
     Pebble 2.4 uses one authorization in a hundred again, also if told never to.
     """
     batch = next(_batches)
-    return [f"host{number}-{batch:03}.{zones.CHILD}" for number in range(count)]
+    return [f"host{number}-{batch:03}.{zone}" for number in range(count)]
 
 
 def warm_up(contestant: Contestant) -> None:
     """A run that isn't counted: it registers the account."""
-    args = _arguments(contestant, names(1))
+    args = order(contestant, names(1))
     result = contestant.client.run(
         *args, *contestant.first_options, env=contestant.environment, timeout=_TIMEOUT
     )
@@ -83,15 +94,15 @@ def run(lab: Lab, contestant: Contestant, count: int, lagging: bool) -> Run:
     if lagging:
         lab.primary.update(zones.CHILD, lab.admin_key, [("bench", 60, "TXT", f'"{time.time()}"')])
     before, log_size = _count(lab), lab.secondary.log.stat().st_size
-    timed = _time(contestant, _arguments(contestant, names(count)))
+    timed = time_certbot(contestant, order(contestant, names(count)))
     after = _count(lab)
-    ok = timed["code"] == 0
+    ok = timed.code == 0
     timing = _timing(lab, contestant, log_size) if lagging and ok else (None, None)
     return Run(
         ok,
-        timed["seconds"],
-        timed["cpu"],
-        timed["peak_kib"],
+        timed.seconds,
+        timed.cpu,
+        timed.peak_kib,
         after.updates - before.updates,
         after.queries - before.queries,
         *timing,
@@ -105,29 +116,45 @@ def forget_runs(contestant: Contestant) -> None:
         shutil.rmtree(contestant.client.config_dir / name, ignore_errors=True)
 
 
-def _arguments(contestant: Contestant, hosts: Sequence[str]) -> list[str]:
+def order(contestant: Contestant, hosts: Sequence[str]) -> list[str]:
+    """certbot's arguments to order one certificate for these names."""
     domains = [option for host in hosts for option in ("-d", host)]
     return ["certonly", "-n", "--max-log-backups", "0", *contestant.options, *domains]
 
 
-def _time(contestant: Contestant, args: Sequence[str]) -> dict[str, Any]:
-    """What the stopwatch tells of one certbot."""
+def time_certbot(contestant: Contestant, args: Sequence[str]) -> Timed:
+    """What the stopwatch tells of one certbot, whose errors and warnings go to `output_of`."""
     client = contestant.client
-    certbot = process.dies_with_us([client.executable, *args, *client.folder_options()])
+    certbot = [client.executable, *args, *client.folder_options()]
+    environment = {**client.environment(), **contestant.environment}
+    return time_command(certbot, environment, output_of(contestant))
+
+
+def output_of(contestant: Contestant) -> Path:
+    """The file with what the last certbot has written to stderr."""
+    return contestant.client.folder / "output.txt"
+
+
+def time_command(
+    command: Sequence[str], environment: Mapping[str, str], output: Path, seconds: float = _TIMEOUT
+) -> Timed:
+    """What the stopwatch tells of one command; its stderr goes to the file `output`.
+
+    :raises subprocess.TimeoutExpired: it has not ended after so many seconds, and is killed
+    """
     small = [sys.executable, "-I", "-S", stopwatch.__file__]
-    with open(client.folder / "output.txt", "wb") as output:
+    with output.open("wb") as file:
         done = subprocess.run(
-            process.dies_with_us([*small, *certbot]),
+            process.dies_with_us([*small, *process.dies_with_us(command)]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=output,
-            env={**client.environment(), **contestant.environment},
-            timeout=_TIMEOUT,
+            stderr=file,
+            env=environment,
+            timeout=seconds,
             check=True,
         )
-    # The last line; what certbot prints comes before.
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    # The last line; what the command prints comes before.
+    return Timed(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def _count(lab: Lab) -> _Counts:
@@ -142,10 +169,10 @@ def _count(lab: Lab) -> _Counts:
 def is_contestants(line: str) -> bool:
     """Whether a query (`name class type flags ...`) is a contestant's.
 
-    Pebble's ask for recursion (+), and the secondary's are signed (S).
+    Pebble's ask for recursion (+), and the secondary's are signed (S), of a whole zone.
     """
-    flags = line.split()[3]
-    return flags.startswith("-") and "S" not in flags
+    name, flags = line.split()[0], line.split()[3]
+    return flags.startswith("-") and ("S" not in flags or name.startswith("_acme-challenge."))
 
 
 def _timing(lab: Lab, contestant: Contestant, log_size: int) -> tuple[float, float]:

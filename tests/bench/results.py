@@ -109,11 +109,15 @@ def table(results: Results) -> str:
     """All rows as text."""
     head = ["secondary", "names", "contestant", "seconds", "x floor", "cpu", "runs", "failed"]
     head += ["UPDATEs", "queries", "MiB above floor", "lag", "after lag"]
-    lines = [head, *(_cells(results, r) for r in results.rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return aligned([head, *(_cells(results, r) for r in results.rows)], left=(0, 2))
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Sequence[int]) -> str:
+    """Lines of cells as text in columns; those of `left` begin at the left."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column in (0, 2) else cell.rjust(width)
+            cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths))
         ).rstrip()
         for line in lines
@@ -250,3 +254,8 @@ def as_data(results: Results, about: dict[str, Any]) -> dict[str, Any]:
         "rows": [asdict(r) for r in results.rows],
         "targets": [asdict(target) for target in targets(results)],
     }
+
+
+def from_data(data: dict[str, Any]) -> Results:
+    """The rows that were written as JSON."""
+    return Results([Row(**row) for row in data.get("rows", ())])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.lab import bind, ports, process
 from tests.lab.ports import Endpoint
-from tests.lab.zones import Zone
+from tests.lab.zones import Key, Zone
 
 REALM = "UNIV-LYON1.FR"  # docs/dns.rst's
 PACKAGE = "krb5-kdc krb5-admin-server"
@@ -120,8 +120,9 @@ def bind_with_gss(
     *hosts: str,
     address: str = "127.0.0.1",
     port: int = 0,
+    keys: Sequence[Key] = (),
 ) -> Iterator[bind.Bind]:
-    """Run a primary that takes updates by tickets for `DNS/host`, and TSIG keys of no kind.
+    """Run a primary that takes updates by tickets for `DNS/host`, and by these TSIG keys.
 
     :param port: one that was claimed; by default it claims one
     """
@@ -131,7 +132,7 @@ def bind_with_gss(
         options = f'tkey-gssapi-keytab "{keytab}";'
         with (
             _krb5_config(realm),
-            bind.primary(folder, Endpoint(address, port), zones, [], options=options) as server,
+            bind.primary(folder, Endpoint(address, port), zones, keys, options=options) as server,
         ):
             yield server
 
