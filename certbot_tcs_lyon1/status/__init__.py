@@ -63,11 +63,11 @@ revocation by the CRL that was kept, a lineage that certbot refuses (links, rene
 that is another's), a service (``serves`` in ``[install NAME]``) that gives another certificate
 than the live version, or none within 5 s (30 s for all), a department config that can't be used
 or is gone, an ACME account that is gone. Warnings are: a renewal that failed, or will, for the
-department config has its department or names no more; a deployed file that is not the live
-version, or has another owner or mode; a timer that is off, a service of it that failed, no
-``certbot renew`` for two days, no room for certbot to write, a key file of ``[dns]`` that is not
-there, a CRL not seen for three days, a certificate that has lost clientAuth. What this user may
-not read is unknown.
+department config has its department or names no more; a target whose certificate certbot has not;
+a deployed file that is not the live version, or has another owner or mode; a timer that is off, a
+service of it that failed, no ``certbot renew`` for two days, no room for certbot to write, a key
+file of ``[dns]`` that is not there, a CRL not seen for three days, a certificate that has lost
+clientAuth. What this user may not read is unknown.
 
 Options of test
 ---------------
@@ -102,9 +102,10 @@ is none.
                         ``renews`` (when certbot will), ``written`` (when it came here),
                         ``authenticator``, ``installer``, ``account``, ``account_is_there``,
                         ``lost_client_auth``, ``revoked``, ``watched``, ``crl_asked``, ``misfit``
-                        (why the department config won't let it be renewed), ``deployed`` (each
-                        ``target``, ``path``, ``fault``), ``served`` (each ``target``, ``service``,
-                        ``fault``), ``failure`` (``when`` and ``cause``, or null)
+                        (why it won't be renewed, by the department config or its renewal conf),
+                        ``deployed`` (each ``target``, ``path``, ``fault``), ``served`` (each
+                        ``target``, ``service``, ``fault``), ``failure`` (``when`` and
+                        ``cause``, or null)
 ``departments``         a list: ``name``, ``key_id``, ``server``, ``account`` (or null)
 ``dns``                 a list: ``section``, ``servers``, ``key`` (its name)
 ``timer``               ``name`` ("" for none), ``enabled``, ``active``, ``masked``, ``last``,
@@ -114,6 +115,7 @@ is none.
 ``keys_missing``        whether that is only files of keys for the DNS
 ``unreadable``          folders and files that this user can't read
 ``full``                folders of certbot's that it can't write to any more
+``without_lineage``     targets with the certificate that they name, and certbot has not
 ``state``               of check: OK, WARNING, CRITICAL or UNKNOWN
 ``verdicts``            of check, a list: ``state``, ``about``, ``text``
 ======================  ==========================================================================

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,6 +19,11 @@ _DEFAULTS = {
     "work-dir": "/var/lib/letsencrypt",
     "logs-dir": "/var/log/letsencrypt",
 }
+#: As certbot's ConfigArgParse takes it.
+_LINE = re.compile(
+    r"""\s*-*(?P<name>[^:=;\#\s[]+)\s*[:=\s]\s*(?P<quote>['"]?)(?P<value>.+?)(?P=quote)"""
+    r"\s*(?:\s[;#].*)?$"
+)
 _CONFIG = "tcs-lyon1-config"
 
 
@@ -121,6 +128,8 @@ def _write(path: str, text: str) -> int:
             file.write(text)
         os.rename(aside, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
         print(f"{path}: cannot be written: {error.strerror}", file=sys.stderr)
         return 3
     return 0
@@ -155,10 +164,8 @@ def _cli_ini() -> dict[str, str]:
     for path in ("/etc/letsencrypt/cli.ini", os.path.join(home, "letsencrypt", "cli.ini")):
         try:
             with open(os.path.expanduser(path), encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    name, sign, value = line.partition("=")
-                    if sign and not line.lstrip().startswith(("#", ";")):
-                        kept[name.strip().lstrip("-").replace("_", "-")] = value.strip()
+                for match in filter(None, map(_LINE.match, file)):
+                    kept[match["name"].replace("_", "-")] = match["value"]
         except OSError:
             continue
     return kept

@@ -47,7 +47,7 @@ class Lineage:
 
     `fault` says why it can't be read, and then little else is known; `renews` is when certbot
     replaces it by its own rule; `written` is when the live version came here; `department` is
-    None for one of none, and `misfit` says why the department config won't let it be renewed;
+    None for one of none; `misfit` is why it won't be renewed, by the department config or its own;
     `crl_asked` is when its CRL was last seen.
     """
 
@@ -102,7 +102,8 @@ class Facts:
 
     `config_fault` is why the department config can't be used; `keys_missing` if that is only that
     files of keys for the DNS aren't there; `unreadable` are the folders that this user can't read,
-    `full` those that certbot can't write any more.
+    `full` those that certbot can't write any more; `without_lineage` are targets, each with the
+    certificate that certbot has not.
     """
 
     now: int
@@ -116,3 +117,4 @@ class Facts:
     keys_missing: bool
     unreadable: tuple[str, ...]
     full: tuple[str, ...] = ()
+    without_lineage: tuple[str, ...] = ()

@@ -46,6 +46,7 @@ def look(places: Folders) -> Facts:
         replace(one, failure=_failure(one, runs), misfit=_misfit(one, settings)) for one in found
     ]
     found = targets.look(found, settings.targets if settings else (), places)
+    known = {one.name for one in found}
     lines = fault.splitlines()
     return Facts(
         now=int(time.time()),
@@ -62,6 +63,11 @@ def look(places: Folders) -> Facts:
         keys_missing=bool(lines) and all(map(_KEY_MISSING.search, lines)),
         unreadable=tuple(dict.fromkeys(unreadable)),
         full=tuple(full(places)),
+        without_lineage=tuple(
+            f"[install {one.name}] {one.certificate}"
+            for one in (settings.targets if settings else ())
+            if one.certificate not in known
+        ),
     )
 
 
@@ -90,9 +96,9 @@ def _failure(found: Lineage, runs: certbots_log.Runs) -> Optional[certbots_log.F
 
 
 def _misfit(found: Lineage, settings: Optional[Settings]) -> str:
-    """Why the department config won't let the lineage be renewed; "" if it will."""
-    if settings is None or found.fault or not found.department:
-        return ""
+    """Why the lineage won't be renewed; "" if it will, as far as the department config says."""
+    if settings is None or found.fault or found.misfit or not found.department:
+        return found.misfit
     try:
         departments.choose(settings, found.department, found.names)
     except OrderError as error:

@@ -24,6 +24,10 @@ from certbot_tcs_lyon1.status.facts import DepartmentFact, Folders, Lineage
 _DAY = 86400
 _UNITS = {"hour": 3600, "day": _DAY, "week": 7 * _DAY, "month": 30 * _DAY}
 
+#: What configobj takes for true.
+_YES = ("true", "on", "1", "yes")
+_NOT_RENEWED = "its renewal conf says autorenew = False; take that line out"
+
 #: certbot can't use an account without these.
 _ACCOUNT_FILES = ("regr.json", "private_key.json")
 
@@ -72,6 +76,7 @@ def look(name: str, places: Folders, unreadable: list[str]) -> Lineage:
             installer=options.get("installer", "").replace("None", ""),
             account=account,
             account_is_there=not account or _is_there(account_folder(places, server, account)),
+            misfit="" if options.get("autorenew", "True").lower() in _YES else _NOT_RENEWED,
             lost_client_auth=not found.client_auth
             and _had_client_auth(os.path.dirname(paths["cert"])),
             der=found.der,

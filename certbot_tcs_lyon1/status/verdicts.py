@@ -96,6 +96,9 @@ def _of_machine(facts: Facts) -> Iterator[Verdict]:
     for folder in facts.full:
         text = f"certbot can write nothing to {folder}; see: df -h {folder}; df -i {folder}; mount"
         yield Verdict(State.WARNING, "[disk]", text)
+    for target in facts.without_lineage if not facts.unreadable else ():
+        text = f"{target}: certbot has no such certificate; correct the name, or order it"
+        yield Verdict(State.WARNING, "[install]", text)
     for text in _of_timer(facts):
         yield Verdict(State.WARNING, "[timer]", text)
 
@@ -157,7 +160,7 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
         text = f"the last renewal failed ({when}): {one.failure.cause}"
         yield Verdict(State.WARNING, one.name, text)
     if one.misfit:
-        yield Verdict(State.WARNING, one.name, f"its next renewal will fail: {one.misfit}")
+        yield Verdict(State.WARNING, one.name, f"it will not be renewed: {one.misfit}")
     if one.lost_client_auth:
         text = (
             "it has lost clientAuth, which the version before had: a service that shows it as a "

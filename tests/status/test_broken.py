@@ -221,6 +221,8 @@ def _with_other_domains(machine: Broken) -> None:
     machine.ini().write_text(re.sub(r"domains = .*", "domains = x.test", machine.ini().read_text()))
 
 
+_SWITCHED_OFF = b"[renewalparams]\nautorenew = False\n"
+
 DAMAGE = {
     "a live link cut short": (_with_link("cert", "cer"), 2, "live/.*cert.pem: No such file"),
     "a key's link gone": (lambda m: m.live("privkey").unlink(), 2, "privkey.pem: No such file"),
@@ -250,8 +252,22 @@ DAMAGE = {
     "the config gone": (lambda m: m.ini().unlink(), 2, "tcs-lyon1.ini: it is not there"),
     "a config of bytes": (lambda m: m.ini().write_bytes(b"\x00\xff"), 2, r"\[config\]"),
     "a config for all to write": (lambda m: m.ini().chmod(0o666), 2, "chmod"),
-    "a department renamed": (_with_other_department, 1, "will fail: .*no .department test-dsi"),
-    "a domain taken out": (_with_other_domains, 1, "will fail: "),
+    "a department renamed": (
+        _with_other_department,
+        1,
+        "not be renewed: .*no .department test-dsi",
+    ),
+    "a domain taken out": (_with_other_domains, 1, "not be renewed: "),
+    "a renewal switched off": (
+        _with_conf(lambda text: text.replace(b"[renewalparams]\n", _SWITCHED_OFF)),
+        1,
+        "autorenew = False; take",
+    ),
+    "a target's certificate misspelt": (
+        lambda m: m.ini().write_text(m.ini().read_text().replace(f"= {NAME}", "= ww.x.test")),
+        1,
+        "install web. ww.x.test: certbot has no such certificate",
+    ),
     "a deployed file gone": (lambda m: m.deployed.unlink(), 1, "privkey.pem is not there"),
     "a deployed file spoilt": (lambda m: _half(m.deployed), 1, "is not the live version"),
     "a deployed file for all": (lambda m: m.deployed.chmod(0o644), 1, "mode 0644, and not"),

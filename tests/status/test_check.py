@@ -138,6 +138,38 @@ def test_what_is_deployed_and_not_live_is_a_warning(machine, check):
     assert f"[install web] {path} is not the live version" in output
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "config-dir = {}",
+        "config_dir={}",
+        "--config-dir {}",
+        "config-dir: '{}' # ours",
+        '  config-dir = "{}"',
+        "[certbot]\nconfig-dir = {}  ; ours",
+    ],
+)
+def test_the_folders_are_those_of_cli_ini_however_it_is_written(machine, monkeypatch, capsys, line):
+    home = machine.folder / "home"
+    (home / "letsencrypt").mkdir(parents=True)
+    text = f"#config-dir = /nowhere\n{line.format(machine.config_dir)}\nquiet\n"
+    (home / "letsencrypt" / "cli.ini").write_text(text)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    command.main(["status", "--json", f"--logs-dir={machine.logs_dir}"])
+    assert json.loads(capsys.readouterr().out)["folders"]["config_dir"] == str(machine.config_dir)
+
+
+def test_a_file_for_prometheus_that_cannot_be_written_is_unknown_and_nothing_is_left(
+    machine, check, monkeypatch
+):
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", fails)
+    assert check("--prometheus", str(machine.folder / "tcs.prom")) == (3, "")
+    assert not list(machine.folder.glob("tcs.prom*"))
+
+
 @pytest.fixture
 def enterable():
     """A folder that a service's user can enter; pytest's are root's alone."""
