@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from certbot_tcs_lyon1.department.settings import Department, Settings
     from certbot_tcs_lyon1.process import Process
-    from certbot_tcs_lyon1.watch.reason import Reason
+    from certbot_tcs_lyon1.watch.why import Watch, Watched
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +35,28 @@ def replace_if_needed(
     """
     if config.verb != "renew" or compat.is_test_run(config):
         return
-    name = renewed.lineagename
     try:
+        watch = _watch(config, settings, process)
         department = _department(config, settings)
-        reason, serial = _reason(config, name, department, settings, process)
+        watched = _watched(config, renewed.lineagename, department)
+        reason = watch.reason(watched, datetime.datetime.now(datetime.timezone.utc))
     except Exception:  # also what a certificate or CRL of others can make a library raise
-        logger.debug("%s could not be watched", name, exc_info=True)
+        logger.debug("%s could not be watched", renewed.lineagename, exc_info=True)
         return
     if reason is None:
         return
     server = department.server if department else config.server  # it moves with its department
-    if server in process.refusing:
-        raise certbot_errors.PluginError(
-            f"{name} is to be replaced ({reason.text}), but {server} said in this run that "
-            "it has had too many orders (rateLimited). The next `certbot renew` tries again."
-        )
-    _begin(config, name, serial, reason, process)
-    process.report.info(f"{name}: {reason.text}; replacing it.")
+    try:
+        if server in process.refusing:
+            raise errors.WatchError(
+                f"{watched.name} is to be replaced ({reason.text}), but {server} said in this run "
+                "that it has had too many orders (rateLimited)",
+                "The next `certbot renew` tries again",
+            )
+        watch.begin(watched, reason, config.live_dir)
+    except errors.WatchError as error:
+        raise certbot_errors.PluginError(str(error)) from None
+    process.report.info(f"{watched.name}: {reason.text}; replacing it.")
     try:
         compat.replace(config, renewed, reason.needs_new_key)
     except Exception as error:
@@ -60,42 +65,27 @@ def replace_if_needed(
         raise
 
 
-def _begin(
-    config: NamespaceConfig, name: str, serial: int, reason: Reason, process: Process
-) -> None:
-    assert process.watch is not None  # it gave the reason
-    try:
-        process.watch.record.begin(name, serial, reason, config.live_dir)
-    except errors.WatchError as error:
-        raise certbot_errors.PluginError(str(error)) from None
-
-
-def _reason(
-    config: NamespaceConfig,
-    name: str,
-    department: Optional[Department],
-    settings: Settings,
-    process: Process,
-) -> tuple[Optional[Reason], int]:
-    """The reason, if any, and the live certificate's serial number."""
-    from cryptography import x509
-
-    from certbot_tcs_lyon1.watch.why import Watch, Watched
+def _watch(config: NamespaceConfig, settings: Settings, process: Process) -> Watch:
+    from certbot_tcs_lyon1.watch.why import Watch
 
     if process.watch is None:
         process.watch = Watch(config.work_dir, process.report, settings.revocation_check)
+    return process.watch
+
+
+def _watched(config: NamespaceConfig, name: str, department: Optional[Department]) -> Watched:
+    from cryptography import x509
+
+    from certbot_tcs_lyon1.watch.why import Watched
+
     live = lineage.read(os.path.join(config.live_dir, name))
-    certificate = x509.load_pem_x509_certificate(live.cert)
-    asks_ca = department is not None and not compat.knows_ari()
-    watched = Watched(
+    return Watched(
         name,
-        certificate,
+        x509.load_pem_x509_certificate(live.cert),
         live.chain,
         department.replace_issued_before if department else None,
-        config.server if asks_ca else "",
+        config.server if department and not compat.knows_ari() else "",
     )
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return process.watch.reason(watched, now), certificate.serial_number
 
 
 def _department(config: NamespaceConfig, settings: Settings) -> Optional[Department]:

@@ -46,7 +46,7 @@ class Watch:
     """
 
     def __init__(self, work_dir: str, report: Report, looks_at_crls: bool = True) -> None:
-        self.record = Record(work_dir)
+        self._record = Record(work_dir)
         self._asker = Asker()
         self._crls = kept.Crls(work_dir, self._asker) if looks_at_crls else None
         self._report = report
@@ -64,9 +64,18 @@ class Watch:
                 logger.debug("%s: %s", watched.name, error)
                 continue
             serial = watched.certificate.serial_number
-            if found is not None and not self.record.is_done(watched.name, serial, found):
+            if found is not None and not self._record.is_done(watched.name, serial, found):
                 return found
         return None
+
+    def begin(self, watched: Watched, reason: Reason, live_dir: str) -> None:
+        """Note that the certificate is about to be replaced for this reason.
+
+        :param live_dir: certbot's
+        :raises WatchError: it can't be written down; then nothing may be ordered
+        """
+        serial = watched.certificate.serial_number
+        self._record.begin(watched.name, serial, reason, live_dir)
 
     def _revoked(self, watched: Watched, now: datetime.datetime) -> Optional[Reason]:
         if self._crls is None:
@@ -104,7 +113,7 @@ class Watch:
                 faults.append(error if error.where else WatchError(error.cause, where=url))
                 continue
             if revocation is not None or _covers(found.crl, point):
-                self.record.forget("unusable", mark)
+                self._record.forget("unusable", mark)
                 if found.fault is not None:
                     self._warn(found.fault, found.asked, now)
                 return revocation
@@ -116,10 +125,10 @@ class Watch:
         """Say that nobody can tell: at once for the log, after three days for the user."""
         for fault in faults:
             logger.debug("CRL: %s", fault)
-        since = self.record.get("unusable", mark)
+        since = self._record.get("unusable", mark)
         if not isinstance(since, (int, float)) or since > now.timestamp():
             since = now.timestamp()
-            self.record.note("unusable", mark, since)
+            self._record.note("unusable", mark, since)
         day = datetime.datetime.fromtimestamp(since, datetime.timezone.utc)
         self._warn(faults[0], day, now)
 
@@ -145,7 +154,7 @@ class Watch:
     def _ari(self, watched: Watched, now: datetime.datetime) -> Optional[Reason]:
         if not watched.ari_server:
             return None
-        return ari.find(watched.certificate, watched.ari_server, self.record, self._asker, now)
+        return ari.find(watched.certificate, watched.ari_server, self._record, self._asker, now)
 
 
 def _covers(found: Crl, point: Point) -> bool:

@@ -9,13 +9,9 @@ import time
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.report import Report
 from certbot_tcs_lyon1.watch import fetch, kept
-from certbot_tcs_lyon1.watch.crl import Crl
 from certbot_tcs_lyon1.watch.why import Watch, Watched
 
 DAY = datetime.datetime(2026, 7, 20)
@@ -58,21 +54,6 @@ def test_a_crl_that_is_signed_by_rsa_pss_counts(rsa_ca, web, tmp_path):
     options = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"]
     web.put("pss.crl", rsa_ca.crl({leaf.serial: "superseded"}, options=options))
     assert reason(rsa_ca, leaf, tmp_path) is not None
-
-
-def test_a_crl_that_is_signed_by_ed25519_counts(tmp_path):
-    key = ed25519.Ed25519PrivateKey.generate()
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Ed")])
-    begin, end = DAY, DAY + datetime.timedelta(days=9)
-    issuer = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(1)
-    issuer = issuer.not_valid_before(begin).not_valid_after(end).public_key(key.public_key())
-    builder = x509.CertificateRevocationListBuilder().issuer_name(name)
-    signed = builder.last_update(begin).next_update(end).sign(key, None)
-    data = signed.public_bytes(serialization.Encoding.DER)
-    at = (DAY + datetime.timedelta(days=1)).replace(tzinfo=datetime.timezone.utc)
-    Crl(data).verify([issuer.sign(key, None)], at)
-    with pytest.raises(WatchError, match="signed"):
-        Crl(data[:-1] + bytes([data[-1] ^ 1])).verify([issuer.sign(key, None)], at)
 
 
 @pytest.mark.parametrize("why", ["", "unspecified"])
