@@ -8,8 +8,7 @@ from certbot._internal import constants
 from certbot_tcs_lyon1.ca import order
 from certbot_tcs_lyon1.ca.order import Kind
 from certbot_tcs_lyon1.errors import OrderError
-from tests.ca.departments import CA, department, settings
-from tests.ca.test_prefill import certbot_config
+from tests.ca.departments import CA, certbot_config, department, settings
 
 ELSEWHERE = "https://other.test/"
 

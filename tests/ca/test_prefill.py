@@ -11,33 +11,7 @@ from certbot_tcs_lyon1.ca import order, prefill
 from certbot_tcs_lyon1.errors import OrderError
 from certbot_tcs_lyon1.process import Process
 from certbot_tcs_lyon1.report import Report
-from tests.ca.departments import CA, department, settings
-
-LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
-
-
-def certbot_config(*given: str, **values: Any) -> SimpleNamespace:
-    """certbot's config; `given` are the options that the user gave."""
-    defaults = {
-        "verb": "certonly",
-        "dry_run": False,
-        "staging": False,
-        "certname": None,
-        "domains": ["www.labo.univ-lyon1.fr"],
-        "server": LETS_ENCRYPT,
-        "account": None,
-        "email": None,
-        "register_unsafely_without_email": False,
-        "tos": False,
-        "eff_email": None,
-        "issuance_timeout": 90,
-        "eab_kid": None,
-        "eab_hmac_key": None,
-        "tcs_lyon1_department": None,
-    }
-    by_user = SimpleNamespace(name="COMMAND_LINE")
-    sources = dict.fromkeys(given, by_user)
-    return SimpleNamespace(**{**defaults, **values}, argument_sources=sources)
+from tests.ca.departments import CA, LETS_ENCRYPT, certbot_config, department, settings
 
 
 def filled(config: SimpleNamespace, *departments: Any) -> list[str]:

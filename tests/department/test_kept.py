@@ -8,7 +8,7 @@ from certbot_tcs_lyon1 import preparation
 from certbot_tcs_lyon1.department import reader
 from certbot_tcs_lyon1.process import Process
 from certbot_tcs_lyon1.report import Report
-from tests.department.test_reader import DEPARTMENT, write
+from tests.department.texts import DEPARTMENT, write
 
 
 def test_a_thousand_lineages_read_it_once_and_a_change_again(tmp_path, monkeypatch):

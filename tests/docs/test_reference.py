@@ -7,7 +7,7 @@ from pathlib import Path
 
 import certbot_tcs_lyon1
 from certbot_tcs_lyon1.department.keys import KEYS
-from tests.integration.test_help import defined_in
+from tests.integration.options import defined_in
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "reference.rst").read_text("utf-8")
 

@@ -121,6 +121,15 @@ class Service:
         """Begin the list of `runs` anew."""
         (self.folder / "log").write_text("")
 
+    def section(self) -> str:
+        """The target as a section of a department config."""
+        values = {kind: getattr(self.target, kind) for kind in (*PATHS, "owner", "group")}
+        values["certificate"] = self.target.certificate
+        values["test"] = " ".join(self.target.test or ())
+        values["reload"] = " ".join(self.target.reload or ())
+        lines = [f"{key} = {value}\n" for key, value in values.items() if value]
+        return f"[install {self.target.name}]\n" + "".join(lines)
+
     def path(self, kind: str) -> Path:
         """Where a file of this kind goes."""
         return Path(getattr(self.target, kind))

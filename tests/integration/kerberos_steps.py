@@ -18,6 +18,7 @@ import dns.update
 from certbot_tcs_lyon1.department import keyfiles
 from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import Address
+from tests.integration import commands
 from tests.lab import pebble, ports, process, proxy
 from tests.lab.certbot import Certbot, Result
 from tests.lab.server import NameServer
@@ -131,7 +132,7 @@ def a_kill_and_the_next_run(ground: Ground) -> None:
         if query.opcode != "UPDATE":
             return ask()
         ask()
-        _kill(ground.client)
+        commands.kill(ground.client)
         return proxy.SILENCE
 
     with proxy.running(ground.server.endpoint, kill) as between:
@@ -141,12 +142,6 @@ def a_kill_and_the_next_run(ground: Ground) -> None:
         assert len(ground.txt(name)) == 1
         between.behave = proxy.passed
         through.certonly(name)
-
-
-def _kill(client: Certbot) -> None:
-    from tests.integration.test_crash_and_crowd import kill  # noqa: PLC0415
-
-    kill(client)
 
 
 def nothing_of_a_key_or_ticket_is_left(ground: Ground) -> None:

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import os
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.commands import CERTONLY, CHALLENGE
+from tests.integration.commands import CERTONLY, CHALLENGE, kill
 from tests.lab import front, pebble, proxy, zones
 from tests.lab import lab as lab_module
 from tests.lab.certbot import Certbot
 from tests.lab.require import require_lab
 
 JOURNAL = "work/tcs-lyon1-journal.json"
-
-
-def kill(client: Certbot) -> None:
-    """Kill -9 the certbot that works in the client's folders."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if f"{client.folder}/config".encode() in path.read_bytes():
-                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def killer(client: Certbot, opcode: str, count: int, *, after: bool) -> Callable[..., Any]:

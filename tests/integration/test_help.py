@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 
 import certbot_tcs_lyon1
+from tests.integration.options import defined_in
 
 README = Path(__file__).resolve().parents[2] / "README.rst"
-_DEFINITION = re.compile(r"^``(--tcs-lyon1-[^`]+)``\n((?:    .+\n)+)", re.MULTILINE)
-
-
-def defined_in(text: str) -> dict[str, str]:
-    """The options of a definition list in reStructuredText, each with its meaning on one line."""
-    return {option: " ".join(meaning.split()) for option, meaning in _DEFINITION.findall(text)}
 
 
 def test_the_readme_and_the_manual_say_the_same_of_each_option():

@@ -9,7 +9,7 @@ from pathlib import Path
 import certbot
 import pytest
 
-from tests.install.conftest import PATHS, Service, make_service
+from tests.install.conftest import Service, make_service
 from tests.integration.commands import CERTONLY, NAME
 from tests.lab import leaks, pebble
 from tests.lab.certbot import Certbot
@@ -18,17 +18,6 @@ from tests.lab.lab import Lab
 INSTALL = (*CERTONLY, "--installer", "tcs-lyon1")
 #: Before certbot 1.27, `certonly` calls nothing of an installer's.
 CERTONLY_RESTARTS = tuple(map(int, certbot.__version__.split(".")[:2])) >= (1, 27)
-
-
-def section(service: Service) -> str:
-    """The service's section of a department config."""
-    target = service.target
-    values = {kind: getattr(target, kind) for kind in (*PATHS, "owner", "group")}
-    values["certificate"] = target.certificate
-    values["test"] = " ".join(target.test or ())
-    values["reload"] = " ".join(target.reload or ())
-    lines = [f"{key} = {value}\n" for key, value in values.items() if value]
-    return f"[install {target.name}]\n" + "".join(lines)
 
 
 def is_served(service: Service, client: Certbot) -> bool:
@@ -68,7 +57,7 @@ def one_shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     folder = tmp_path_factory.mktemp("shop")
     client = Certbot(folder / "certbot", lab.pebble.ca_bundle, lab.client.executable)
     shop = Shop(client, make_service(folder / "service", certificate=NAME))
-    shop.configure(lab.department_config(more=section(shop.service)))
+    shop.configure(lab.department_config(more=shop.service.section()))
     assert client.run(*INSTALL).returncode == 0
     return shop
 
@@ -76,7 +65,7 @@ def one_shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Shop:
 @pytest.fixture
 def shop(lab: Lab, one_shop: Shop) -> Shop:
     """The shop in order, for a test that may leave it in disorder."""
-    one_shop.configure(lab.department_config(more=section(one_shop.service)))
+    one_shop.configure(lab.department_config(more=one_shop.service.section()))
     for flag in one_shop.service.folder.glob("*-fails"):
         flag.unlink()
     if not is_served(one_shop.service, one_shop.client):
@@ -92,7 +81,7 @@ def issued(shop: Shop) -> Certbot:
 
 @pytest.mark.parametrize("how", ["installer", "configurator", "run"])
 def test_the_first_issue_is_deployed_and_each_renewal(lab, client, configure, service, how):
-    configure(lab.department_config(more=section(service)))
+    configure(lab.department_config(more=service.section()))
     first = {
         "installer": INSTALL,
         "configurator": ("certonly", "-n", "--configurator", "tcs-lyon1", "-d", NAME),
@@ -150,7 +139,7 @@ def test_a_test_that_fails_at_a_renewal_leaves_the_old_files_and_is_healed(issue
 def test_a_test_that_fails_at_the_first_issue_keeps_the_certificate(
     lab, client, configure, service, verb
 ):
-    configure(lab.department_config(more=section(service)))
+    configure(lab.department_config(more=service.section()))
     (service.folder / "test-fails").touch()
     failed = client.run(verb, *INSTALL[1:])
     assert "test of mail is broken" in failed.output
@@ -176,7 +165,7 @@ def test_install_deploys_what_there_is_with_the_config_that_the_lineage_keeps(
     refused = client.run(*install)
     assert refused.returncode == 1
     assert f"no section [install NAME] says certificate = {NAME}" in refused.output
-    mine.write_text(lab.department_config(more=section(service)))
+    mine.write_text(lab.department_config(more=service.section()))
     done = client.run(*install)
     assert done.returncode == 0, done.output
     assert is_served(service, client)
@@ -215,7 +204,7 @@ def test_enhance_is_refused(issued):
 def test_dry_runs_touch_nothing(lab, shop, issued, service, second_ca, both_cas):
     shop.configure(
         lab.department_config(
-            tcs={"dry_run_server": second_ca.directory_url}, more=section(service)
+            tcs={"dry_run_server": second_ca.directory_url}, more=service.section()
         )
     )
     service.path("privkey").write_text("as someone left it")
@@ -230,7 +219,7 @@ def test_dry_runs_touch_nothing(lab, shop, issued, service, second_ca, both_cas)
 def test_sections_that_nobody_deploys_are_told_with_the_command_that_does(
     lab, client, configure, service
 ):
-    configure(lab.department_config(more=section(service)))
+    configure(lab.department_config(more=service.section()))
     done = client.run(*CERTONLY)
     assert done.returncode == 0, done.output
     command = f"renew --force-renewal --cert-name {NAME} --installer tcs-lyon1"
@@ -288,13 +277,13 @@ def test_after_a_kill_the_next_renew_ends_with_the_new_certificate(
     else:
         killer = f"sh -c 'kill -9 $PPID; exit 0' {when}"
         words = " ".join(getattr(service.target, when))
-        text = lab.department_config(more=section(service)).replace(words, killer)
+        text = lab.department_config(more=service.section()).replace(words, killer)
         shop.configure(text)
     killed = issued.run("renew", "--force-renewal", env=env)
     assert killed.returncode == -signal.SIGKILL
     assert service.served() == served
 
-    shop.configure(lab.department_config(more=section(service)))
+    shop.configure(lab.department_config(more=service.section()))
     healed = issued.run("renew")
     assert healed.returncode == 0, healed.output
     assert is_served(service, issued)

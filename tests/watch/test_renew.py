@@ -15,7 +15,6 @@ from certbot_tcs_lyon1.report import Report
 from certbot_tcs_lyon1.watch.record import RECORD_NAME
 from certbot_tcs_lyon1.watch.why import Watch, Watched
 from tests.install.conftest import Service, make_service
-from tests.integration.test_install import section
 from tests.lab import front
 from tests.lab.certbot import Certbot
 from tests.lab.lab import Lab
@@ -52,7 +51,7 @@ def configure(client: Certbot, text: str) -> None:
 @pytest.fixture
 def shop(lab: Lab, client: Certbot, ca: Authority, web: Web, tmp_path: Path) -> Shop:
     service = make_service(tmp_path / "service", certificate=NAME)
-    configure(client, lab.department_config(more=section(service)))
+    configure(client, lab.department_config(more=service.section()))
     done = client.run(*ORDER)
     assert done.returncode == 0, done.output
     name = f"{tmp_path.name}.crl"
@@ -167,7 +166,7 @@ def test_revocation_check_no_switches_it_off(lab, shop, ca, web):
     revoke(shop, ca, web)
     configure(
         shop.client,
-        lab.department_config(tcs={"revocation_check": "no"}, more=section(shop.service)),
+        lab.department_config(tcs={"revocation_check": "no"}, more=shop.service.section()),
     )
     done = shop.client.run("renew")
     assert done.returncode == 0, done.output
@@ -181,7 +180,7 @@ def test_a_dry_run_replaces_nothing_wherever_it_goes(lab, shop, ca, web):
     assert shop.client.run("renew", "--dry-run", env=closed).returncode == 1
     assert shop.versions() == 1
     text = {"dry_run_server": lab.pebble.directory_url}
-    configure(shop.client, lab.department_config(tcs=text, more=section(shop.service)))
+    configure(shop.client, lab.department_config(tcs=text, more=shop.service.section()))
     done = shop.client.run("renew", "--dry-run")
     assert done.returncode == 0, done.output
     assert shop.versions() == 1
@@ -211,7 +210,7 @@ def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, 
         configure(
             shop.client,
             lab.department_config(
-                tcs={"server": refusing.directory_url}, more=section(shop.service)
+                tcs={"server": refusing.directory_url}, more=shop.service.section()
             ),
         )
         failed = shop.client.run("renew", env=bundle)
@@ -219,7 +218,7 @@ def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, 
         assert refusing.count("newOrder") == 1  # for the first of two
         assert (shop.versions(), shop.versions("two")) == (1, 1)
         assert shop.client.certificate(NAME).serial == shop.leaf.serial
-    configure(shop.client, lab.department_config(more=section(shop.service)))
+    configure(shop.client, lab.department_config(more=shop.service.section()))
     done = shop.client.run("renew")
     assert done.returncode == 0, done.output
     assert (shop.versions(), shop.versions("two")) == (2, 2)
@@ -227,7 +226,7 @@ def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, 
 
 def campaign(lab: Lab, shop: Shop, when: str) -> str:
     return lab.department_config(
-        department={"replace_issued_before": when}, more=section(shop.service)
+        department={"replace_issued_before": when}, more=shop.service.section()
     )
 
 
@@ -306,7 +305,7 @@ def test_the_ca_s_own_word_replaces_where_certbot_does_not_know_ari(lab, shop):
         base = server.directory_url.rpartition("/")[0]
         server.behave = ari(base, -1, {}, None)
         text = {"server": server.directory_url}
-        configure(shop.client, lab.department_config(tcs=text, more=section(shop.service)))
+        configure(shop.client, lab.department_config(tcs=text, more=shop.service.section()))
         path = shop.client.config_dir / "renewal" / f"{NAME}.conf"
         old = shop.client.renewal(NAME)["server"]
         path.write_text(path.read_text("utf-8").replace(old, server.directory_url), "utf-8")
