@@ -150,24 +150,21 @@ class Servers:
             return [Address(ip, endpoint.port, ip)]
         except ValueError:
             pass
-        cause = f"{endpoint.host} has no address here"
-        if endpoint not in self._resolved:
-            found = None if self._is_silent(self._resolver) else self._resolve(endpoint)
-            if found is None:
-                self._resolver.silent_at = self._resolver.silent_at or time.monotonic()
-                raise NoAnswer(
-                    f"{cause}: this machine's resolver has not answered within "
-                    f"{self.timing.resolve:.0f} s",
-                    "See /etc/resolv.conf, or write the address",
-                )
-            self._resolved[endpoint] = found
-        if not self._resolved[endpoint]:
-            raise NoAnswer(cause)
-        return self._resolved[endpoint]
+        found = self._resolved.get(endpoint) or self._resolve(endpoint)
+        if not found:
+            why, remedy = "", ""
+            if self._is_silent(self._resolver):
+                why = f": this machine's resolver is silent ({self.timing.resolve:.0f} s)"
+                remedy = "See /etc/resolv.conf, or write the address"
+            raise NoAnswer(f"{endpoint.host} has no address here{why}", remedy)
+        self._resolved[endpoint] = found
+        return found
 
-    def _resolve(self, endpoint: Endpoint) -> Optional[list[Address]]:
-        """A name's addresses as this system resolves them; None where it does not in time, for
-        glibc waits longer."""
+    def _resolve(self, endpoint: Endpoint) -> list[Address]:
+        """A name's addresses as this system resolves them; none where that takes longer than
+        `resolve`, for glibc waits longer, and then none at once."""
+        if self._is_silent(self._resolver):
+            return []
         found: list[Address] = []
 
         def resolve() -> None:
@@ -179,7 +176,10 @@ class Servers:
         thread = threading.Thread(target=resolve, daemon=True)
         thread.start()
         thread.join(self.timing.resolve)
-        return None if thread.is_alive() else found
+        if thread.is_alive():
+            self._resolver.silent_at = time.monotonic()
+            return []
+        return found
 
     def update_addresses(self, section: DnsServer) -> tuple[list[Address], list[str]]:
         """Each address of each update server in turn, those last that were silent; and a line for

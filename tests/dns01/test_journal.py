@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -154,3 +156,28 @@ def test_records_that_may_not_be_withdrawn_and_are_there_stay_in_the_journal(lab
         assert desk.journal() == [entry]
     finally:
         lab.edit("univ-lyon1.test", delete=[(f"{name}.", "TXT")])
+
+
+def test_a_work_folder_that_is_full_draws_one_warning_for_two_zones(lab, desk, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=755", "none", str(work)]
+    if subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        small = replace(desk, journal_path=str(work / "journal.json"))
+        small.publish(
+            txt_record(WWW, "value"), txt_record("_acme-challenge.www.univ-lyon1.test", "value")
+        )
+        with contextlib.suppress(OSError), (work / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(4096))
+        told = [*small.withdraw_here(), *small.withdraw_here()]
+        assert len(set(told)) == 1  # a process says nothing twice
+        assert "No space left on device; the records are gone" in told[0]
+        assert lab.primary.txt(WWW) == []
+        (work / "filler").unlink()
+        assert small.withdraw() == []
+        assert small.journal() == []
+    finally:
+        subprocess.run(["umount", str(work)], check=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from certbot_tcs_lyon1.department.settings import TsigKey
+from certbot_tcs_lyon1.department.settings import Endpoint, TsigKey
 from certbot_tcs_lyon1.dns01 import queries
 from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from certbot_tcs_lyon1.dns01.queries import Servers
@@ -137,3 +138,18 @@ def test_without_any_name_server_in_reach_the_wait_and_its_warning_come_once_in_
         desk.put(txt_record(WWW, "two"))
     assert "instead" not in caplog.text
     assert len(between.queries) == asked
+
+
+def test_a_name_that_could_not_be_resolved_is_looked_up_again(servers, monkeypatch):
+    """The resolver's own failure (EAI_AGAIN) passes; no real one fails just once at will."""
+    resolve, failures = socket.getaddrinfo, [socket.gaierror(socket.EAI_AGAIN, "try again")]
+
+    def fail_once(*args: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return resolve(*args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail_once)
+    with pytest.raises(DnsError, match="localhost has no address here"):
+        servers.addresses_of(Endpoint("localhost", 53))
+    assert "127.0.0.1" in [found.ip for found in servers.addresses_of(Endpoint("localhost", 53))]
