@@ -4,12 +4,13 @@
 the memory of this process (nothing in /tmp, nothing in the environment), and one security context
 for each address of an update server, negotiated by TKEY (RFC 2930).
 
-What isn't signed here is a claim. Samba's errors, and Windows' NOERROR to a new TXT (external-dns
-#6573), come back with the request's own TSIG record: anybody on the path can make such a reply.
-Whoever does gains at most a failed order: a NOERROR counts only once the record is read back, which
-the CA's own look at the zone proves or disproves; an error fails the order, and is told as "says,
-unsigned"; no claim strikes the journal; and only for NOTIMP is the UPDATE sent elsewhere, signed,
-to the next server of the department config.
+What isn't signed here is a claim. Samba's errors come back with the request's own TSIG record, and
+so, as is said, do Windows' errors and its NOERROR to a new TXT (bodgit/tsig #54, external-dns
+#6573): anybody on the path can make such a reply. Whoever does gains at most a failed order: a
+NOERROR counts only once the record is read back, which the CA's own look at the zone proves or
+disproves; an error fails the order, and is told as "says, unsigned"; no claim strikes the journal;
+and only for NOTIMP is the UPDATE sent elsewhere, signed, to the next server of the department
+config.
 """
 
 from __future__ import annotations

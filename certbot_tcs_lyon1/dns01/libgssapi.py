@@ -25,7 +25,9 @@ _FLAGS = 2 | 4 | 32
 _COMPLETE, _CONTINUE_NEEDED = 0, 1
 _INITIATE = 1
 
-_MECHANISM = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"  # Kerberos 5, 1.2.840.113554.1.2.2
+#: Kerberos 5, 1.2.840.113554.1.2.2, without SPNEGO around it: BIND and Samba take it so, and what
+#: bodgit/tsig sends to Windows is the same.
+_MECHANISM = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"
 _PRINCIPAL = _MECHANISM + b"\x01"
 _SERVICE = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x01\x04"  # service@host
 

@@ -77,6 +77,28 @@ def test_an_echoed_noerror_to_a_withdrawal_strikes_the_journal_only_once_the_rec
     assert realm.bind.txt(WWW) == []
 
 
+def test_a_server_that_signs_nothing_but_the_context_is_enough_for_the_order(
+    realm: Realm, desk_with: DeskWith, echoing: proxy.Proxy
+) -> None:
+    """What Windows is said to do, at its worst: queries are then answered without a signature."""
+
+    def behave(query: proxy.Query, ask: Any) -> Any:
+        if query.opcode == "UPDATE":
+            return echo("NOERROR", applied=True)(query, ask)
+        return proxy.without_tsig(ask()) if query.signed else ask()
+
+    echoing.behave = behave
+    desk = desk_with(realm.section(servers=behind(echoing)))
+    desk.put(txt_record(WWW, "one"))
+    [left] = desk.withdraw()
+    assert realm.bind.txt(WWW) == []
+    assert "says, unsigned, NOERROR" in left
+    assert len(desk.journal()) == 1
+    echoing.behave = proxy.passed
+    assert desk.withdraw() == []
+    assert desk.journal() == []
+
+
 @pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED"])
 def test_an_echoed_refusal_is_told_as_unsigned_and_no_other_server_is_tried(
     realm: Realm, desk_with: DeskWith, echoing: proxy.Proxy, rcode: str
