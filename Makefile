@@ -3,7 +3,7 @@ PYTHON ?= python3
 # Nothing but a loopback is there.
 IN_NAMESPACE = .venv/bin/python -m tests.lab.namespace -- .venv/bin/python -m pytest -q
 
-.PHONY: help demo test fuzz fresh bench dist deb rpm matrix distros docs lint format clean
+.PHONY: help demo test fuzz fresh bench dist deb rpm matrix distros collection fleet-lint fleet docs lint format clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -12,7 +12,7 @@ demo: packages-demo .venv/made ## one certificate from first to last, on a CA an
 	@.venv/bin/python -m tests.lab.demo
 
 test: packages-test .venv/made .venv-dist/made ## all tests, on the newest certbot (T=tests/dns01: these)
-	.venv/bin/python -m pytest $(or $(T),tests --ignore tests/distros --ignore tests/guide --ignore tests/fuzz --cov) --numprocesses 4
+	.venv/bin/python -m pytest $(or $(T),tests --ignore tests/distros --ignore tests/ansible --ignore tests/guide --ignore tests/fuzz --cov) --numprocesses 4
 	$(if $(T),,$(IN_NAMESPACE) tests/fuzz)
 
 fuzz: packages-test .venv/made ## what others write, made up at random for a minute; finds are kept in tests/fuzz/seeds
@@ -39,6 +39,19 @@ rpm: packages-test dist .venv/made ## the RPMs for EPEL 9 and 10, checked with r
 distros: packages-distros deb dist .venv/made ## the .deb on Debian 11 to 13 with their own certbots, and the guide's commands on 12
 	CI=true .venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/distros tests/guide
 
+collection: .venv-ansible/made ## the Ansible collection, in dist/
+	.venv-ansible/bin/ansible-galaxy collection build --force --output-path dist ansible
+
+fleet-lint: collection ## ansible-lint, in its production profile, on the collection as it is installed
+	rm -rf build/lint
+	.venv-ansible/bin/ansible-galaxy collection install --force -p build/lint dist/univ_lyon1-tcs-*.tar.gz
+	cp ansible/.ansible-lint build/lint/ansible_collections/univ_lyon1/tcs
+	cd build/lint/ansible_collections/univ_lyon1/tcs && \
+	  ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/lint PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ansible-lint
+
+fleet: packages-distros deb .venv/made .venv-ansible-debian-12/made fleet-lint ## the collection on Debian 11 to 13 and on light hosts (FLEET=100: so many)
+	CI=true .venv/bin/python -m pytest tests/ansible
+
 docs: packages-docs .venv-docs/made ## the site, from docs/, in build/docs, looked at in a browser
 	rm -rf build/docs build/doctrees
 	.venv-docs/bin/python -m sphinx -W --keep-going -n -q -d build/doctrees -b html docs build/docs
@@ -64,6 +77,16 @@ PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 .venv/made: setup.py tests/env/test.txt | packages-venv
 	$(PYTHON) -m venv --clear .venv
 	.venv/$(PIP_INSTALL) --requirement tests/env/test.txt --editable .
+	@touch $@
+
+.venv-ansible/made: tests/env/ansible.txt | packages-venv
+	$(PYTHON) -m venv --clear .venv-ansible
+	.venv-ansible/$(PIP_INSTALL) --requirement tests/env/ansible.txt
+	@touch $@
+
+.venv-ansible-debian-12/made: tests/env/ansible-debian-12.txt | packages-venv
+	$(PYTHON) -m venv --clear .venv-ansible-debian-12
+	.venv-ansible-debian-12/$(PIP_INSTALL) --requirement tests/env/ansible-debian-12.txt
 	@touch $@
 
 # No plugin is installed in it, for certbot loads all that are.
