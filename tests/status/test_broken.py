@@ -86,11 +86,12 @@ def original(lab, tmp_path_factory):
     client.config_dir.mkdir()
     path = client.config_dir / "tcs-lyon1.ini"
     path.touch(mode=0o600)
-    path.write_text(
-        lab.department_config(
-            more=f"[install web]\ncertificate = {NAME}\nprivkey = {client.folder}/tls/privkey.pem\n"
-        )
-    )
+    (client.folder / "password").touch(mode=0o600)
+    (client.folder / "password").write_text("changeit\n")
+    tls = client.folder / "tls"
+    more = f"[install web]\ncertificate = {NAME}\nprivkey = {tls}/privkey.pem\n"
+    more += f"pkcs12 = {tls}/all.p12\npkcs12_password_file = {client.folder}/password\n"
+    path.write_text(lab.department_config(more=more))
     plugins = ["-a", "tcs-lyon1", "-i", "tcs-lyon1"]
     for words in (
         ("run", "-n", *plugins, "-d", NAME),
@@ -270,6 +271,21 @@ DAMAGE = {
     ),
     "a deployed file gone": (lambda m: m.deployed.unlink(), 1, "privkey.pem is not there"),
     "a deployed file spoilt": (lambda m: _half(m.deployed), 1, "is not the live version"),
+    "a keystore spoilt": (
+        lambda m: _half(m.deployed.with_name("all.p12")),
+        1,
+        "all.p12 is not the live version",
+    ),
+    "a keystore's password changed": (
+        lambda m: (m.root / "password").write_text("another\n"),
+        1,
+        "all.p12 is not the live version",
+    ),
+    "a keystore's password gone": (
+        lambda m: (m.root / "password").unlink(),
+        1,
+        "all.p12 cannot be looked at",
+    ),
     "a deployed file for all": (lambda m: m.deployed.chmod(0o644), 1, "mode 0644, and not"),
     "a deployed file of others": (lambda m: os.chown(m.deployed, 1, 1), 1, "has owner 1, group 1"),
     "a target's folder gone": (lambda m: shutil.rmtree(m.deployed.parent), 1, "its folder cannot"),
