@@ -7,7 +7,7 @@ import getpass
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.ca import directory
@@ -170,7 +170,7 @@ class _Dialogue:
 def _of(kind: str, key: str) -> _Check:
     """The check of what a key of the file holds, as the reader finds it there."""
 
-    def check(answer: str) -> Any:
+    def check(answer: str) -> object:
         if (kind, key, answer) == ("dns", "server", "none"):
             return None
         line = f"{key} = {answer}"

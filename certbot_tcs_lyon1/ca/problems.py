@@ -52,7 +52,7 @@ def take_apart(error: BaseException) -> list[Problem]:
     return found
 
 
-def _of_ca(error: Any, finalizing: bool) -> Problem:
+def _of_ca(error: messages.Error, finalizing: bool) -> Problem:
     kind = str(error.typ).rsplit(":", 1)[-1]
     # The order of certbot's own describe_acme_error.
     words = str(error.detail or error.title or error.description or error.typ)

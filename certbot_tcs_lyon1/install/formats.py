@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.lineage import Lineage
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
+    from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12PrivateKeyTypes
+    from cryptography.x509 import Certificate
 
 #: Those that hold the private key.
 WITH_KEY = ("privkey", "combined", "pkcs12")
@@ -46,7 +51,7 @@ def _pkcs12(lineage: Lineage, password: bytes) -> bytes:
     )
 
 
-def _encryption(password: bytes) -> Any:
+def _encryption(password: bytes) -> KeySerializationEncryption:
     """3DES and SHA-1, which every `keytool` (Java 8 before 8u301) and every OpenSSL can read.
 
     cryptography before 38 has no choice, and uses the same.
@@ -65,14 +70,16 @@ def _encryption(password: bytes) -> Any:
     )
 
 
-def _parts(lineage: Lineage) -> tuple[Any, Any, list[Any]]:
+def _parts(lineage: Lineage) -> tuple[PKCS12PrivateKeyTypes, Certificate, list[Certificate]]:
     """Key, certificate and chain as objects of cryptography's."""
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
     try:
         return (
-            serialization.load_pem_private_key(lineage.privkey, None),
+            cast(
+                "PKCS12PrivateKeyTypes", serialization.load_pem_private_key(lineage.privkey, None)
+            ),
             x509.load_pem_x509_certificate(lineage.cert),
             [x509.load_pem_x509_certificate(pem) for pem in _certificates(lineage.chain)],
         )
