@@ -20,9 +20,6 @@ from certbot_tcs_lyon1.dns01.records import Address, Alias, Batch, DnsError, NoA
 
 logger = logging.getLogger(__name__)
 
-#: Seconds to wait at most when no name server at all can be asked from here.
-BLIND_SECONDS = 60
-
 
 def confirm(
     batches: Sequence[Batch],
@@ -156,14 +153,24 @@ def _await_everywhere(
                 f"{report.state.value}: {report.answer}{_what_to_do(batch, report, servers)}"
             )
     _warn_of_no_ipv6(reports, {address.label for address in found}, warn)
-    if not found and not given_up:
+    if not found:
+        _wait_blindly(batch, given_up, servers, warn)
         servers.given_up.add(everyone)
-        blind = max(min(BLIND_SECONDS, batch.end - time.monotonic()), 0)
+
+
+def _wait_blindly(
+    batch: Batch, again: bool, servers: Servers, warn: Callable[[str], object]
+) -> None:
+    """Where no name server can be asked, give the zone time to reach them; `again`: it had it."""
+    timing = servers.timing
+    wait = timing.blind_again if again else timing.blind
+    wait = max(min(wait, batch.end - time.monotonic()), 0)
+    if not again:
         warn(
-            f"Zone {zone}: no name server can be asked from here; waiting {blind:.0f} s instead. "
-            "Let this machine reach them on port 53, or name others in check_servers."
+            f"Zone {text(batch.zone)}: no name server can be asked from here; waiting {wait:.0f} s "
+            "instead. Let this machine reach them on port 53, or name others in check_servers."
         )
-        time.sleep(blind)
+    time.sleep(wait)
 
 
 def _what_to_do(batch: Batch, report: Report, servers: Servers) -> str:

@@ -59,6 +59,10 @@ class Timing:
     from this system's resolver. `silence` is how long a server, or that resolver, is known to be
     silent: longer than the wait of a zone without any name server. `question` is for one question
     that nothing else bounds.
+
+    `blind` is waited for a zone of which no name server can be asked from here; `blind_again` for
+    the same zone's next order, of another lineage: BIND tells its secondaries of a change 5 s after
+    the one before (`notify-delay`).
     """
 
     first: float = 0.5
@@ -71,6 +75,8 @@ class Timing:
     resolve: float = 3.0
     silence: float = 300.0
     question: float = 30.0
+    blind: float = 60.0
+    blind_again: float = 6.0
 
 
 @dataclass
