@@ -43,6 +43,24 @@ def test_one_file_and_one_command_give_a_certificate_and_renew_needs_nothing_mor
         assert server.txt(CHALLENGE) == server.txt("_acme-challenge.labo.univ-lyon1.test") == []
 
 
+def test_nonces_that_the_ca_rejects_at_random_cost_a_repetition_at_the_most(
+    lab, client, configure, tmp_path
+):
+    """Pebble rejects one of twenty, its default; acme's client tries again once (RFC 8555 §6.5)."""
+    env = {"PEBBLE_WFE_NONCEREJECT": "5"}
+    with pebble.running(tmp_path / "ca", lab.secondary.endpoint, lab.eab_keys, env=env) as ca:
+        configure(lab.department_config(tcs={"server": ca.directory_url}))
+        trusting = {"REQUESTS_CA_BUNDLE": str(ca.ca_bundle)}
+        for _ in range(3):
+            issued = client.run(*CERTONLY, env=trusting)
+            if issued.returncode == 0:
+                break
+            assert "has rejected the nonces of certbot's requests several times" in issued.output
+        assert issued.returncode == 0, issued.output
+    assert client.certificate(NAME).names == (NAME,)
+    assert lab.primary.txt(CHALLENGE) == []
+
+
 def test_a_lineage_that_preferred_another_challenge_is_renewed_and_prefers_none_after(
     lab, client, configure
 ):
