@@ -103,6 +103,8 @@ def _read_conf(path: str) -> tuple[dict[str, str], dict[str, str], str]:
         options: Mapping[str, Any] = kept.get("renewalparams", {})
         if not isinstance(options, Mapping) or "authenticator" not in options:
             raise ValueError("it has no authenticator")
+        if not options.get("server"):
+            raise ValueError("it names no server")
         missing = [kind for kind in lineages.KINDS if kind not in kept]
         if missing:
             raise ValueError(f"it does not say where {missing[0]} is")
@@ -180,9 +182,12 @@ def _is_there(folder: str) -> bool:
     :raises PermissionError: this user can't tell
     """
     try:
-        return all(os.stat(os.path.join(folder, name)).st_size for name in _ACCOUNT_FILES)
-    except (FileNotFoundError, NotADirectoryError):
+        for name in _ACCOUNT_FILES:
+            with open(os.path.join(folder, name), "rb") as file:
+                json.load(file)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
+    return True
 
 
 def departments(settings: Settings, places: Folders) -> Iterator[DepartmentFact]:

@@ -142,9 +142,9 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
         yield Verdict(State.WARNING, one.name, text)
     if not one.account_is_there:
         text = (
-            f"its ACME account {one.account} at {one.server} is gone; restore the folder accounts "
-            f"from a backup, or order it anew: certbot certonly --cert-name {one.name} "
-            "--configurator tcs-lyon1"
+            f"its ACME account {one.account} at {one.server} is gone or damaged; restore the "
+            "folder accounts from a backup, or order it anew: certbot certonly --cert-name "
+            f"{one.name} --configurator tcs-lyon1"
         )
         yield Verdict(State.CRITICAL, one.name, text)
     for there in one.served:

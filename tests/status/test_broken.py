@@ -208,6 +208,17 @@ def _without_accounts(machine: Broken) -> None:
     shutil.rmtree(machine.config / "accounts")
 
 
+def _with_account_cut_short(machine: Broken) -> None:
+    for folder in machine.accounts():
+        (folder / "regr.json").write_text("{", encoding="ascii")
+
+
+def _without_server(machine: Broken) -> None:
+    lines = machine.conf.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if not line.startswith("server = ")]
+    machine.conf.write_text("\n".join(kept), encoding="utf-8")
+
+
 def _with_empty_account(machine: Broken) -> None:
     for folder in machine.accounts():
         (folder / "private_key.json").write_bytes(b"")
@@ -250,6 +261,8 @@ DAMAGE = {
     "a folder for a conf": (lambda m: (m.conf.unlink(), m.conf.mkdir()), 2, f"{NAME}.conf"),
     "the accounts gone": (_without_accounts, 2, "ACME account .* is gone"),
     "an account's key emptied": (_with_empty_account, 2, "ACME account .* is gone"),
+    "an account cut short": (_with_account_cut_short, 2, "ACME account .* damaged"),
+    "no server in the renewal conf": (_without_server, 2, "it names no server"),
     "the config gone": (lambda m: m.ini().unlink(), 2, "tcs-lyon1.ini: it is not there"),
     "a config of bytes": (lambda m: m.ini().write_bytes(b"\x00\xff"), 2, r"\[config\]"),
     "a config for all to write": (lambda m: m.ini().chmod(0o666), 2, "chmod"),
