@@ -31,6 +31,7 @@ def test_a_block_says_how_it_is_tested(block):
 #: The documents of which tests take each kind of block: those that tests/guide plays, and the
 #: pages for the DNS, test_dns_page's. A department config is loaded below, wherever it stands.
 PLAY = {str(blocks.ROOT / name) for name in PLAYED}
+PARC = {str(blocks.ROOT / "docs" / "parc.rst")}  # tests/ansible/test_parc.py
 SUPERVISION = {str(test_supervision.PAGE)}
 DNS = {str(blocks.ROOT / "docs" / name) for name in ("dns.rst", "dns.en.rst")}
 TAKEN_FROM = {
@@ -44,6 +45,7 @@ TAKEN_FROM = {
     },
     **{("load", what): SUPERVISION for what in test_supervision.BLOCKS},
     ("run", "debian-12"): PLAY,
+    ("run", "control"): PARC,
     ("run", "debian-12, anew"): PLAY,
     ("past", "debian-12"): PLAY,
     ("load", "department"): {str(path) for path in DOCUMENTS},
@@ -57,7 +59,7 @@ def test_a_command_or_config_stands_where_tests_take_it(block):
 
 @pytest.mark.parametrize("block", [b for b in EVERY if b.mark in ("file", "output")], ids=str)
 def test_a_file_or_output_stands_where_tests_take_it(block):
-    assert str(block.path) in (PLAY if block.mark == "file" else PLAY | DNS)
+    assert str(block.path) in (PLAY | PARC if block.mark == "file" else PLAY | DNS)
 
 
 @pytest.mark.parametrize(
