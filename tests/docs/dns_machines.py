@@ -111,19 +111,8 @@ class Machine:
         return [line for line in lines if all(word in line for word in words)]
 
 
-def _shell(text: str, command: Optional[list[str]] = None) -> str:
-    done = subprocess.run(
-        [*(command or ["sh", "-euc"]), text],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if done.returncode:
-        raise AssertionError(f"exit code {done.returncode} of:\n{text}\n{done.stdout}")
-    return done.stdout
+def _shell(text: str, command: Sequence[str] = ("sh", "-euc")) -> str:
+    return process.output(text, [*command, text], Path())
 
 
 class Network:

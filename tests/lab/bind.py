@@ -10,23 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-import dns.exception
-import dns.flags
-import dns.message
-import dns.query
-import dns.rcode
-import dns.rdatatype
-import dns.tsig
-import dns.update
-
 from tests.lab import ports, process
-from tests.lab.errors import LabError, PortTaken
 from tests.lab.ports import Endpoint
-from tests.lab.server import NameServer
+from tests.lab.server import NameServer, wait_for
 from tests.lab.zones import Key, Zone, new_key
 
 PACKAGE = "bind9"
 NEVER = None
+
+# Only the log tells: named goes on where just TCP is taken. Where UDP is, BIND 9.18 gives no reason
+# and ends.
+_CANNOT_LISTEN = r"address in use|creating IPv[46] interface .*failed"
 
 # The three rates: at BIND's default of 20 a second it works in ticks of half a second, so that the
 # second of two changes reached the secondary 0.5 s late, and so did the second zone at the start.
@@ -65,20 +59,10 @@ logging {{
 class Bind(NameServer):
     """A BIND that runs: `endpoint` answers, `folder` holds its configuration, zones and logs."""
 
-    @property
-    def log(self) -> Path:
-        return self.folder / "named.log"
-
     def rndc(self, *args: str) -> str:
         """Run rndc against this server: its output, or LabError."""
         command = [process.need("rndc", PACKAGE), "-c", str(self.folder / "rndc.conf"), *args]
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False
-        )
-        output = done.stdout.decode("utf-8", errors="replace")
-        if done.returncode:
-            raise LabError(f"rndc {' '.join(args)} ({self.name}): {output}")
-        return output
+        return process.output(f"rndc {' '.join(args)} ({self.name})", command, self.folder)
 
     def statistics(self) -> dict[str, int]:
         """How many requests came in so far, by opcode: {"QUERY": 7, "UPDATE": 1}."""
@@ -135,8 +119,9 @@ def primary(
     ]
     everyone = [*keys, *([transfer_key] if transfer_key else [])]
     config = "\n".join([*(key.text() for key in everyone), *blocks])
-    with _running("primary", folder, endpoint, f"{options} {prompt} {allow}", config) as server:
-        _wait(server, [zone.name for zone in zones])
+    names = [zone.name for zone in zones]
+    options = f"{options} {prompt} {allow}"
+    with _running("primary", folder, endpoint, names, options, config) as server:
         yield server
 
 
@@ -157,8 +142,7 @@ def secondary(
     config = "\n".join([transfer_key.text() if transfer_key else "", *blocks])
     # A primary on 127.0.0.1 notifies ::1 from ::1, which `primaries` doesn't list.
     hear = f"notify no; allow-notify {{ {signed or 'any'}; }};"
-    with _running("secondary", folder, endpoint, f"{options} {hear}", config) as server:
-        _wait(server, zones)
+    with _running("secondary", folder, endpoint, zones, f"{options} {hear}", config) as server:
         yield server
 
 
@@ -175,15 +159,16 @@ def _policy(zone: Zone) -> str:
 
 @contextlib.contextmanager
 def _running(
-    name: str, folder: Path, endpoint: Endpoint, options: str, more: str
+    name: str, folder: Path, endpoint: Endpoint, zones: Sequence[str], options: str, more: str
 ) -> Iterator[Bind]:
-    """Run named with what all have, plus `options` and `more`; it may not answer yet."""
+    """Run named with what all have, plus `options` and `more`; it answers for `zones`."""
     folder = folder.resolve()
+    identity = f"{name}-{secrets.token_hex(8)}"
     with ports.claimed() as control:
         rndc_key = new_key("rndc-key")
         config = _OPTIONS.format(
             folder=folder,
-            identity=f"{name}-{secrets.token_hex(8)}",
+            identity=identity,
             listen=_listen(endpoint),
             lock_file=_lock_file(),
             options=options,
@@ -193,7 +178,9 @@ def _running(
         _write_secret(folder / "rndc.conf", _rndc_conf(rndc_key, control))
         started = process.start(name, _command(folder), folder, folder / "named.log")
         with process.running(started):
-            yield Bind(name, folder, endpoint, started)
+            server = Bind(name, folder, endpoint, started)
+            wait_for(server, zones, identity, _CANNOT_LISTEN)
+            yield server
 
 
 def _command(folder: Path) -> list[str]:
@@ -230,44 +217,3 @@ def _write_secret(path: Path, text: str) -> None:
 def _rndc_conf(key: Key, port: int) -> str:
     options = f'default-key "{key.name}"; default-server 127.0.0.1; default-port {port};'
     return f"{key.text()}options {{ {options} }};\n"
-
-
-def _wait(server: Bind, zones: Sequence[str]) -> None:
-    """Wait until this very server answers for every zone; PortTaken if its port is not its own."""
-    waiting = list(zones)
-
-    def answers() -> bool:
-        if _cannot_listen(server):
-            raise PortTaken(f"{server.name}: {process.tail(server.log)}")
-        try:
-            while waiting and server.query(waiting[0], "SOA", seconds=0.5).flags & dns.flags.AA:
-                waiting.pop(0)
-        except (OSError, EOFError, dns.exception.DNSException):
-            return False
-        return not waiting and _is_itself(server)
-
-    try:
-        process.wait_ready(server.process, answers)
-    except LabError as error:
-        if _cannot_listen(server):
-            raise PortTaken(str(error)) from error
-        raise
-
-
-def _cannot_listen(server: Bind) -> bool:
-    """Did named fail to bind its port? Only its log tells: it goes on where just TCP is taken.
-
-    Where UDP is, it gives no reason and ends: "creating IPv4 interface lo failed" (BIND 9.18).
-    """
-    text = server.log.read_text("utf-8", errors="replace") if server.log.exists() else ""
-    return (
-        "address in use" in text
-        or re.search(r"creating IPv[46] interface .*failed", text) is not None
-    )
-
-
-def _is_itself(server: Bind) -> bool:
-    """Does the server at the endpoint have the identity in our configuration?"""
-    answer = server.query("id.server", "TXT", "CH", seconds=0.5).answer
-    expected = re.search(r'server-id (".*?");', (server.folder / "named.conf").read_text("utf-8"))
-    return bool(answer and expected and answer[0][0].to_text() == expected[1])

@@ -3,18 +3,13 @@
 import contextlib
 import secrets
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import dns.exception
-import dns.flags
-
 from tests.lab import process
-from tests.lab.errors import LabError, PortTaken
 from tests.lab.ports import Endpoint
-from tests.lab.server import NameServer
+from tests.lab.server import NameServer, wait_for
 from tests.lab.zones import Key, Zone
 
 PACKAGE = "knot"
@@ -67,25 +62,10 @@ class Right:
 class Knot(NameServer):
     """A Knot that runs: `endpoint` answers, `folder` holds its configuration, zones and log."""
 
-    @property
-    def log(self) -> Path:
-        return self.process.log
-
     def control(self, *args: str) -> str:
         """Run knotc against this server: its output, or LabError."""
         command = [process.need("knotc", PACKAGE), "-s", _SOCKET, *args]
-        done = subprocess.run(
-            command,
-            cwd=str(self.folder),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=30,
-            check=False,
-        )
-        output = done.stdout.decode("utf-8", errors="replace")
-        if done.returncode:
-            raise LabError(f"knotc {' '.join(args)} ({self.name}): {output}")
-        return output
+        return process.output(f"knotc {' '.join(args)} ({self.name})", command, self.folder)
 
 
 def challenges(zone: str, key: str, *hosts: str) -> Right:
@@ -124,7 +104,7 @@ def running(
     started = process.start("knot", command, folder, folder / "knot.log")
     with process.running(started):
         server = Knot("knot", folder, endpoint, started)
-        _wait(server, identity, zones)
+        wait_for(server, [zone.name for zone in zones], identity, "cannot bind address")
         yield server
 
 
@@ -176,23 +156,3 @@ def _acl(name: str, right: Right) -> str:
         lines.append(f"    update-owner-match: {right.match}")
         lines.append(f"    update-owner-name: [{', '.join(right.names)}]")
     return "\n".join(lines) + "\n"
-
-
-def _wait(server: Knot, identity: str, zones: Sequence[Zone]) -> None:
-    """Wait until this very server answers for every zone; PortTaken if its port is not its own."""
-
-    def answers() -> bool:
-        try:
-            answer = server.query("id.server", "TXT", "CH", seconds=0.5).answer
-            itself = bool(answer) and answer[0][0].to_text() == f'"{identity}"'
-            soas = [server.query(zone.name, "SOA", seconds=0.5) for zone in zones if itself]
-        except (OSError, EOFError, dns.exception.DNSException):
-            return False
-        return itself and all(soa.flags & dns.flags.AA for soa in soas)
-
-    try:
-        process.wait_ready(server.process, answers)
-    except LabError as error:
-        if "cannot bind address" in process.tail(server.log, 100):
-            raise PortTaken(str(error)) from error
-        raise

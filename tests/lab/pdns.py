@@ -3,19 +3,15 @@
 import contextlib
 import secrets
 import sqlite3
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-import dns.exception
-import dns.flags
-
 from tests.lab import process
-from tests.lab.errors import LabError, MissingProgram, PortTaken
+from tests.lab.errors import MissingProgram
 from tests.lab.ports import Endpoint
-from tests.lab.server import NameServer
+from tests.lab.server import NameServer, wait_for
 from tests.lab.zones import Key, Zone
 
 PACKAGE = "pdns-server"
@@ -42,10 +38,6 @@ dnsupdate=yes
 @dataclass(frozen=True)
 class Pdns(NameServer):
     """A PowerDNS that runs: `endpoint` answers, `folder` has its configuration, database, log."""
-
-    @property
-    def log(self) -> Path:
-        return self.process.log
 
     def control(self, *args: str) -> str:
         """Run pdns_control against this server: its output, or LabError."""
@@ -86,7 +78,7 @@ def running(
     started = process.start("pdns", command, folder, folder / "pdns.log")
     with process.running(started):
         server = Pdns("pdns", folder, endpoint, started)
-        _wait(server, identity, zones)
+        wait_for(server, [zone.name for zone in zones], identity, "Address already in use")
         yield server
 
 
@@ -139,35 +131,5 @@ def _fill(
 
 
 def _run(program: str, folder: Path, *args: str) -> str:
-    done = subprocess.run(
-        [process.need(program, PACKAGE), "--config-dir=.", *args],
-        cwd=str(folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=30,
-        check=False,
-    )
-    output = done.stdout.decode("utf-8", errors="replace")
-    if done.returncode:
-        raise LabError(f"{program} {' '.join(args)}: {output}")
-    return output
-
-
-def _wait(server: Pdns, identity: str, zones: Sequence[Zone]) -> None:
-    """Wait until this very server answers for every zone; PortTaken if its port is not its own."""
-
-    def answers() -> bool:
-        try:
-            answer = server.query("id.server", "TXT", "CH", seconds=0.5).answer
-            itself = bool(answer) and answer[0][0].to_text() == f'"{identity}"'
-            soas = [server.query(zone.name, "SOA", seconds=0.5) for zone in zones if itself]
-        except (OSError, EOFError, dns.exception.DNSException):
-            return False
-        return itself and all(soa.flags & dns.flags.AA for soa in soas)
-
-    try:
-        process.wait_ready(server.process, answers)
-    except LabError as error:
-        if "Address already in use" in process.tail(server.log, 100):
-            raise PortTaken(str(error)) from error
-        raise
+    command = [process.need(program, PACKAGE), "--config-dir=.", *args]
+    return process.output(f"{program} {' '.join(args)}", command, folder)

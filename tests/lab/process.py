@@ -41,21 +41,38 @@ def need(program: str, package: str) -> str:
     return found
 
 
-def shell(commands: str, folder: Path, env: Mapping[str, str], seconds: float = 60) -> None:
-    """Run commands as somebody types them, in `folder`; LabError with the output if one fails."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])
+def output(
+    what: str,
+    command: Sequence[str],
+    folder: Path,
+    env: Optional[Mapping[str, str]] = None,
+    seconds: float = 60,
+) -> str:
+    """Run `command` in `folder`, with `env` as more environment: all that it wrote.
+
+    LabError, with that and `what` in front, if it fails.
+    """
     done = subprocess.run(
-        ["sh", "-euc", commands],
+        command,
         cwd=folder,
-        env={**os.environ, "PATH": path, **env},
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=seconds,
         check=False,
     )
     if done.returncode:
-        raise LabError(f"{commands}ended with {done.returncode}:\n{done.stdout}")
+        raise LabError(f"{what}: exit code {done.returncode}: {done.stdout}")
+    return done.stdout
+
+
+def shell(commands: str, folder: Path, env: Mapping[str, str]) -> str:
+    """Run commands as somebody types them, in `folder`; LabError with the output if one fails."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])
+    return output(commands, ["sh", "-euc", commands], folder, {"PATH": path, **env})
 
 
 def dies_with_us(command: Sequence[str]) -> list[str]:

@@ -5,9 +5,7 @@ It is this machine's, or that of another Debian in its own root (`system.System`
 
 import contextlib
 import functools
-import os
 import shlex
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,6 @@ import dns.exception
 import dns.flags
 
 from tests.lab import process
-from tests.lab.errors import LabError
 from tests.lab.ports import Endpoint
 from tests.lab.server import NameServer
 from tests.lab.system import System
@@ -176,16 +173,7 @@ def _line_within(root: Path, folder: Path, command: Sequence[str]) -> list[str]:
 
 
 def _tool(line: Line, *args: str) -> str:
-    done = subprocess.run(
-        line(["samba-tool", *args]),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": ""},
-        text=True,
-        timeout=120,
-        check=False,
+    command = line(["samba-tool", *args])
+    return process.output(
+        f"samba-tool {' '.join(args[:2])}", command, Path(), seconds=120, env={"PYTHONPATH": ""}
     )
-    if done.returncode:
-        raise LabError(f"samba-tool {' '.join(args[:2])}: {done.stdout}")
-    return done.stdout
