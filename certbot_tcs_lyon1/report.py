@@ -1,7 +1,9 @@
 """The one way to speak to the user.
 
 - `info` is for what a person at a terminal wants to know; certbot leaves it out under `--quiet`.
-- `warning` is for what works and should be mended; it is shown always, also from cron.
+- `warning` is for what works and should be mended; it is in certbot's log always, and shown except
+  under `--quiet`, as certbot's own are. A timer is quiet: what nobody may miss for long is a
+  verdict of `certbot-tcs-lyon1 check`, too.
 - What ends an action is no line of this file: it is raised, as an error of `errors`.
 - One line per cause. `Report` remembers what it has said: nothing comes twice in a process, though
   `certbot renew` prepares the plugin anew for each lineage.
