@@ -79,8 +79,9 @@ PIP_INSTALL = bin/python -m pip install --quiet --disable-pip-version-check
 	.venv/$(PIP_INSTALL) --requirement tests/env/test.txt --editable .
 	@touch $@
 
+# The newest Ansible wants a newer Python than Debian 12's, where there is one.
 .venv-ansible/made: tests/env/ansible.txt | packages-venv
-	$(PYTHON) -m venv --clear .venv-ansible
+	$$(sh tests/env/python 3.13 2>/dev/null || sh tests/env/python 3.12 2>/dev/null || echo $(PYTHON)) -m venv --clear .venv-ansible
 	.venv-ansible/$(PIP_INSTALL) --requirement tests/env/ansible.txt
 	@touch $@
 
