@@ -12,9 +12,9 @@ from pathlib import Path
 import certbot
 import pytest
 
+from tests.integration import twin
 from tests.integration.commands import CERTONLY, NAME
 from tests.lab import lab as lab_module
-from tests.lab import twin
 from tests.lab.certbot import Certbot
 from tests.lab.require import require_lab
 

@@ -14,8 +14,9 @@ import pytest
 
 from certbot_tcs_lyon1.department.settings import STARTTLS, Service
 from certbot_tcs_lyon1.status import certificate, command, served
-from tests.lab import services, starttls
+from tests.lab import services
 from tests.lab.require import require_root
+from tests.status import starttls
 from tests.status.conftest import NAME, Machine
 
 
