@@ -38,12 +38,4 @@ def client(lab: Lab, tmp_path: Path) -> Certbot:
 @pytest.fixture
 def configure(client: Certbot) -> Callable[[str], Path]:
     """Write the text as `client`'s department config, where the plugin looks for it."""
-
-    def write(text: str) -> Path:
-        path = client.config_dir / "tcs-lyon1.ini"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
+    return client.configure

@@ -20,6 +20,7 @@ from typing import Any
 from tests.distros.machine import CONFIG, Files
 from tests.lab import process
 from tests.lab.errors import LabError
+from tests.lab.files import write_private
 from tests.lab.system import System
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -174,6 +175,4 @@ def write_inventory(
         one.name: {"ansible_nsenter_pid": one.pid, **where, **each.get(one.name, {})}
         for one in hosts
     }
-    path.touch(mode=0o600)
-    path.write_text(json.dumps({"all": {"hosts": known, "vars": {**common}}}), encoding="utf-8")
-    return path
+    return write_private(path, json.dumps({"all": {"hosts": known, "vars": {**common}}}))

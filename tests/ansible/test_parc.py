@@ -14,6 +14,7 @@ import pytest
 from tests.ansible.conftest import control_with
 from tests.ansible.fleet import Control, Host
 from tests.docs import blocks
+from tests.lab.files import write_private
 from tests.lab.lab import Lab
 
 PAGE = blocks.ROOT / "docs" / "parc.rst"
@@ -32,13 +33,6 @@ def fill_in(text: str, lab: Lab) -> str:
     for word, instead in names.items():
         text = text.replace(word, instead)
     return re.sub(r"(?<!nom@)univ-lyon1\.fr", "univ-lyon1.test", text)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file that is for its owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
 
 
 def run(control: Control, text: str) -> str:
@@ -91,12 +85,12 @@ def test_the_page_takes_two_machines_to_certificates_and_takes_over_what_was_mad
             "ansible_become": False,
             "ansible_python_interpreter": "/usr/bin/python3",
         }
-        write(newest.folder / "host_vars" / f"{name}.yml", json.dumps(reach))
+        write_private(newest.folder / "host_vars" / f"{name}.yml", json.dumps(reach))
     played, before = 0, 0
     mail = "mail.labo.univ-lyon1.test"
     for block in blocks.of(PAGE):
         if block.mark == "file":
-            write(newest.folder / block.about, fill_in(block.text, lab))
+            write_private(newest.folder / block.about, fill_in(block.text, lab))
             continue
         assert (block.mark, block.about) == ("run", "control")
         if "take_over" in block.text:

@@ -14,6 +14,7 @@ import certbot_tcs_lyon1
 from tests.bench import noop
 from tests.lab.certbot import Certbot
 from tests.lab.errors import LabError
+from tests.lab.files import write_private
 from tests.lab.lab import Lab
 from tests.lab.pebble import Pebble
 from tests.lab.ports import Endpoint
@@ -70,7 +71,7 @@ def rfc2136(lab: Lab, server: Optional[Endpoint] = None) -> tuple[Contestant, Co
     """
     client = lab.new_client("rfc2136")
     credentials = client.folder / "rfc2136.ini"
-    _write_secret(credentials, _credentials(lab, server or lab.primary.endpoint))
+    write_private(credentials, _credentials(lab, server or lab.primary.endpoint))
     plugins = Path(sys.prefix) / "rfc2136"
     options = (
         *("--authenticator", "dns-rfc2136", "--dns-rfc2136-credentials", str(credentials)),
@@ -111,12 +112,6 @@ def _credentials(lab: Lab, server: Endpoint) -> str:
         f"dns_rfc2136_secret = {lab.key.secret}\n"
         f"dns_rfc2136_algorithm = {lab.key.algorithm.upper()}\n"
     )
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
 
 
 def _plugin_folder(folder: Path, source: Path, entry: str, target: str) -> Path:

@@ -15,6 +15,7 @@ from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, DnsServer, 
 from certbot_tcs_lyon1.errors import ConfigError
 from tests.department import keytabs
 from tests.lab import zones
+from tests.lab.files import write_private
 from tests.lab.pebble import new_hmac_key
 
 TEXT = (Path(certbot_tcs_lyon1.__file__).parent / "tcs-lyon1.ini.example").read_text("utf-8")
@@ -47,9 +48,7 @@ def read(folder: Path, text: str) -> Settings:
     keytab.touch(mode=0o600)
     keytab.write_bytes(keytabs.keytab(("svc-acme@AD.UNIV-LYON1.FR", keytabs.AES256)))
     text = re.sub(r"^keytab = .*$", f"keytab = {keytab}", text, flags=re.MULTILINE)
-    secret = folder / "hmac"
-    secret.touch(mode=0o600)
-    secret.write_text(new_hmac_key())
+    secret = write_private(folder / "hmac", new_hmac_key())
     for place, value in {
         "= KEY_ID": "= kid",
         "= HMAC_KEY": f"= {new_hmac_key()}",
@@ -58,10 +57,7 @@ def read(folder: Path, text: str) -> Settings:
         text = text.replace(place, value)
     text = re.sub(r"^key_file = .*$", f"key_file = {folder}/any.key", text, flags=re.MULTILINE)
     text = re.sub(r"^(eab_hmac_key_file) = .*$", rf"\1 = {secret}", text, flags=re.MULTILINE)
-    path = folder / "tcs-lyon1.ini"
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
-    return reader.read(str(path))
+    return reader.read(str(write_private(folder / "tcs-lyon1.ini", text)))
 
 
 def test_it_loads_as_it_is_once_the_values_of_the_portal_are_in_it(tmp_path):
@@ -72,9 +68,8 @@ def test_it_loads_as_it_is_once_the_values_of_the_portal_are_in_it(tmp_path):
 
 
 def test_its_placeholders_are_told_until_they_are_replaced(tmp_path):
-    path = tmp_path / "tcs-lyon1.ini"
-    path.touch(mode=0o600)
-    path.write_text(TEXT.replace("/etc/letsencrypt/", f"{tmp_path}/"), encoding="utf-8")
+    text = TEXT.replace("/etc/letsencrypt/", f"{tmp_path}/")
+    path = write_private(tmp_path / "tcs-lyon1.ini", text)
     zones.write_key_file(tmp_path / "tcs-lyon1.key", zones.new_key("tcs-lyon1"))
     with pytest.raises(ConfigError) as told:
         reader.read(str(path))

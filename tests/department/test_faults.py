@@ -334,13 +334,11 @@ FILLED_IN = reader.SMALLEST.replace("<Key ID from the portal>", "kid").replace(
         ("pkcs12 = /x/p12\npkcs12_password_file = /x/./p12", "keep the password elsewhere"),
     ],
 )
-def test_an_install_section_that_would_give_the_key_away_is_refused(tmp_path, section, expected):
-    path = tmp_path / "tcs-lyon1.ini"
-    path.touch(mode=0o600)
+def test_an_install_section_that_would_give_the_key_away_is_refused(config, section, expected):
     text = FILLED_IN.split("; Only", maxsplit=1)[0]
-    path.write_text(f"{text}\n[install x]\ncertificate = www\n{section}\n")
+    path = write(config, f"{text}\n[install x]\ncertificate = www\n{section}\n")
     if expected is None:
-        assert reader.read(str(path)).targets
+        assert reader.read(path).targets
         return
     with pytest.raises(ConfigError, match=expected):
         reader.read(str(path))

@@ -13,6 +13,7 @@ from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.department.settings import Keytab
 from certbot_tcs_lyon1.errors import ConfigError
 from tests.department.keytabs import AES256, RC4, SECRET, entry, keytab
+from tests.department.texts import write
 
 ACCOUNT = "svc-acme@AD.UNIV-LYON1.FR"
 SERVICE = "HTTP/www.labo.univ-lyon1.fr@AD.UNIV-LYON1.FR"
@@ -104,18 +105,14 @@ def test_hostile_bytes_give_a_fault_and_nothing_else() -> None:
 
 
 def faults(folder: Path, dns: str) -> str:
-    path = folder / "tcs-lyon1.ini"
-    path.touch(mode=0o600)
-    path.write_text(f"[dns]\nserver = dc1.ad.univ-lyon1.fr\n{dns}", encoding="utf-8")
+    path = write(folder / "tcs-lyon1.ini", f"[dns]\nserver = dc1.ad.univ-lyon1.fr\n{dns}")
     with pytest.raises(ConfigError) as caught:
-        reader.read(str(path))
+        reader.read(path)
     return str(caught.value)
 
 
 def test_a_tsig_key_beside_a_keytab_is_a_fault(tmp_path: Path) -> None:
-    path = tmp_path / "any.keytab"
-    path.touch(mode=0o600)
-    path.write_bytes(GOOD)
+    path = write(tmp_path / "any.keytab", GOOD)
     told = faults(tmp_path, f"keytab = {path}\nkey_file = /nowhere\n")
     assert "keytab: key_file is there as well; keep one of them" in told
 
@@ -139,15 +136,9 @@ def test_the_rights_of_a_keytab_are_checked(tmp_path: Path, mode: int, words: st
 
 
 def test_a_keytab_that_others_can_read_draws_a_warning(tmp_path: Path) -> None:
-    path, config = tmp_path / "any.keytab", tmp_path / "tcs-lyon1.ini"
-    path.write_bytes(GOOD)
-    path.chmod(0o644)
-    config.touch(mode=0o600)
-    config.write_text(
-        DEPARTMENT.format(hmac="c2VjcmV0" * 8)
-        + f"[dns]\nserver = dc1.ad.univ-lyon1.fr\nkeytab = {path}\n",
-        encoding="utf-8",
-    )
-    settings = reader.read(str(config))
+    path = write(tmp_path / "any.keytab", GOOD, 0o644)
+    section = f"[dns]\nserver = dc1.ad.univ-lyon1.fr\nkeytab = {path}\n"
+    text = DEPARTMENT.format(hmac="c2VjcmV0" * 8) + section
+    settings = reader.read(write(tmp_path / "tcs-lyon1.ini", text))
     assert f"chmod 600 {path}" in str(settings.warnings[0])
     assert settings.dns[0].key.name == ACCOUNT

@@ -187,9 +187,7 @@ def test_an_unreadable_config_is_told_with_the_reason(
 
 
 def test_a_file_that_belongs_to_somebody_else_is_refused(tmp_path, monkeypatch):
-    path = tmp_path / "tcs-lyon1.ini"
-    path.touch(mode=0o600)
-    path.write_text(reader.SMALLEST)
+    path = write(tmp_path / "tcs-lyon1.ini", reader.SMALLEST)
     if os.geteuid() == 0:
         os.chown(path, 65534, -1)
     else:

@@ -11,6 +11,7 @@ from typing import Optional
 from tests.lab.certbot import Certbot
 from tests.lab.lab import Lab
 from tests.lab.system import Done, System
+from tests.lab.zones import write_key_file
 
 CONFIG = "etc/letsencrypt"
 NAME = "www.labo.univ-lyon1.test"
@@ -58,10 +59,8 @@ class Machine:
         """Do what an administrator does before the first certificate: two files, and the CA."""
         self.system.trust(lab.pebble.ca_bundle)
         text = lab.department_config(dns={"key_file": f"/{CONFIG}/tcs-lyon1.key"}, more=_INSTALL)
-        contents = (text, lab.key_file.read_text("ascii"))
-        for path, content in zip(self.secret_files, contents):
-            path.touch(mode=0o600)
-            path.write_text(content, encoding="utf-8")
+        self.files.configure(text)
+        write_key_file(self.files.config_dir / "tcs-lyon1.key", lab.key)
         (self.system.root / SERVICE).mkdir(exist_ok=True)
 
     def carry_to(self, other: Machine) -> None:

@@ -37,6 +37,7 @@ from certbot_tcs_lyon1.dns01.records import Address, Location
 from tests.docs import dns_page as page
 from tests.lab import bind, knot, pdns, process
 from tests.lab.errors import MissingProgram
+from tests.lab.files import write_private
 from tests.lab.process import need
 
 WEB, NS_MAJ, NS1, NS2 = "192.0.2.80", "192.0.2.10", "192.0.2.1", "192.0.2.2"
@@ -219,9 +220,7 @@ def _example(path: str) -> str:
 
 def configure(section: str) -> None:
     """Write a [dns] section of the page where certbot's machine has it."""
-    path = Path(CLIENT_CONFIG)
-    path.touch(mode=0o600)
-    path.write_text(DEPARTMENT + section, encoding="utf-8")
+    write_private(Path(CLIENT_CONFIG), DEPARTMENT + section)
 
 
 def hand_over(machine: Machine, path: str) -> None:

@@ -12,6 +12,7 @@ from certbot_tcs_lyon1.department import reader
 from tests.docs import blocks
 from tests.guide.test_documents import DOCUMENTS as PLAYED
 from tests.lab import zones
+from tests.lab.files import write_private
 from tests.lab.pebble import new_hmac_key
 from tests.status import test_supervision
 
@@ -70,9 +71,8 @@ def test_a_department_config_loads_as_it_is_shown(block, tmp_path):
     zones.write_key_file(tmp_path / "tcs-lyon1.key", zones.new_key("tcs-lyon1"))
     text = block.text if "[department " in block.text else f"{DEPARTMENT}\n{block.text}"
     text = text.replace("= KEY_ID", "= kid").replace("= HMAC_KEY", f"= {new_hmac_key()}")
-    path = tmp_path / "tcs-lyon1.ini"
-    path.touch(mode=0o600)
-    path.write_text(text.replace("= /etc/letsencrypt/tcs-lyon1.key", f"= {tmp_path}/tcs-lyon1.key"))
+    text = text.replace("= /etc/letsencrypt/tcs-lyon1.key", f"= {tmp_path}/tcs-lyon1.key")
+    path = write_private(tmp_path / "tcs-lyon1.ini", text)
     assert reader.read(str(path)).warnings == ()
 
 

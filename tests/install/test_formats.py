@@ -10,6 +10,7 @@ import pytest
 from tests.install.conftest import NAME, make_service
 from tests.lab import process
 from tests.lab.errors import MissingProgram
+from tests.lab.files import write_private
 from tests.lab.require import cannot_run
 
 PASSWORD = "change it!"
@@ -18,9 +19,7 @@ PASSWORD = "change it!"
 @pytest.fixture
 def java(tmp_path):
     """A service that wants a keystore."""
-    password = tmp_path / "password"
-    password.touch(mode=0o600)
-    password.write_text(PASSWORD + "\n", encoding="utf-8")
+    password = write_private(tmp_path / "password", PASSWORD + "\n")
     nothing = dict.fromkeys(("fullchain", "chain", "privkey"))
     return make_service(
         tmp_path / "java",

@@ -21,6 +21,7 @@ from certbot_tcs_lyon1.dns01.records import Address
 from tests.integration import commands
 from tests.lab import pebble, ports, process, proxy
 from tests.lab.certbot import Certbot, Result
+from tests.lab.lab import ini
 from tests.lab.server import NameServer
 
 KID = "test-dsi-kid"
@@ -43,16 +44,20 @@ class Ground:
 
     def certbot(self, *args: str) -> Result:
         """Run certbot with the plugin and this ground's department config."""
-        path = self.client.config_dir / "tcs-lyon1.ini"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(
-            f"[tcs]\nserver = {self.ca.directory_url}\nemail = prenom.nom@univ-lyon1.fr\n"
-            f"agree_tos = yes\n[department test-dsi]\neab_kid = {KID}\n"
-            f"eab_hmac_key = {self.hmac_key}\n[dns]\nserver = {self.updates_to}\n"
-            f"keytab = {self.keytab}\ncheck_servers = {self.server.endpoint}\n{self.more}",
-            encoding="utf-8",
-        )
+        sections = {
+            "tcs": {
+                "server": self.ca.directory_url,
+                "email": "prenom.nom@univ-lyon1.fr",
+                "agree_tos": "yes",
+            },
+            "department test-dsi": {"eab_kid": KID, "eab_hmac_key": self.hmac_key},
+            "dns": {
+                "server": self.updates_to,
+                "keytab": str(self.keytab),
+                "check_servers": str(self.server.endpoint),
+            },
+        }
+        self.client.configure(ini(sections, self.more))
         return self.client.run(*args, env=self.environment)
 
     def certonly(self, *names: str) -> Result:

@@ -188,9 +188,7 @@ def main(root: Optional[str] = None) -> int:
     aliases = zones.Zone(ALIASES, text, (f"grant {KEY.name} zonesub ANY;",))
     with tempfile.TemporaryDirectory() as made:
         folder, hmac = Path(made), pebble.new_hmac_key()
-        key_file = folder / "tsig.key"
-        key_file.touch(mode=0o600)
-        key_file.write_text(KEY.text(), encoding="ascii")
+        key_file = zones.write_key_file(folder / "tsig.key", KEY)
         with (
             samba.running(folder / "samba", ADDRESS, other) as server,
             bind.primary(folder / "bind", Endpoint("127.0.0.3", 53), [aliases], [KEY]) as static,

@@ -130,10 +130,7 @@ def test_twenty_certbots_at_one_alias_lose_no_record_of_each_other(tmp_path):
 
         def issue(host: str) -> str:
             client = Certbot(tmp_path / host, ca.ca_bundle, lab.client.executable)
-            config = client.config_dir / "tcs-lyon1.ini"
-            config.parent.mkdir(parents=True)
-            config.touch(mode=0o600)
-            config.write_text(lab.department_config(tcs={"server": ca.directory_url}))
+            client.configure(lab.department_config(tcs={"server": ca.directory_url}))
             result = client.run("certonly", "-n", "-a", "tcs-lyon1", "-d", f"{host}.{zone}")
             return "" if result.returncode == 0 else result.output
 

@@ -37,10 +37,7 @@ class World:
             dns={} if dns else None,
             more="\n".join(departments),
         )
-        path = self.client.config_dir / "tcs-lyon1.ini"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+        self.client.configure(text)
 
     def run(self, *args: str) -> Result:
         return self.client.run(*args)

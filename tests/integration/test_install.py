@@ -46,10 +46,7 @@ class Shop:
 
     def configure(self, text: str) -> None:
         """Write the department config."""
-        path = self.client.config_dir / "tcs-lyon1.ini"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+        self.client.configure(text)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 from tests.integration.commands import CERTONLY, NAME
 from tests.lab import process, services, tls
 from tests.lab.errors import MissingProgram
+from tests.lab.files import write_private
 from tests.lab.require import cannot_run
 
 INSTALL = (*CERTONLY, "--installer", "tcs-lyon1")
@@ -59,9 +60,7 @@ def test_services_serve_what_certbot_gets_with_no_hook(lab, client, configure, f
     proxy = folder / "proxy"
     proxy.mkdir()
     (proxy / "www.pem").write_bytes(first.private_key.read_bytes() + first.certificate.read_bytes())
-    password = folder / "password"
-    password.touch(mode=0o600)
-    password.write_text("changeit\n")
+    password = write_private(folder / "password", "changeit\n")
     pair = "fullchain = {0}/fullchain.pem\nprivkey = {0}/privkey.pem"
     java = (
         f"[install java]\ncertificate = {NAME}\npkcs12 = {folder}/keystore.p12\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from tests.lab import ports, process
+from tests.lab.files import write_private
 from tests.lab.ports import Endpoint
 from tests.lab.server import NameServer, wait_for
 from tests.lab.zones import Key, Zone, new_key
@@ -174,8 +175,8 @@ def _running(
             options=options,
             control=control,
         )
-        _write_secret(folder / "named.conf", f"{config}{rndc_key.text()}{more}\n")
-        _write_secret(folder / "rndc.conf", _rndc_conf(rndc_key, control))
+        write_private(folder / "named.conf", f"{config}{rndc_key.text()}{more}\n")
+        write_private(folder / "rndc.conf", _rndc_conf(rndc_key, control))
         started = process.start(name, _command(folder), folder, folder / "named.log")
         with process.running(started):
             server = Bind(name, folder, endpoint, started)
@@ -207,11 +208,6 @@ def _listen(endpoint: Endpoint) -> str:
         f"listen-on{here} port {endpoint.port} {{ {endpoint.address}; }}; "
         f"listen-on{other} {{ none; }};"
     )
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
 
 
 def _rndc_conf(key: Key, port: int) -> str:

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.lab import process
 from tests.lab.errors import LabError
+from tests.lab.files import write_private
 
 # Without a terminal `certbot renew` first sleeps for up to 8 minutes.
 _CLI_INI = "no-random-sleep-on-renew = true\n"
@@ -108,6 +109,10 @@ class Certbot:
             popen.communicate()
             raise
         return Result(args, popen.returncode, stdout, stderr, _new_log(before, self.folder))
+
+    def configure(self, text: str) -> Path:
+        """Write the department config where the plugin looks for it."""
+        return write_private(self.config_dir / "tcs-lyon1.ini", text)
 
     def folder_options(self) -> list[str]:
         """The options that keep certbot in its folders."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import process
+from tests.lab.files import write_private
 from tests.lab.ports import Endpoint
 from tests.lab.server import NameServer, wait_for
 from tests.lab.zones import Key, Zone
@@ -97,9 +98,7 @@ def running(
     identity = f"knot-{secrets.token_hex(8)}"
     listen = ", ".join(f"{ip}@{endpoint.port}" for ip in (endpoint.address, *more_addresses))
     config = _config(listen, identity, zones, keys, rights, options)
-    file = folder / "knot.conf"
-    file.touch(mode=0o600)
-    file.write_text(config, encoding="utf-8")
+    write_private(folder / "knot.conf", config)
     command = [process.need("knotd", PACKAGE), "-c", "knot.conf"]
     started = process.start("knot", command, folder, folder / "knot.log")
     with process.running(started):

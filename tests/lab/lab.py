@@ -94,12 +94,12 @@ class Lab:
             "department test-dsi": (department, self._department()),
             "dns": (dns, self._dns()),
         }
-        texts = [
-            _section(name, {**defaults, **changes})
+        changed = {
+            name: {**defaults, **changes}
             for name, (changes, defaults) in sections.items()
             if changes is not None
-        ]
-        return "\n".join([*texts, more])
+        }
+        return ini(changed, more)
 
     def _tcs(self) -> dict[str, str]:
         return {
@@ -126,16 +126,19 @@ class Lab:
 
     def write_department_config(self, text: Optional[str] = None) -> Path:
         """Write `text`, by default `department_config()`, where the plugin of `client` looks."""
-        path = self.client.config_dir / "tcs-lyon1.ini"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(self.department_config() if text is None else text, encoding="utf-8")
-        return path
+        return self.client.configure(self.department_config() if text is None else text)
 
 
-def _section(name: str, keys: Mapping[str, Optional[str]]) -> str:
-    lines = [f"{key} = {value}\n" for key, value in keys.items() if value is not None]
-    return f"[{name}]\n" + "".join(lines)
+def ini(sections: Mapping[str, Mapping[str, Optional[str]]], more: str = "") -> str:
+    """A department config of these sections, by their headers, and `more` text behind them.
+
+    A key that is None is left out.
+    """
+    texts = []
+    for header, keys in sections.items():
+        lines = [f"{key} = {value}\n" for key, value in keys.items() if value is not None]
+        texts.append(f"[{header}]\n{''.join(lines)}")
+    return "\n".join([*texts, more])
 
 
 @contextlib.contextmanager

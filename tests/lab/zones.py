@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.lab.files import write_private
+
 PARENT = "univ-lyon1.test"
 CHILD = "labo.univ-lyon1.test"
 
@@ -41,10 +43,7 @@ def new_key(name: str, algorithm: str = "hmac-sha256") -> Key:
 
 def write_key_file(path: Path, key: Key) -> Path:
     """Write `key` as `tsig-keygen NAME > path` with a umask of 077 would."""
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(key.text(), encoding="ascii")
-    return path
+    return write_private(path, key.text())
 
 
 def zone_text(origin: str, name_servers: Mapping[str, str], more: str = "") -> str:

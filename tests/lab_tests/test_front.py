@@ -42,10 +42,7 @@ def order(lab: Lab, client: Certbot) -> Callable[..., Result]:
 
 
 def certonly(lab: Lab, client: Certbot, ca: Front, *options: str) -> Result:
-    config = client.config_dir / "tcs-lyon1.ini"
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.touch(mode=0o600)
-    config.write_text(lab.department_config(tcs={"server": ca.directory_url}), encoding="utf-8")
+    client.configure(lab.department_config(tcs={"server": ca.directory_url}))
     command = ("certonly", "-n", "-a", "tcs-lyon1", "-d", NAME, *options)
     return client.run(*command, env={"REQUESTS_CA_BUNDLE": str(ca.ca_bundle)})
 

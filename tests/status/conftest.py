@@ -22,7 +22,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.install.conftest import key_pem
 from tests.lab import unbound, zones
-from tests.lab.lab import Lab
+from tests.lab.files import write_private
+from tests.lab.lab import Lab, ini
 from tests.lab.pebble import new_hmac_key
 
 NAME = "www.labo.univ-lyon1.test"
@@ -109,13 +110,11 @@ class Machine:
 
     def configure(self, more: str = "") -> Path:
         """Write the department config."""
-        path = self.config_dir / "tcs-lyon1.ini"
-        path.touch(mode=0o600)
-        path.write_text(
-            f"[tcs]\nserver = {SERVER}\nagree_tos = yes\n[department labo]\neab_kid = kid-1\n"
-            f"eab_hmac_key = {new_hmac_key()}\n{more}"
-        )
-        return path
+        sections = {
+            "tcs": {"server": SERVER, "agree_tos": "yes"},
+            "department labo": {"eab_kid": "kid-1", "eab_hmac_key": new_hmac_key()},
+        }
+        return write_private(self.config_dir / "tcs-lyon1.ini", ini(sections, more))
 
     def log(self, failed: str = "", days: float = 0, verb: str = "renew", more: str = "") -> None:
         """certbot's log of a run so many days ago, as certbot 1.12 to 5.8 write it: the verb isn't

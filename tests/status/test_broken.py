@@ -22,6 +22,7 @@ import pytest
 from certbot_tcs_lyon1.status import command, timer
 from tests.lab import bind, ports, process, zones
 from tests.lab.certbot import Certbot
+from tests.lab.files import write_private
 
 NAME = "www.labo.univ-lyon1.test"
 CHALLENGE = f"_acme-challenge.{NAME}"
@@ -83,15 +84,11 @@ def original(lab, tmp_path_factory):
     """What certbot makes: one certificate, deployed."""
     client = lab.new_client("broken")
     (client.folder / "tls").mkdir(parents=True)
-    client.config_dir.mkdir()
-    path = client.config_dir / "tcs-lyon1.ini"
-    path.touch(mode=0o600)
-    (client.folder / "password").touch(mode=0o600)
-    (client.folder / "password").write_text("changeit\n")
+    write_private(client.folder / "password", "changeit\n")
     tls = client.folder / "tls"
     more = f"[install web]\ncertificate = {NAME}\nprivkey = {tls}/privkey.pem\n"
     more += f"pkcs12 = {tls}/all.p12\npkcs12_password_file = {client.folder}/password\n"
-    path.write_text(lab.department_config(more=more))
+    client.configure(lab.department_config(more=more))
     plugins = ["-a", "tcs-lyon1", "-i", "tcs-lyon1"]
     for words in (
         ("run", "-n", *plugins, "-d", NAME),

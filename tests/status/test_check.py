@@ -53,7 +53,7 @@ def test_a_config_that_is_wrong_is_critical_with_its_line(machine, check):
     machine.configure("nonsense = 1\n")
     code, output = check()
     assert code == 2
-    assert "line 7" in output
+    assert "line 9" in output
 
 
 def test_a_key_file_of_dns_that_is_gone_is_a_warning(machine, check):

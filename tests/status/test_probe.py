@@ -9,6 +9,7 @@ import pytest
 
 from certbot_tcs_lyon1.status import command
 from tests.lab import front, unbound, zones
+from tests.lab.files import write_private
 
 NAME = "www.labo.univ-lyon1.test"
 CHALLENGE = f"_acme-challenge.{NAME}"
@@ -22,9 +23,7 @@ def probe(lab, resolver, capsys, monkeypatch, tmp_path):
     (tmp_path / "var").mkdir()
 
     def run(text: str, *more: str) -> tuple[int, str]:
-        path = tmp_path / "tcs-lyon1.ini"
-        path.touch(mode=0o600)
-        path.write_text(text)
+        write_private(tmp_path / "tcs-lyon1.ini", text)
         folders = [f"--config-dir={tmp_path}", f"--work-dir={tmp_path / 'var'}"]
         code = command.main(["test", *folders, *more])
         return code, capsys.readouterr().out

@@ -17,6 +17,8 @@ from tests.lab import process
 from tests.lab.certbot import Certbot
 
 NAME = "www.labo.univ-lyon1.test"
+#: The first certificate of a lineage that is watched.
+ORDER = ("certonly", "--non-interactive", "--configurator", "tcs-lyon1", "-d", NAME)
 
 _CONFIG = """\
 [req]

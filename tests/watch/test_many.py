@@ -9,8 +9,7 @@ import signal
 import subprocess
 
 from tests.lab import process
-from tests.watch.authority import NAME, exchange
-from tests.watch.test_renew import ORDER, configure
+from tests.watch.authority import NAME, ORDER, exchange
 
 #: Lineages that are replaced, and kills; CAMPAIGN_LINEAGES=100 for more.
 LINEAGES = int(os.environ.get("CAMPAIGN_LINEAGES", "10"))
@@ -22,7 +21,7 @@ def versions(client, name):
 
 
 def test_all_that_the_ca_has_revoked_is_replaced_in_one_run(lab, client, ca, web):
-    configure(client, lab.department_config())
+    client.configure(lab.department_config())
     done = client.run(*ORDER)
     assert done.returncode == 0, done.output
     leaf = exchange(client, ca, [f"{web.url}/many.crl"])
@@ -39,7 +38,7 @@ def test_all_that_the_ca_has_revoked_is_replaced_in_one_run(lab, client, ca, web
 
 def test_a_campaign_that_is_killed_ten_times_replaces_each_lineage_once(lab, client, ca):
     other = f"\n[department other]\neab_kid = {lab.eab_kid}\neab_hmac_key = {lab.eab_hmac_key}\n"
-    configure(client, lab.department_config(more=other))
+    client.configure(lab.department_config(more=other))
     done = client.run(*ORDER, "--tcs-lyon1-department", "test-dsi")
     assert done.returncode == 0, done.output
     exchange(client, ca, [], days_old=3)
@@ -53,7 +52,7 @@ def test_a_campaign_that_is_killed_ten_times_replaces_each_lineage_once(lab, cli
         path.write_text(text.replace("department = test-dsi", "department = other"), "utf-8")
     yesterday = datetime.date.today() - datetime.timedelta(days=1)
     text = lab.department_config(department={"replace_issued_before": str(yesterday)}, more=other)
-    configure(client, text)
+    client.configure(text)
 
     for _ in range(KILLS):
         popen = subprocess.Popen(

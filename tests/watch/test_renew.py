@@ -18,10 +18,9 @@ from tests.install.conftest import Service, make_service
 from tests.lab import front
 from tests.lab.certbot import Certbot
 from tests.lab.lab import Lab
-from tests.watch.authority import NAME, Authority, Leaf, exchange
+from tests.watch.authority import NAME, ORDER, Authority, Leaf, exchange
 from tests.watch.web import Web
 
-ORDER = ("certonly", "--non-interactive", "--configurator", "tcs-lyon1", "-d", NAME)
 VERSION = tuple(map(int, certbot.__version__.split(".")[:2]))
 KNOWS_ARI = VERSION >= (4, 1)
 RECONFIGURES = VERSION >= (2, 3)
@@ -41,17 +40,10 @@ class Shop:
         return len(list((self.client.config_dir / "archive" / name).glob("cert*.pem")))
 
 
-def configure(client: Certbot, text: str) -> None:
-    path = client.config_dir / "tcs-lyon1.ini"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
-
-
 @pytest.fixture
 def shop(lab: Lab, client: Certbot, ca: Authority, web: Web, tmp_path: Path) -> Shop:
     service = make_service(tmp_path / "service", certificate=NAME)
-    configure(client, lab.department_config(more=service.section()))
+    client.configure(lab.department_config(more=service.section()))
     done = client.run(*ORDER)
     assert done.returncode == 0, done.output
     name = f"{tmp_path.name}.crl"
@@ -123,7 +115,7 @@ def test_a_crl_that_is_out_of_reach_fails_nothing_and_is_told_after_three_days(s
 def test_one_ordered_by_the_authenticator_alone_is_not_watched_and_told_the_command_that_changes_it(
     lab, client, ca, web
 ):
-    configure(client, lab.department_config())
+    client.configure(lab.department_config())
     done = client.run("certonly", "-n", "--authenticator", "tcs-lyon1", "-d", NAME)
     assert done.returncode == 0, done.output
     said = " ".join(done.output.split())  # certbot wraps it
@@ -164,8 +156,7 @@ def test_one_that_is_not_revoked_is_not_replaced_nor_in_a_dry_run(shop, ca, web)
 
 def test_revocation_check_no_switches_it_off(lab, shop, ca, web):
     revoke(shop, ca, web)
-    configure(
-        shop.client,
+    shop.client.configure(
         lab.department_config(tcs={"revocation_check": "no"}, more=shop.service.section()),
     )
     done = shop.client.run("renew")
@@ -180,7 +171,7 @@ def test_a_dry_run_replaces_nothing_wherever_it_goes(lab, shop, ca, web):
     assert shop.client.run("renew", "--dry-run", env=closed).returncode == 1
     assert shop.versions() == 1
     text = {"dry_run_server": lab.pebble.directory_url}
-    configure(shop.client, lab.department_config(tcs=text, more=shop.service.section()))
+    shop.client.configure(lab.department_config(tcs=text, more=shop.service.section()))
     done = shop.client.run("renew", "--dry-run")
     assert done.returncode == 0, done.output
     assert shop.versions() == 1
@@ -207,8 +198,7 @@ def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, 
     with front.running(lab.pebble, front.refuse("newOrder", front.RATE_LIMITED)) as refusing:
         shop.client.copy_lineage(NAME, "two")
         bundle = {"REQUESTS_CA_BUNDLE": str(refusing.ca_bundle)}
-        configure(
-            shop.client,
+        shop.client.configure(
             lab.department_config(
                 tcs={"server": refusing.directory_url}, more=shop.service.section()
             ),
@@ -218,7 +208,7 @@ def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, 
         assert refusing.count("newOrder") == 1  # for the first of two
         assert (shop.versions(), shop.versions("two")) == (1, 1)
         assert shop.client.certificate(NAME).serial == shop.leaf.serial
-    configure(shop.client, lab.department_config(more=shop.service.section()))
+    shop.client.configure(lab.department_config(more=shop.service.section()))
     done = shop.client.run("renew")
     assert done.returncode == 0, done.output
     assert (shop.versions(), shop.versions("two")) == (2, 2)
@@ -233,7 +223,7 @@ def campaign(lab: Lab, shop: Shop, when: str) -> str:
 def test_a_campaign_replaces_an_older_certificate_once_also_where_the_ca_backdates(lab, shop, ca):
     exchange(shop.client, ca, [], days_old=3)
     yesterday = datetime.date.today() - datetime.timedelta(days=1)
-    configure(shop.client, campaign(lab, shop, str(yesterday)))
+    shop.client.configure(campaign(lab, shop, str(yesterday)))
     for _ in range(2):
         done = shop.client.run("renew")
         assert done.returncode == 0, done.output
@@ -246,7 +236,7 @@ def test_a_campaign_replaces_an_older_certificate_once_also_where_the_ca_backdat
 def test_a_campaign_leaves_newer_certificates_alone(lab, shop, ca):
     exchange(shop.client, ca, [], days_old=3)
     day = datetime.date.today() - datetime.timedelta(days=5)
-    configure(shop.client, campaign(lab, shop, f"{day}T14:00:00Z"))
+    shop.client.configure(campaign(lab, shop, f"{day}T14:00:00Z"))
     assert shop.client.run("renew").returncode == 0
     assert shop.versions() == 1
 
@@ -305,7 +295,7 @@ def test_the_ca_s_own_word_replaces_where_certbot_does_not_know_ari(lab, shop):
         base = server.directory_url.rpartition("/")[0]
         server.behave = ari(base, -1, {}, None)
         text = {"server": server.directory_url}
-        configure(shop.client, lab.department_config(tcs=text, more=shop.service.section()))
+        shop.client.configure(lab.department_config(tcs=text, more=shop.service.section()))
         path = shop.client.config_dir / "renewal" / f"{NAME}.conf"
         old = shop.client.renewal(NAME)["server"]
         path.write_text(path.read_text("utf-8").replace(old, server.directory_url), "utf-8")
