@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +120,12 @@ def test_a_module_has_350_lines_at_most_and_a_function_45(module):
         if node.end_lineno - node.lineno + 1 > MOST_LINES_OF_A_FUNCTION
     }
     assert not long, f"{module}: part these functions"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.name)
+def test_what_tests_share_is_in_no_test_module(path):
+    nodes = [
+        n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.ImportFrom)
+    ]
+    names = [f"{node.module}.{alias.name}" for node in nodes for alias in node.names]
+    assert not [name for name in names if re.match(r"tests\.(\w+\.)*test_\w+(\.|$)", name)]

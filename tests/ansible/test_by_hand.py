@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.ansible.fleet import Control, write_inventory
-from tests.ansible.test_role import variables
+from tests.ansible.inventory import variables
 from tests.lab.lab import Lab
 from tests.lab.pebble import new_hmac_key
 from tests.lab.zones import new_key

@@ -19,7 +19,7 @@ import pytest
 
 from tests.ansible.conftest import control_with
 from tests.ansible.fleet import Control, Host, Played, host, write_inventory
-from tests.ansible.test_role import certificate_each, no_secret_in, serials, variables
+from tests.ansible.inventory import certificate_each, no_secret_in, serials, variables
 from tests.distros import packages
 from tests.lab import pebble, system
 from tests.lab.lab import EAB_KID, Lab

@@ -17,7 +17,7 @@ from tests.lab.system import Booted, Done, System
 from tests.status.conftest import NAME
 from tests.status.conftest import Machine as Folders
 
-PAGE = {block.about: block.text for block in blocks.of(blocks.ROOT / "docs" / "supervision.rst")}
+PAGE = blocks.texts(blocks.SUPERVISION)
 CHECK = ("certbot-tcs-lyon1", "check")
 
 

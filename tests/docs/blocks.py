@@ -23,6 +23,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
+#: The documents that tests/guide plays, and how many certificates the machine must have served by
+#: their end, one after the other.
+PLAYED = {"README.rst": 0, "docs/guide-drao.rst": 3}
+#: The page of which tests/status and tests/distros take the blocks, by what they are for.
+SUPERVISION = ROOT / "docs" / "supervision.rst"
+
 MARKS = ("run", "file", "past", "load", "output", "not run")
 _MARK = re.compile(rf"^\s*\.\. ({'|'.join(MARKS)}): ?(.*)$")
 _DIRECTIVE = re.compile(r"^(\s*)\.\. (code-block|literalinclude|parsed-literal)::\s*(.*)$")
@@ -48,6 +54,11 @@ class Block:
 def of(path: Path) -> list[Block]:
     """The blocks of a document, in order."""
     return list(_blocks(path, path.read_text(encoding="utf-8").splitlines()))
+
+
+def texts(path: Path) -> dict[str, str]:
+    """The texts of a document's blocks, by what follows their marks."""
+    return {block.about: block.text for block in of(path)}
 
 
 def _blocks(path: Path, lines: list[str]) -> Iterator[Block]:

@@ -10,11 +10,9 @@ import pytest
 import certbot_tcs_lyon1
 from certbot_tcs_lyon1.department import reader
 from tests.docs import blocks
-from tests.guide.test_documents import DOCUMENTS as PLAYED
 from tests.lab import zones
 from tests.lab.files import write_private
 from tests.lab.pebble import new_hmac_key
-from tests.status import test_supervision
 
 DOCUMENTS = [blocks.ROOT / "README.rst", *sorted((blocks.ROOT / "docs").glob("*.rst"))]
 DEPARTMENT = "[department labo]\neab_kid = KEY_ID\neab_hmac_key = HMAC_KEY\n"
@@ -31,9 +29,9 @@ def test_a_block_says_how_it_is_tested(block):
 
 #: The documents of which tests take each kind of block: those that tests/guide plays, and the
 #: pages for the DNS, test_dns_page's. A department config is loaded below, wherever it stands.
-PLAY = {str(blocks.ROOT / name) for name in PLAYED}
+PLAY = {str(blocks.ROOT / name) for name in blocks.PLAYED}
 PARC = {str(blocks.ROOT / "docs" / "parc.rst")}  # tests/ansible/test_parc.py
-SUPERVISION = {str(test_supervision.PAGE)}
+SUPERVISION = {str(blocks.SUPERVISION)}
 DNS = {str(blocks.ROOT / "docs" / name) for name in ("dns.rst", "dns.en.rst")}
 TAKEN_FROM = {
     **{("run", system): DNS for system in ("bind", "knot", "pdns", "web", "samba", "kdc")},
@@ -44,7 +42,7 @@ TAKEN_FROM = {
             *("kerberos section", "kerberos grant"),
         )
     },
-    **{("load", what): SUPERVISION for what in test_supervision.BLOCKS},
+    **{("load", what): SUPERVISION for what in blocks.texts(blocks.SUPERVISION)},
     ("run", "debian-12"): PLAY,
     ("run", "control"): PARC,
     ("run", "debian-12, anew"): PLAY,

@@ -16,10 +16,6 @@ from tests.lab import namespace, system
 from tests.lab.require import cannot_run, require_lab, require_namespace
 from tests.lab.system import System
 
-#: The documents, and how many certificates the machine must have served by their end, one after
-#: the other.
-DOCUMENTS = {"README.rst": 0, "docs/guide-drao.rst": 3}
-
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
@@ -32,7 +28,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     deb = packages.built(f"{packages.NAME}_*_all.deb")
     wanted = {
         word
-        for name in DOCUMENTS
+        for name in blocks.PLAYED
         for block in blocks.of(blocks.ROOT / name)
         if block.mark == "run"
         for line in re.findall(r"^apt install (.*)$", block.text, re.MULTILINE)
@@ -48,7 +44,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield debian
 
 
-@pytest.mark.parametrize("document", list(DOCUMENTS))
+@pytest.mark.parametrize("document", list(blocks.PLAYED))
 def test_the_commands_of_the_document_work_in_their_order(prepared, tmp_path, document):
     with system.copied(prepared, tmp_path / "system") as machine:
         stage = [sys.executable, "-m", "tests.guide.stage", document, str(machine.root)]
@@ -66,4 +62,4 @@ def test_the_commands_of_the_document_work_in_their_order(prepared, tmp_path, do
     assert done.returncode == 0
     served = re.search(r"^Served: (\d+) certificates", done.stdout, re.MULTILINE)
     assert served is not None
-    assert int(served[1]) >= DOCUMENTS[document]
+    assert int(served[1]) >= blocks.PLAYED[document]

@@ -19,8 +19,7 @@ from tests.docs import blocks
 from tests.lab import ports, process
 from tests.status.conftest import NAME
 
-PAGE = blocks.ROOT / "docs" / "supervision.rst"
-BLOCKS = {block.about: block.text for block in blocks.of(PAGE)}
+BLOCKS = blocks.texts(blocks.SUPERVISION)
 
 
 def _run(*words: str, **more: str) -> str:
