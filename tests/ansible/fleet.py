@@ -26,6 +26,8 @@ from tests.lab.system import System
 _CHECKOUT = Path(__file__).resolve().parents[2]
 #: Where `make fleet` has put both versions of ansible-core: the newest, and Debian 12's.
 VERSIONS = {"newest": ".venv-ansible", "2.14": ".venv-ansible-debian-12"}
+#: What an inventory says of a host that is reached by `login_with_sudo`.
+WITH_SUDO = {"ansible_user": "deploy", "ansible_become": True}
 _MOUNT = (
     'mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root" && '
     'cd "$2/root" && mount -t proc proc proc && mount --rbind /dev dev && '
@@ -81,6 +83,14 @@ class Played:
         if self.returncode:
             raise LabError(self.output)
         return self
+
+
+def login_with_sudo(below: System) -> None:
+    """Make the user of WITH_SUDO on a system that has sudo."""
+    below.run("useradd", "--create-home", "--shell", "/bin/sh", "deploy").or_fail()
+    rule = below.root / "etc/sudoers.d/deploy"
+    rule.write_text("deploy ALL=(ALL) NOPASSWD: ALL\n", encoding="ascii")
+    rule.chmod(0o440)
 
 
 @contextlib.contextmanager

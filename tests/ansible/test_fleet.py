@@ -18,7 +18,15 @@ from typing import Any
 import pytest
 
 from tests.ansible.conftest import control_with
-from tests.ansible.fleet import Control, Host, Played, host, write_inventory
+from tests.ansible.fleet import (
+    WITH_SUDO,
+    Control,
+    Host,
+    Played,
+    host,
+    login_with_sudo,
+    write_inventory,
+)
 from tests.ansible.inventory import certificate_each, no_secret_in, serials, variables
 from tests.distros import packages
 from tests.lab import pebble, system
@@ -40,8 +48,12 @@ class Fleet:
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def plan(self, changes: dict[str, Any], each: dict[str, Any] | None = None) -> None:
-        """Write the inventory: that of the lab with the changes, and those of single hosts."""
+        """Write the inventory: that of the lab with the changes, and those of single hosts.
+
+        The last host is reached as most are: as a user with sudo.
+        """
         own = certificate_each(self.hosts)
+        own[self.hosts[-1].name].update(WITH_SUDO)
         for name, more in (each or {}).items():
             own[name].update(more)
         common = {**variables(self.lab), **changes}
@@ -101,7 +113,8 @@ def fleet(
         include = ("ca-certificates", "python3", "python3-apt")
         below = stack.enter_context(system.fresh("bookworm", folder / "system", include))
         below.run("apt-get", "update").or_fail()
-        packages.install(below, deb, "certbot")
+        packages.install(below, deb, "certbot", "sudo")
+        login_with_sudo(below)
         below.run("apt-get", "clean").or_fail()
         trusted = below.root / "usr/local/share/ca-certificates"
         for number, server in enumerate((lab.pebble, other)):

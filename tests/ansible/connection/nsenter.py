@@ -19,6 +19,11 @@ options:
     required: true
     vars:
       - name: ansible_nsenter_pid
+  remote_user:
+    description: Who logs in.
+    default: root
+    vars:
+      - name: ansible_user
 """
 
 _ENVIRONMENT = {
@@ -46,7 +51,10 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         """Run it; exit code, output, error output."""
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         target = f"--target={self.get_option('pid')}"
-        line = ["nsenter", target, "--mount", "--pid", "--root", "--wd", "--", "/bin/sh", "-c", cmd]
+        enter = ["nsenter", target, "--mount", "--pid", "--root", "--wd", "--"]
+        user = self.get_option("remote_user")
+        login = ["/bin/sh"] if user == "root" else ["runuser", "--login", user]
+        line = [*enter, *login, "-c", cmd]
         done = subprocess.run(
             line, input=in_data or b"", capture_output=True, env=_ENVIRONMENT, check=False
         )
