@@ -126,7 +126,7 @@ def test_plugins_prepare_goes_on_where_the_config_is_missing_or_broken(
     result = client.run("plugins", "--prepare", *asked)
     assert result.returncode == 0, result.output
     assert "* standalone" in result.output
-    assert "* tcs-lyon1" not in result.output or "Misconfigured" in result.output + result.log
+    assert ("* tcs-lyon1" in result.output) == (text is not None)
 
 
 def test_picked_from_the_menu_it_names_the_command_to_use_instead(lab, client, configure):
