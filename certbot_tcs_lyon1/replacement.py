@@ -39,7 +39,8 @@ def replace_if_needed(
         watch = _watch(config, settings, process)
         department = _department(config, settings)
         watched = _watched(config, renewed.lineagename, department)
-        reason = watch.reason(watched, datetime.datetime.now(datetime.timezone.utc))
+        now = datetime.datetime.now(datetime.timezone.utc)
+        reason = watch.reason(watched, now, settings.revocation_check)
     except Exception:  # also what a certificate or CRL of others can make a library raise
         logger.debug("%s could not be watched", renewed.lineagename, exc_info=True)
         return
@@ -69,7 +70,7 @@ def _watch(config: NamespaceConfig, settings: Settings, process: Process) -> Wat
     from certbot_tcs_lyon1.watch.why import Watch
 
     if process.watch is None:
-        process.watch = Watch(config.work_dir, process.report, settings.revocation_check)
+        process.watch = Watch(config.work_dir, process.report)
     return process.watch
 
 

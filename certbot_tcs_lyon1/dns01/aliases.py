@@ -88,7 +88,7 @@ def _section_to_write(name: dns.name.Name) -> str:
 
 def _section_for(chain: Sequence[dns.name.Name], settings: Settings) -> DnsServer:
     name = chain[-1]
-    section: Optional[DnsServer] = settings.dns_server_for(text(name))
+    section: Optional[DnsServer] = settings.dns_server_for(names.plain(name))
     if section is None and len(chain) > 1:
         raise DnsError(
             f"no [dns] section of {settings.path} is for {text(name)}", _section_to_write(name)
@@ -112,7 +112,11 @@ def _may_be_synthesized(
     """
     if len(name) <= 1:
         return False
-    reply = servers.ask(alias.server, names.unheard_of(name), "CNAME", section.key)
+    try:
+        sibling = names.unheard_of(name)
+    except dns.name.NameTooLong:
+        return True  # the UPDATE of a prerequisite alone decides
+    reply = servers.ask(alias.server, sibling, "CNAME", section.key)
     if not reply.had_tsig:
         raise NoAnswer(f"{alias.server}: the answer to a signed query is not signed")
     return any(

@@ -125,15 +125,25 @@ def _publish(batch: Batch, journal_path: str, servers: Servers) -> Batch:
     try:
         taken = update.add_records(batch, servers)
     except Refused as error:
+        doubtful = batch.of(batch.records if error.claimed else ())
         if error.of_a_name and len(batch.names) > 1:
-            error = _find_culprits(batch, error, servers)
-        if not error.claimed or withdrawal.is_gone(batch, servers):
-            withdrawal.strike(journal_path, entry)
+            error, claimed = _find_culprits(batch, error, servers)
+            doubtful = doubtful if doubtful.records else batch.of(claimed)
+        _keep_doubtful(batch, doubtful, journal_path, servers)
         raise error from None
     if taken.server != batch.server:  # so that the withdrawal goes to the server that took it
         _write_down(journal_path, withdrawal.entry_of(taken), servers)
         withdrawal.strike(journal_path, entry)
     return taken
+
+
+def _keep_doubtful(batch: Batch, doubtful: Batch, journal_path: str, servers: Servers) -> None:
+    """Leave in the journal only what may be there: refused, but nobody has signed that."""
+    if doubtful.records and not withdrawal.is_gone(doubtful, servers):
+        if doubtful.records == batch.records:
+            return
+        _write_down(journal_path, withdrawal.entry_of(doubtful), servers)
+    withdrawal.strike(journal_path, withdrawal.entry_of(batch))
 
 
 def _write_down(journal_path: str, entry: journal.Entry, servers: Servers) -> None:
@@ -148,9 +158,15 @@ def _write_down(journal_path: str, entry: journal.Entry, servers: Servers) -> No
         ) from None
 
 
-def _find_culprits(batch: Batch, refusal: Refused, servers: Servers) -> Refused:
-    """Publish name by name, to learn whom a refused UPDATE is due to, and withdraw that again."""
+def _find_culprits(
+    batch: Batch, refusal: Refused, servers: Servers
+) -> tuple[Refused, list[TxtRecord]]:
+    """Publish name by name, to learn whom a refused UPDATE is due to, and withdraw that again.
+
+    :returns: the error, and the records whose refusal nobody has signed
+    """
     taken: list[TxtRecord] = []
+    claimed: list[TxtRecord] = []
     refused: list[Refused] = []
     for name in batch.names:
         one = batch.of([record for record in batch.records if record.name == name])
@@ -159,13 +175,14 @@ def _find_culprits(batch: Batch, refusal: Refused, servers: Servers) -> Refused:
             taken += one.records
         except Refused as error:
             refused.append(Refused(error.cause, error.remedy, where=text(name)))
+            claimed += one.records if error.claimed else ()
     if taken:
         update.delete_records(batch.of(taken), servers)
     if not refused or (not taken and len({error.cause for error in refused}) == 1):
-        return refusal
-    return Refused(
+        return refusal, claimed
+    whole = Refused(
         f"{len(taken)} of {len(batch.records)} records of the zone {text(batch.zone)} can be "
         "published, and nothing was. Refused:",
         parts=refused,
-        claimed=refusal.claimed,
     )
+    return whole, claimed

@@ -131,6 +131,7 @@ def _await_everywhere(
     warn: Callable[[str], object],
 ) -> None:
     """Wait for these addresses; those of `seen` have the records already."""
+    began = time.monotonic()
     zone, everyone = text(batch.zone), frozenset((*addresses, *seen))
     given_up = everyone in servers.given_up
     look_again = not given_up and not seen and all(map(servers.is_silent, addresses))
@@ -154,17 +155,20 @@ def _await_everywhere(
             )
     _warn_of_no_ipv6(reports, {address.label for address in found}, warn)
     if not found:
-        _wait_blindly(batch, given_up, servers, warn)
+        _wait_blindly(batch, began, given_up, servers, warn)
         servers.given_up.add(everyone)
 
 
 def _wait_blindly(
-    batch: Batch, again: bool, servers: Servers, warn: Callable[[str], object]
+    batch: Batch, began: float, again: bool, servers: Servers, warn: Callable[[str], object]
 ) -> None:
-    """Where no name server can be asked, give the zone time to reach them; `again`: it had it."""
+    """Where no name server can be asked, give the zone time to reach them, from `began` on.
+
+    :param again: it had the long one before
+    """
     timing = servers.timing
     wait = timing.blind_again if again else timing.blind
-    wait = max(min(wait, batch.end - time.monotonic()), 0)
+    wait = max(min(began + wait, batch.end) - time.monotonic(), 0)
     if not again:
         warn(
             f"Zone {text(batch.zone)}: no name server can be asked from here; waiting {wait:.0f} s "

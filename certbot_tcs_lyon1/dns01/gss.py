@@ -36,7 +36,7 @@ import dns.tsig
 import dns.version
 
 from certbot_tcs_lyon1.department.settings import Keytab
-from certbot_tcs_lyon1.dns01 import kerberos, libgssapi, transport
+from certbot_tcs_lyon1.dns01 import kerberos, libgssapi, names, transport
 from certbot_tcs_lyon1.dns01.records import Address
 from certbot_tcs_lyon1.errors import DnsError
 
@@ -190,15 +190,17 @@ def _hosts(server: Address, name: dns.name.Name, end: float) -> Iterator[str]:
     can't use."""
     if server.label != server.ip:
         yield server.label
-    query = dns.message.make_query(name, "SOA")
-    query.flags &= ~dns.flags.RD
-    reply = transport.read(query, transport.by_tcp(server, query, _CONNECT_SECONDS, _SECONDS, end))
-    for rrset in [] if reply is None else [*reply.answer, *reply.authority]:
-        if rrset.rdtype == dns.rdatatype.SOA:
-            primary = rrset[0].mname.to_text(omit_final_dot=True)
-            if primary.lower() != server.label.lower():
-                yield primary
-            return
+    for asked in (name, *names.above(name)):  # at an alias there is no SOA
+        query = dns.message.make_query(asked, "SOA")
+        query.flags &= ~dns.flags.RD
+        wire = transport.by_tcp(server, query, _CONNECT_SECONDS, _SECONDS, end)
+        reply = transport.read(query, wire)
+        for rrset in [] if reply is None else [*reply.answer, *reply.authority]:
+            if rrset.rdtype == dns.rdatatype.SOA:
+                primary = rrset[0].mname.to_text(omit_final_dot=True)
+                if primary.lower() != server.label.lower():
+                    yield primary
+                return
 
 
 def _negotiate(
@@ -226,7 +228,7 @@ def _negotiate(
         record = _tkey_of(reply, name)
         if reply.id != query.id or record is None or record.error or reply.rcode():
             code = reply.rcode() if record is None or not record.error else record.error
-            raise kerberos.of_tkey_code(dns.rcode.to_text(code, True), where, host)
+            raise kerberos.of_tkey_code(names.rcode(code), where, host)
         ring.step(reply)  # where the reply was not signed
         if context.complete:
             return key

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import dns.exception
 import dns.name
+import dns.rcode
 
 from certbot_tcs_lyon1.errors import DnsError
 from certbot_tcs_lyon1.report import foreign
@@ -32,9 +33,28 @@ def text(name: dns.name.Name) -> str:
     return foreign(name.to_text(omit_final_dot=True))
 
 
+def plain(name: dns.name.Name) -> str:
+    """A name as data: what `parse` makes the same name of, and nothing to be shown."""
+    return name.to_text(omit_final_dot=True)
+
+
+def rcode(code: int) -> str:
+    """The name of a reply's code, or of a TSIG's or TKEY's error, which has 16 bits."""
+    try:
+        return dns.rcode.to_text(dns.rcode.Rcode(code), True)
+    except ValueError:
+        return f"the code {code}"
+
+
 def unheard_of(name: dns.name.Name) -> dns.name.Name:
-    """A sibling of `name` that nobody can have made: only a wildcard (RFC 4592) answers for it."""
-    return dns.name.from_text(secrets.token_hex(8), name.parent())
+    """A sibling of `name` that nobody can have made: only a wildcard (RFC 4592) answers for it.
+
+    Not longer than `name`, which may be as long as a name can be (RFC 1035 §2.3.4), where that has
+    12 characters or more in its first label.
+
+    :raises dns.name.NameTooLong: there is none
+    """
+    return dns.name.from_text(secrets.token_hex(6), name.parent())
 
 
 def above(name: dns.name.Name) -> Iterator[dns.name.Name]:

@@ -14,6 +14,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
@@ -35,7 +36,7 @@ _PAYLOAD = 1232
 _MOST_LOSSES = 4
 
 #: The answers after which the next server is tried (RFC 2136 §4.5, §4.6); any other is final.
-TRY_NEXT = {
+TRY_NEXT: Mapping[int, str] = {
     dns.rcode.SERVFAIL: "the zone is not loaded or has expired there, or BIND can't write its "
     "journal",
     dns.rcode.NOTIMP: "it takes no dynamic updates; name the primary (Samba: or the zone is not "

@@ -9,7 +9,9 @@ from typing import Optional
 import dns.exception
 import dns.flags
 import dns.message
+import dns.opcode
 import dns.rcode
+import dns.rdataclass
 import dns.tsig
 
 from certbot_tcs_lyon1.dns01.records import Address
@@ -98,8 +100,16 @@ def read(query: dns.message.Message, wire: bytes) -> Optional[dns.message.Messag
             continue
         if not mac and query.keyring is not None and reply.had_tsig:
             return None  # signed for no request
-        return reply if query.is_response(reply) else None
+        return reply if query.is_response(reply) and _is_of_the_internet(reply) else None
     return None
+
+
+def _is_of_the_internet(reply: dns.message.Message) -> bool:
+    """Whether every record is of that class: those of others lack its attributes. An UPDATE has
+    classes of its own (RFC 2136 §2.4), which a reply to it may repeat."""
+    records = (*reply.answer, *reply.authority)
+    is_update = reply.opcode() == dns.opcode.UPDATE
+    return is_update or all(rrset.rdclass == dns.rdataclass.IN for rrset in records)
 
 
 def is_authoritative(reply: dns.message.Message) -> bool:

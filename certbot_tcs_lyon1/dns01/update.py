@@ -11,7 +11,7 @@ import dns.rcode
 import dns.tsig
 import dns.update
 
-from certbot_tcs_lyon1.dns01 import meaning, signing, transport
+from certbot_tcs_lyon1.dns01 import meaning, names, signing, transport
 from certbot_tcs_lyon1.dns01.queries import TRY_NEXT, Servers
 from certbot_tcs_lyon1.dns01.records import Address, Batch, DnsError, NoAnswer, Refused
 
@@ -149,9 +149,9 @@ def _send_once(
     raise meaning.of_update_reply(reply, batch)
 
 
-def _raise_if_next(rcode: dns.rcode.Rcode, batch: Batch) -> None:
+def _raise_if_next(rcode: int, batch: Batch) -> None:
     if rcode in TRY_NEXT:
-        code = dns.rcode.to_text(rcode)
+        code = dns.rcode.to_text(dns.rcode.Rcode(rcode))
         cause = f"{meaning.update_of(batch)}: answers {code}: {TRY_NEXT[rcode]}"
         raise NoAnswer(cause, rcode=code)
 
@@ -163,9 +163,9 @@ def _take_claim(heard: bytes, batch: Batch) -> bool:
     :raises Refused: for another error; no other server is tried, for Samba 4.17 says SERVFAIL so
         where it means REFUSED
     """
-    rcode = dns.rcode.Rcode(heard[3] & 15)
+    rcode = heard[3] & 15  # not every one of them is an Rcode to dnspython before 2.4
     if rcode == dns.rcode.NOERROR:
         return False
     if rcode == dns.rcode.NOTIMP:
         _raise_if_next(rcode, batch)
-    raise meaning.of_claim(dns.rcode.to_text(rcode), batch)
+    raise meaning.of_claim(names.rcode(rcode), batch)

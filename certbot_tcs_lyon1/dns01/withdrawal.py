@@ -7,7 +7,6 @@ from typing import Optional
 
 from certbot_tcs_lyon1.department.settings import Settings
 from certbot_tcs_lyon1.dns01 import journal, names, propagation, update
-from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.propagation import State
 from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import (
@@ -134,11 +133,11 @@ def entry_of(batch: Batch) -> journal.Entry:
     """What the journal holds of a batch."""
     return journal.Entry(
         section=batch.section.section,
-        zone=text(batch.zone),
+        zone=names.plain(batch.zone),
         ip=batch.server.ip,
         port=batch.server.port,
         label=batch.server.label,
-        records=tuple((text(record.name), record.value) for record in batch.records),
+        records=tuple((names.plain(record.name), record.value) for record in batch.records),
     )
 
 

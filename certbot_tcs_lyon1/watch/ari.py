@@ -136,6 +136,7 @@ def _time(text: Any) -> datetime.datetime:
         if match is None:
             raise ValueError
         zone = "+00:00" if match[3] in "Zz" else match[3]
-        return datetime.datetime.fromisoformat(f"{match[1]}T{match[2]}{zone}")
-    except ValueError:
+        found = datetime.datetime.fromisoformat(f"{match[1]}T{match[2]}{zone}")
+        return found.astimezone(datetime.timezone.utc)
+    except (ValueError, OverflowError):
         raise WatchError("the window that the CA suggests has no time of RFC 3339") from None

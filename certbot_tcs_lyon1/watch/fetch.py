@@ -2,7 +2,8 @@
 
 The URL is somebody else's word, and with http so is the answer: only http and https, without a
 password in it, redirects included; none of them leads from the internet to this machine or its
-network. The environment's proxies are used, its .netrc is not.
+network, as names resolve before each is followed. The environment's proxies are used, its .netrc
+is not.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Asker:
         :param most: bytes
         :raises WatchError: any other answer, or none
         """
+        if not is_allowed(url):
+            raise WatchError("only http and https are followed", where=foreign(url))
         server = urlsplit(url).netloc
         if server in self._slow:
             raise WatchError("its server was too slow before in this run", where=url)
@@ -106,6 +109,7 @@ def is_allowed(url: str) -> bool:
 def _follow(url: str, headers: Mapping[str, str], deadline: float, most: int) -> Answer:
     import requests  # certbot's own
 
+    began_inside = _is_inside(url)
     with requests.Session() as session:
         session.auth = lambda request: request  # else .netrc's password goes to that server
         # Else requests reads a redirect's body, whatever its size, and unpacks it.
@@ -124,8 +128,8 @@ def _follow(url: str, headers: Mapping[str, str], deadline: float, most: int) ->
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or not location:
                     return _read(response, url, deadline, most)
-            here, url = url, urljoin(url, location)
-            if _is_inside(url) and not _is_inside(here):
+            url = urljoin(url, location)
+            if not began_inside and _is_inside(url):
                 raise WatchError("a redirect to this machine or its network", where=foreign(url))
     raise WatchError(f"more than {_MOST_REDIRECTS} redirects", where=foreign(url))
 
@@ -140,7 +144,7 @@ def _is_inside(url: str) -> bool:
         addresses = [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
     except (OSError, ValueError):
         return False
-    return not all(address.is_global for address in addresses)
+    return not all(address.is_global and not address.is_multicast for address in addresses)
 
 
 def _read(response: Any, url: str, deadline: float, most: int) -> Answer:

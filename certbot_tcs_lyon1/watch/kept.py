@@ -183,6 +183,7 @@ def _read(
         ValueError,
         TypeError,
         KeyError,
+        OverflowError,
         RecursionError,
     ) as error:
         logger.debug("%s: not used: %s", path, error)

@@ -42,22 +42,25 @@ class Watch:
     """What one process learns of CRLs and CAs, and what was learnt before.
 
     :param work_dir: certbot's
-    :param looks_at_crls: whether they are looked at
     """
 
-    def __init__(self, work_dir: str, report: Report, looks_at_crls: bool = True) -> None:
+    def __init__(self, work_dir: str, report: Report) -> None:
         self._record = Record(work_dir)
         self._asker = Asker()
-        self._crls = kept.Crls(work_dir, self._asker) if looks_at_crls else None
+        self._crls = kept.Crls(work_dir, self._asker)
         self._report = report
         kept.tidy(work_dir)
 
-    def reason(self, watched: Watched, now: datetime.datetime) -> Optional[Reason]:
+    def reason(
+        self, watched: Watched, now: datetime.datetime, crls: bool = True
+    ) -> Optional[Reason]:
         """Why the certificate is replaced now. What can't be found out is no reason.
 
         :param now: UTC
+        :param crls: whether they are looked at (`revocation_check`)
         """
-        for look in (self._revoked, self._campaign, self._ari):
+        looks = (self._revoked, self._campaign, self._ari)
+        for look in looks if crls else looks[1:]:
             try:
                 found = look(watched, now)
             except WatchError as error:
@@ -78,9 +81,7 @@ class Watch:
         self._record.begin(watched.name, serial, reason, live_dir)
 
     def _revoked(self, watched: Watched, now: datetime.datetime) -> Optional[Reason]:
-        if self._crls is None:
-            return None
-        found = self._revocation(self._crls, watched, now)
+        found = self._revocation(watched, now)
         if found is None:
             return None
         said = f", reason {found.reason}" if found.reason else ""
@@ -95,9 +96,7 @@ class Watch:
         key = f"{watched.certificate.serial_number:x}"
         return Reason("revoked", key, text, found.reason == "keyCompromise")
 
-    def _revocation(
-        self, crls: kept.Crls, watched: Watched, now: datetime.datetime
-    ) -> Optional[Revocation]:
+    def _revocation(self, watched: Watched, now: datetime.datetime) -> Optional[Revocation]:
         """The entry of the first CRL that has one."""
         certificate, faults = watched.certificate, []
         points = [point for point in crl.points(certificate) if point.urls]
@@ -107,7 +106,7 @@ class Watch:
         mark = points[0].urls[0]
         for point, url in ((one, url) for one in points for url in one.urls):
             try:
-                found = crls.get(url, issuers, now)
+                found = self._crls.get(url, issuers, now)
                 revocation = found.crl.find(certificate, point)
             except WatchError as error:
                 faults.append(error if error.where else WatchError(error.cause, where=url))
@@ -126,7 +125,7 @@ class Watch:
         for fault in faults:
             logger.debug("CRL: %s", fault)
         since = self._record.get("unusable", mark)
-        if not isinstance(since, (int, float)) or since > now.timestamp():
+        if not isinstance(since, (int, float)) or not 0 <= since <= now.timestamp():
             since = now.timestamp()
             self._record.note("unusable", mark, since)
         day = datetime.datetime.fromtimestamp(since, datetime.timezone.utc)

@@ -241,6 +241,27 @@ def test_of_a_refused_batch_the_names_without_a_right_are_told(served, desk_with
     assert served.server.txt(WWW) == []
 
 
+@pytest.mark.parametrize("served", ["bind"], indirect=True)
+def test_a_name_that_was_taken_in_a_search_for_the_refused_one_stays_in_the_journal(
+    served, desk_with
+):
+    """The path makes a refusal of it, which nobody has signed."""
+
+    def lie(query: proxy.Query, ask: Any) -> Any:
+        reply = ask()
+        if query.opcode == "UPDATE" and b"denied" not in query.wire:
+            return proxy.refuse_with("REFUSED")(query, ask)
+        return reply
+
+    with proxy.running(served.server.endpoint) as between:
+        desk = desk_with(served.section(servers=(endpoint(between.endpoint),)))
+        between.behave = lie
+        desk.refused(txt_record(WWW, "value"), txt_record(DENIED, "value"), left=True)
+        between.behave = proxy.passed
+        assert desk.withdraw_here() == []
+    assert served.server.txt(WWW) == []
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import logging
 import os
+import re
 import time
 
 import pytest
 from cryptography import x509
 
 from certbot_tcs_lyon1.report import Report
-from certbot_tcs_lyon1.watch import fetch, kept
+from certbot_tcs_lyon1.watch import ari, fetch, kept
 from certbot_tcs_lyon1.watch.why import Watch, Watched
 
 DAY = datetime.datetime(2026, 7, 20)
@@ -279,7 +280,7 @@ def test_a_crl_that_no_certificate_wants_is_removed(ca, web, tmp_path):
     (file,) = (tmp_path / kept.FOLDER_NAME).iterdir()
     long_ago = time.time() - 4 * 86400
     os.utime(file, (long_ago, long_ago))
-    Watch(str(tmp_path), Report(lambda line: None), looks_at_crls=False)
+    new_watch(tmp_path)
     assert list((tmp_path / kept.FOLDER_NAME).iterdir()) == []
 
 
@@ -312,3 +313,35 @@ def test_100_000_entries_are_searched(ca, web, tmp_path):
     watch = new_watch(tmp_path)
     assert reason(ca, leaf, tmp_path, watch=watch) is not None
     assert reason(ca, other, tmp_path, watch=watch) is None
+
+
+def test_each_lineages_own_department_config_says_whether_crls_are_looked_at(ca, web, tmp_path):
+    leaf = ca.issue([f"{web.url}/switch.crl"])
+    web.put("switch.crl", ca.crl({leaf.serial: "superseded"}))
+    watch, watched = new_watch(tmp_path), Watched("www", leaf.certificate, ca.pem)
+    assert watch.reason(watched, now(), crls=False) is None
+    assert watch.reason(watched, now(), crls=True) is not None
+
+
+@pytest.mark.parametrize("asked", ["1e300", "Infinity", "NaN", "-1e300"])
+def test_a_kept_time_that_is_none_is_fetched_anew(ca, web, tmp_path, asked):
+    leaf = ca.issue([f"{web.url}/bent.crl"])
+    web.put("bent.crl", ca.crl({leaf.serial: "superseded"}))
+    reason(ca, leaf, tmp_path)
+    (file,) = (tmp_path / kept.FOLDER_NAME).iterdir()
+    head, _, data = file.read_bytes().partition(b"\n")
+    bent = re.sub(rb'"asked": [0-9.]+', b'"asked": ' + asked.encode(), head)
+    assert bent != head
+    file.write_bytes(bent + b"\n" + data)
+    assert reason(ca, leaf, tmp_path) is not None
+
+
+def test_a_url_that_is_none_hides_no_other_one(ca, web, tmp_path):
+    leaf = ca.issue(["http://[x/crl", f"{web.url}/good.crl"])
+    web.put("good.crl", ca.crl({leaf.serial: "superseded"}))
+    assert reason(ca, leaf, tmp_path) is not None
+
+
+def test_the_time_of_the_cas_window_is_told_in_utc():
+    told = ari._time("2026-07-21T10:00:00+02:00")
+    assert f"{told:%H:%M}" == "08:00"
