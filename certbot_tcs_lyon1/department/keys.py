@@ -30,7 +30,6 @@ class Key:
     :ivar is_command: a comment behind it could be meant for a shell's `;`
     :ivar default: the converted value where the key is missing
     :ivar required: what to do where it is missing; "" if it may be
-    :ivar secret: never shown, in whole or in part
     """
 
     check: Check
@@ -39,7 +38,6 @@ class Key:
     is_command: bool = False
     default: Any = None
     required: str = ""
-    secret: bool = False
 
 
 #: The keys of an `[install]` section that name a file to be written.
@@ -59,7 +57,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
     "department": {
         **_TCS,
         "eab_kid": Key(values.key_id, default="", required=FROM_PORTAL),
-        "eab_hmac_key": Key(values.hmac_key, default="", secret=True),
+        "eab_hmac_key": Key(values.hmac_key, default=""),
         "eab_hmac_key_file": Key(values.path),
         "domains": Key(values.domains, is_list=True, may_be_empty=True, default=()),
     },
@@ -70,7 +68,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "key_file": Key(values.path),
         "key_name": Key(keyfiles.check_name, default=""),
         "key_algorithm": Key(keyfiles.check_algorithm, default=DEFAULT_ALGORITHM),
-        "key_secret": Key(keyfiles.check_secret, default="", secret=True),
+        "key_secret": Key(keyfiles.check_secret, default=""),
         "keytab": Key(values.path),
         "principal": Key(keyfiles.check_principal),
         "zone": Key(values.zone, may_be_empty=True),
