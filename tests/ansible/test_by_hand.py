@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.ansible.fleet import Control, write_inventory
 from tests.ansible.inventory import variables
+from tests.lab.files import write_private
 from tests.lab.lab import Lab
 from tests.lab.pebble import new_hmac_key
 from tests.lab.zones import new_key
@@ -16,13 +17,11 @@ def test_keys_that_someone_wrote_into_the_config_are_not_shown_by_diff(
 ) -> None:
     [host] = hosts_of({"twelve": "bookworm"})
     old = [new_hmac_key(), new_key("old").secret]
-    host.files.config_dir.mkdir(parents=True)
     config = host.files.config_dir / "tcs-lyon1.ini"
-    config.touch(mode=0o600)
-    config.write_text(
+    write_private(
+        config,
         f"[department labo]\neab_kid = kid\n  EAB_HMAC_KEY={old[0]}\n"
         f"[dns]\nserver = ns\nkey_name = k\nkey_secret = {old[1]}\n",
-        encoding="ascii",
     )
     write_inventory(control.inventory, [host], variables(lab), {})
     played = control.play("certificates", "--tags", "tcs_config", "--check", "--diff", "-vvv")

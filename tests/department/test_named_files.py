@@ -213,12 +213,33 @@ def test_a_file_in_a_folder_that_others_can_write_is_refused_and_the_copy_works(
     assert reader.read(str(config)).warnings == ()
 
 
-def use_copy(config: Path, path: Path, told: str) -> None:
-    """Do what is advised: run the command, and name the copy."""
+def test_a_copy_is_advised_under_a_name_that_is_free(config: Path) -> None:
+    old = with_files(config)["key_file"]
+    folder = config.with_name("open")
+    folder.mkdir()
+    folder.chmod(0o777)
+    config.write_text(config.read_text().replace(str(old), str(old.rename(folder / "any.key"))))
+    (told,) = faults_of(config)
+    target = Path(shlex.split(copy_command(told))[-1])
+    for number in (2, 3):
+        write(target, "")
+        (told,) = faults_of(config)
+        target = Path(shlex.split(copy_command(told))[-1])
+        assert target.name == f"tcs-lyon1-{number}.key"
+
+
+def copy_command(told: str) -> str:
+    """The command that is advised."""
     command = re.search(r"copy it: (.*), and name that", told)
     assert command is not None
-    subprocess.run(command[1], shell=True, check=True)
-    config.write_text(config.read_text().replace(str(path), shlex.split(command[1])[-1]))
+    return command[1]
+
+
+def use_copy(config: Path, path: Path, told: str) -> None:
+    """Do what is advised: run the command, and name the copy."""
+    command = copy_command(told)
+    subprocess.run(command, shell=True, check=True)
+    config.write_text(config.read_text().replace(str(path), shlex.split(command)[-1]))
 
 
 def test_a_config_in_a_folder_that_others_can_write_is_refused_and_the_command_mends_it(
@@ -261,25 +282,56 @@ def test_a_certbot_that_is_not_root_reads_roots_files_by_its_group(mode: int) ->
         folder.chmod(0o755)
         path = write(folder / "tcs-lyon1.ini", DEPARTMENT, mode)
         os.chown(path, 0, 65534)
-        warnings = warnings_as_nobody(path)
+        warnings = told_to_nobody(path)
         if mode == 0o640:
             assert warnings == []
             return
         os.chown(path, 0, 0)
-        (warning,) = warnings_as_nobody(path)
+        (warning,) = told_to_nobody(path)
         subprocess.run(warning.partition("run: ")[2], shell=True, check=True)
-        assert warnings_as_nobody(path) == []
+        assert told_to_nobody(path) == []
 
 
-def warnings_as_nobody(path: str) -> list[str]:
-    code = (
-        "import os; from certbot_tcs_lyon1.department import reader;"
-        f"reader.read({path!r});"  # loads what is imported late: Python may lie in root's folder
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
-        f"print(*reader.read({path!r}).warnings, sep='\\n')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.split("\n")[:-1] if done.stdout.strip() else []
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_certbot_that_is_not_root_is_told_how_a_file_becomes_its_own() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        path = write(folder / "tcs-lyon1.ini", DEPARTMENT, 0o644)
+        os.chown(path, 12345, 12345)
+        (told,) = told_to_nobody(path)
+        assert "it belongs to user number 12345, who can change it" in told
+        subprocess.run(told.partition("run: ")[2], shell=True, check=True)
+        (told,) = told_to_nobody(path)
+        assert "others than its owner can read it" in told
+        subprocess.run(told.partition("run: ")[2], shell=True, check=True, user=65534)
+        assert told_to_nobody(path) == []
+
+
+_AS_NOBODY = """
+import os, sys
+from certbot_tcs_lyon1.department import reader
+from certbot_tcs_lyon1.errors import ConfigError
+
+def told():
+    try:
+        return reader.read(sys.argv[1]).warnings
+    except ConfigError as error:
+        return [error]
+
+told()  # loads what is imported late: Python may lie in root's folder
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print(*told(), sep="\\n")
+"""
+
+
+def told_to_nobody(path: str) -> list[str]:
+    """Faults or warnings where `nobody` runs certbot."""
+    command = [sys.executable, "-c", _AS_NOBODY, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.split("\n") if line]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives links to others")
