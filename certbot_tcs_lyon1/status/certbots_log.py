@@ -23,8 +23,8 @@ _START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+:(\w+):")
 _ENDED = re.compile(r":(no renewal failures|\d+ renew failure\(s\))")
 _TEST = re.compile(r"Arguments: \[.*'--dry-run'")
 _FAILED = re.compile(
-    r"(?:Failed to renew certificate (?P<new>\S+) with error"
-    r"|Attempting to renew cert \((?P<old>\S+)\) from \S+ produced an unexpected error)"
+    r"(?:Failed to renew certificate (?P<new>.+?) with error"
+    r"|Attempting to renew cert \((?P<old>.+?)\) from .+? produced an unexpected error)"
     r": (?P<why>.*)"
 )
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Optional
 
@@ -79,6 +80,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
+    except Exception:  # after which Python's own exit code, 1, would be a WARNING
+        traceback.print_exc()
+        return 1 if options.verb == "test" else 3
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -123,7 +127,9 @@ def _write(path: str, text: str) -> int:
     aside = f"{path}.{os.getpid()}"
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(os.open(aside, flags, 0o644), "w", encoding="utf-8") as file:
+        with open(
+            os.open(aside, flags, 0o644), "w", encoding="utf-8", errors="backslashreplace"
+        ) as file:
             os.fchmod(file.fileno(), 0o644)
             file.write(text)
         os.rename(aside, path)

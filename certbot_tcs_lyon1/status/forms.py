@@ -81,15 +81,20 @@ def _machine(facts: Facts, found: Sequence[Verdict], width: int) -> list[str]:
     state = f"{timer.name} {'on' if timer.enabled and timer.active else 'off'}"
     ran = _date(max(facts.last_renew or 0, timer.last or 0))
     lines += _wrapped(f"[timer] {state if timer.name else 'none'}, last run {ran}", width, "")
-    for verdict in found:
-        if verdict.about.startswith("["):
-            lines += _wrapped(f"{verdict.state.name}: {verdict.text}", width)
+    for verdict in _of_machine(facts, found):
+        lines += _wrapped(f"{verdict.state.name}: {verdict.text}", width)
     return lines
+
+
+def _of_machine(facts: Facts, found: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts that are about no lineage."""
+    lineages = {one.name for one in facts.lineages}
+    return [verdict for verdict in found if verdict.about not in lineages]
 
 
 def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
     lines = []
-    for line in text.splitlines():
+    for line in foreign(text, len(text)).splitlines():
         lines += textwrap.wrap(
             line,
             max(20, width),
@@ -154,7 +159,7 @@ def checkmk(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
         said = said or f"ends on {_date(one.ends)}"
         service = _one_line(one.name).replace('"', "'")
         lines.append(f'{int(worst(mine))} "TCS {service}" {values} {said}')
-    mine = [verdict for verdict in found if verdict.about.startswith("[")]
+    mine = _of_machine(facts, found)
     said = "; ".join(_one_line(f"{verdict.about} {verdict.text}") for verdict in mine)
     lines.append(f'{int(worst(mine))} "TCS certbot" - {said or "renewal runs"}')
     return "\n".join(lines)

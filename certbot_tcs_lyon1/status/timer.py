@@ -80,7 +80,11 @@ def _cron() -> list[Timer]:
     paths = list(_CRON)
     for folder in _CRON_FOLDERS:
         with contextlib.suppress(OSError):
-            paths += [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+            paths += [
+                os.path.join(folder, name)
+                for name in sorted(os.listdir(folder))
+                if re.fullmatch(r"[A-Za-z0-9_-]+", name)  # cron passes over all others
+            ]
     found = []
     for path in paths:
         with contextlib.suppress(OSError):

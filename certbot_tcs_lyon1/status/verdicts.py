@@ -86,7 +86,7 @@ def _of_machine(facts: Facts) -> Iterator[Verdict]:
             "/etc/sudoers.d/tcs-lyon1, with the user of the monitoring, and after `check` what "
             f"options it gives, without a `*`: nagios ALL=(root) NOPASSWD: {SUDO_COMMAND}",
         )
-    elif facts.config_fault:
+    if facts.config_fault and "permission denied" not in facts.config_fault:
         state = State.WARNING if facts.keys_missing else State.CRITICAL
         yield Verdict(state, "[config]", facts.config_fault)
     if not facts.lineages and not facts.unreadable:
@@ -179,7 +179,7 @@ def _of_age(one: Lineage, now: int, limits: Limits) -> Iterator[Verdict]:
         yield Verdict(State.CRITICAL, one.name, text)
     elif left <= 0:
         yield Verdict(State.CRITICAL, one.name, f"has expired on {end}; {how}")
-    elif share <= limits.warning:
+    elif share <= max(limits.warning, limits.critical):
         state = State.CRITICAL if share <= limits.critical else State.WARNING
         text = f"ends on {end}, in {left / _DAY:.1f} days ({share:.0f} % of its lifetime); {how}"
         yield Verdict(state, one.name, text)

@@ -8,11 +8,12 @@ import re
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from certbot_tcs_lyon1.status import command, timer
+from certbot_tcs_lyon1.status import certbots_log, command, looking, timer, verdicts
 from tests.lab import services, terminal
 from tests.lab.require import require_root
 from tests.status.conftest import NAME, Machine
@@ -47,6 +48,69 @@ def test_both_limits_can_be_set(machine, check):
     machine.issue(left=26)
     assert check("--warning", "30")[0] == 1
     assert check("--warning", "30", "--critical", "27")[0] == 2
+
+
+def test_a_critical_limit_above_the_warning_counts(machine, check):
+    machine.issue(left=8)
+    assert check("--warning", "5", "--critical", "10")[0] == 2
+
+
+def test_what_cannot_be_read_hides_no_config_that_is_wrong(machine):
+    options = command.parser().parse_args(machine.arguments("check"))
+    facts = looking.look(command._places(options))
+    broken = replace(facts, config_fault="line 1: broken", unreadable=("/var/log/letsencrypt",))
+    found = verdicts.judge(broken, verdicts.Limits())
+    assert verdicts.worst(found) is verdicts.State.CRITICAL
+
+
+def test_a_machine_that_cannot_be_judged_is_unknown_and_no_warning(machine, monkeypatch, capsys):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(looking, "look", fail)
+    assert command.main(machine.arguments("check")) == 3
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_text_is_written_for_prometheus(machine, check, tmp_path):
+    odd = os.fsdecode(b"caf\xe9")
+    conf = machine.config_dir / "renewal" / f"{NAME}.conf"
+    shutil.copy(conf, conf.with_name(f"{odd}.conf"))
+    code, _ = check("--prometheus", str(tmp_path / "tcs.prom"))
+    assert (code, [file.name for file in tmp_path.glob("tcs.prom*")]) == (0, ["tcs.prom"])
+
+
+def test_a_lineage_whose_name_looks_like_a_part_of_the_machine_is_told_once(machine, check):
+    machine.issue("[web]", left=5)
+    code, output = check("--checkmk")
+    assert code == 0
+    assert '0 "TCS certbot" - renewal runs' in output
+
+
+def test_a_name_draws_nothing_on_the_terminal(machine, capsys):
+    machine.issue("a\x1b[31mb", left=5)
+    command.main(machine.arguments("status"))
+    assert "\x1b[31m" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("certbot", True), ("certbot.disabled", False), ("certbot~", False)]
+)
+def test_a_crontab_counts_only_where_cron_reads_it(tmp_path, monkeypatch, name, read):
+    monkeypatch.setattr(timer, "_systemd", list)
+    monkeypatch.setattr(timer, "_CRON", ())
+    monkeypatch.setattr(timer, "_CRON_FOLDERS", (str(tmp_path),))
+    (tmp_path / name).write_text("0 4 * * * root certbot renew\n", encoding="ascii")
+    assert bool(timer.find().name) is read
+
+
+def test_a_failure_of_a_lineage_with_a_blank_in_its_name_is_seen():
+    for line in (
+        "Failed to renew certificate my cert with error: boom",
+        "Attempting to renew cert (my cert) from /etc/x y.conf produced an unexpected error: boom",
+    ):
+        found = certbots_log._FAILED.search(line)
+        assert (found["new"] or found["old"], found["why"]) == ("my cert", "boom")
 
 
 def test_a_config_that_is_wrong_is_critical_with_its_line(machine, check):
