@@ -126,6 +126,14 @@ def test_a_missing_keytab_is_told_by_its_path(tmp_path: Path) -> None:
     assert "/nowhere.keytab: no such file" in faults(tmp_path, "keytab = /nowhere.keytab\n")
 
 
+def test_a_file_that_is_no_keytab_is_told_by_its_path_and_the_line_that_names_it(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "any.keytab", GOOD[:-1])
+    told = faults(tmp_path, f"keytab = {path}\n")
+    assert f"tcs-lyon1.ini, line 3, [dns] keytab: {path}: " in told
+
+
 @pytest.mark.parametrize(("mode", "words"), [(0o666, "write"), (0o600, "")])
 def test_the_rights_of_a_keytab_are_checked(tmp_path: Path, mode: int, words: str) -> None:
     path = tmp_path / "any.keytab"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from certbot_tcs_lyon1.department.settings import (
     Department,
     DnsServer,
     Endpoint,
+    Service,
     Target,
     TsigKey,
 )
@@ -124,6 +126,23 @@ def test_the_smallest_file_loads_once_it_is_filled_in(config: Path) -> None:
     assert (one.server, one.email) == (lyon1.DEFAULT_SERVER, "prenom.nom@univ-lyon1.fr")
     assert one.agree_tos
     assert settings.dns == settings.targets == ()
+
+
+@pytest.mark.parametrize(("text", "hour"), [("2025-07-21", 0), ("2025-07-21T14:00:00Z", 14)])
+def test_a_day_of_a_campaign_begins_at_midnight_utc_unless_it_has_an_hour(
+    config: Path, text: str, hour: int
+) -> None:
+    (one,) = read(config, f"{DEPARTMENT}replace_issued_before = {text}\n").departments
+    utc = datetime.timezone.utc
+    assert one.replace_issued_before == datetime.datetime(2025, 7, 21, hour, tzinfo=utc)
+
+
+def test_where_a_certificate_is_served_is_a_list_of_places_with_their_protocols(
+    config: Path,
+) -> None:
+    serves = "serves = Mail.x.fr:25 starttls=smtp, [2001:db8::1]:443\n"
+    (target,) = read(config, f"{DEPARTMENT}{INSTALL}{serves}").targets
+    assert target.serves == (Service("mail.x.fr", 25, "smtp"), Service("2001:db8::1", 443))
 
 
 def test_the_smallest_file_as_it_stands_is_told_to_be_filled_in(config: Path) -> None:
