@@ -36,6 +36,20 @@ from tests.lab.require import cannot_run
 SIZE = int(os.environ.get("FLEET", "6"))
 BATCH = max(2, SIZE // 10)
 
+_WITH_DATE = """\
+tcs_common:
+  agree_tos: true
+  replace_issued_before: {}
+  server: {}
+"""
+_WITH_MODE = """\
+tcs_targets:
+  - name: web
+    certificate: www
+    combined: /etc/haproxy/www.pem
+    mode: {}
+"""
+
 
 @dataclass
 class Fleet:
@@ -222,3 +236,27 @@ def test_a_config_that_is_wrong_does_not_replace_the_one_that_is_there(fleet: Fl
     assert refused.returncode != 0
     assert "99999" in refused.output
     assert [file.read_bytes() for file in config] == before
+
+
+def test_what_yaml_makes_of_a_date_or_a_mode_without_quotes_is_never_written(fleet: Fleet) -> None:
+    """The inventory is JSON, which has no dates: they stand in a file as people write it."""
+    fleet.plan({})
+    more = fleet.control.inventory.with_name("more.yml")
+    config = fleet.hosts[0].files.config_dir / "tcs-lyon1.ini"
+    command = ("certificates", "--tags", "tcs_config", "-e", f"@{more}", "--limit", "h000")
+
+    for written in ("2026-07-21", "2026-07-21T14:00:00Z"):
+        more.write_text(_WITH_DATE.format(written, fleet.lab.pebble.directory_url), "ascii")
+        fleet.play(written, *command).or_fail()
+        assert f"replace_issued_before = {written}\n" in config.read_text("ascii")
+
+    before = config.read_bytes()
+    for mode in ("0640", "640"):
+        more.write_text(_WITH_MODE.format(mode), "ascii")
+        refused = fleet.play(mode, *command)
+        assert refused.returncode != 0
+        assert 'mode: "0640"' in refused.output.replace("\\", "")
+        assert config.read_bytes() == before
+    more.write_text(_WITH_MODE.format('"0640"'), "ascii")
+    fleet.play("quoted", *command).or_fail()
+    assert "mode = 0640\n" in config.read_text("ascii")
