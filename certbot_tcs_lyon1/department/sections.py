@@ -118,6 +118,11 @@ def check_bases(source: Source, found: list[DnsServer]) -> None:
             source.fault(server.section, "", f"is the same as {place}", "keep one")
 
 
+def _plain(path: str) -> str:
+    """A path without its detours; of two leading slashes normpath leaves both."""
+    return "/" + os.path.normpath(path).lstrip("/")
+
+
 def check_paths(source: Source, sections: list[Section], found: list[Target]) -> None:
     """Note each path that is written twice."""
     writers: dict[str, tuple[str, str]] = {}
@@ -125,14 +130,14 @@ def check_paths(source: Source, sections: list[Section], found: list[Target]) ->
         for key in WRITTEN:
             path = getattr(target, key)
             here = (section.header, key)
-            if path and writers.setdefault(os.path.normpath(path), here) != here:
-                header, other = writers[os.path.normpath(path)]
+            if path and writers.setdefault(_plain(path), here) != here:
+                header, other = writers[_plain(path)]
                 place = f"[{header}] {other}, line {source.number(header, other)}"
                 source.fault(*here, f"{shown(path)} is written by {place}, too", "keep one")
     for section, target in zip(sections, found):
         read = target.pkcs12_password_file
-        if read and os.path.normpath(read) in writers:
-            header, other = writers[os.path.normpath(read)]
+        if read and _plain(read) in writers:
+            header, other = writers[_plain(read)]
             cause = f"{shown(read)} is what [{header}] {other} writes"
             remedy = "keep the password elsewhere"
             source.fault(section.header, "pkcs12_password_file", cause, remedy)

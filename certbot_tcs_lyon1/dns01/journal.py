@@ -11,11 +11,15 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from certbot_tcs_lyon1 import disk
+
+#: What the one string of a TXT record can hold, without what its text form would escape.
+_VALUE = re.compile(r"[ !#-\[\]-~]{1,255}")
 
 #: A journal that is larger than this was not written here.
 _MOST_BYTES = 16 * 1024 * 1024
@@ -62,6 +66,8 @@ def read(path: str) -> list[Entry]:
 
 def _entry(item: Any) -> Entry:
     records = tuple((str(name), str(value)) for name, value in item["records"])
+    if not all(_VALUE.fullmatch(value) for _, value in records):
+        raise ValueError
     texts = {key: str(item[key]) for key in ("section", "zone", "ip", "label")}
     port = item["port"]
     if not isinstance(port, int) or not 0 < port < 65536:

@@ -181,7 +181,11 @@ class Servers:
                 found.extend(Address(ip, endpoint.port, endpoint.host) for ip in ips)
 
         thread = threading.Thread(target=resolve, daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # this machine has no thread left for us
+            resolve()
+            return found
         thread.join(self.timing.resolve)
         if thread.is_alive():
             self._resolver.silent_at = time.monotonic()

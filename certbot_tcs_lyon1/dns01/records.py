@@ -52,11 +52,12 @@ class NoAnswer(DnsError):
 
 
 class Refused(DnsError):
-    """Nothing of the UPDATE was applied: the server said no (RFC 2136 §3.2, §3.4), or it could not
-    be signed.
+    """The server said no, and nothing of the UPDATE was applied (RFC 2136 §3.2, §3.4); or it could
+    not be signed.
 
     :param of_a_name: one name of the UPDATE may be to blame, and the others would have been taken
-    :param claimed: nobody signed that no, so the UPDATE may have been applied
+    :param claimed: nobody signed that no, or another server gave no answer before, so the UPDATE
+        may have been applied
     """
 
     def __init__(

@@ -76,6 +76,9 @@ def _send_to_first(
             return there, _send(message, there, servers, unknown)
         except NoAnswer as error:
             problems.append(error)
+        except Refused as error:  # one that gave no answer before may have applied it
+            error.claimed = error.claimed or bool(problems)
+            raise
     check = f"Check `server` in [{batch.section.section}]"
     if not all(error.rcode for error in problems):
         check = "Check that the firewall lets this machine reach it by TCP"
@@ -110,6 +113,9 @@ def _send(
         return _send_once(message, batch, servers, unknown)
     except _BadKey as error:
         raise error.meaning from None
+    except Refused as error:  # nobody has signed the BADKEY of the first try
+        error.claimed = True
+        raise
 
 
 class _BadKey(Exception):

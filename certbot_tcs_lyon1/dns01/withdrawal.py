@@ -82,14 +82,29 @@ def _delete(batch: Batch, servers: Servers) -> None:
         if not error.rcode:
             servers.undelivered.add(here)
         raise
-    except Refused:
+    except Refused as error:
         if is_gone(batch, servers):
+            return
+        if error.of_a_name and len(batch.names) > 1:
+            _delete_name_by_name(batch, servers)
             return
         addresses, _ = servers.update_addresses(batch.section)
         known = [address.socket_address for address in addresses]
         if not addresses or batch.server.socket_address in known:
             raise
         update.delete_records(batch.at(addresses[0]), servers.until(batch.end))
+
+
+def _delete_name_by_name(batch: Batch, servers: Servers) -> None:
+    """One name that the key may not write holds all of an UPDATE up (RFC 2136 §3.4)."""
+    failures = []
+    for name in batch.names:
+        try:
+            _delete(batch.of([record for record in batch.records if record.name == name]), servers)
+        except DnsError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def is_gone(batch: Batch, servers: Servers) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import glob
 import os
 import re
 import shutil
@@ -26,6 +27,8 @@ _LINE = re.compile(
     r"\s*(?:\s[;#].*)?$"
 )
 _CONFIG = "tcs-lyon1-config"
+#: How certbot keeps that option in a renewal conf.
+_KEPT = re.compile(r"tcs_lyon1_config = (.+)$")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -158,9 +161,22 @@ def _places(options: argparse.Namespace) -> Folders:
         given = getattr(options, name.replace("-", "_"))
         found[name] = os.path.abspath(given or kept.get(name, default))
     config = options.tcs_lyon1_config or kept.get(_CONFIG)
-    config = config or os.path.join(found["config-dir"], "tcs-lyon1.ini")
+    if config is None:
+        config = os.path.join(found["config-dir"], "tcs-lyon1.ini")
+        config = config if os.path.lexists(config) else _of_lineages(found["config-dir"], config)
     config_dir, work_dir, logs_dir = found.values()
     return Folders(config_dir, work_dir, logs_dir, os.path.abspath(config))
+
+
+def _of_lineages(config_dir: str, otherwise: str) -> str:
+    """The department config that all lineages were ordered with, which certbot keeps."""
+    pattern = os.path.join(glob.escape(config_dir), "renewal", "*.conf")
+    named = set()
+    for path in glob.glob(pattern):
+        with contextlib.suppress(OSError):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                named |= {match[1] for match in filter(None, map(_KEPT.match, file))}
+    return named.pop() if len(named) == 1 else otherwise
 
 
 def _cli_ini() -> dict[str, str]:

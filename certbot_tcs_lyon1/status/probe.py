@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import email.utils
 import grp
+import http.client
 import json
 import os
 import pwd
@@ -143,7 +144,7 @@ def _directory(department: Department) -> tuple[dict[str, Any], list[Step]]:
             date, found = reply.headers.get("Date"), json.loads(reply.read(_MOST_BYTES))
         if not isinstance(found, dict) or "newOrder" not in found:
             raise ValueError("its answer is no ACME directory")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         why = error.reason if isinstance(error, urllib.error.URLError) else error
         return {}, [Step(False, what, f"{foreign(str(why))}; {remedy}")]
     return found, [Step(True, what), *_clock(date)]
@@ -215,12 +216,10 @@ def _policy(
     places: Folders,
 ) -> Iterator[Step]:
     """CAA and DNSSEC of a name."""
+    from certbot_tcs_lyon1.ca.directory import caa_identities
     from certbot_tcs_lyon1.status import dnssec
 
-    meta = directory.get("meta")
-    listed = meta.get("caaIdentities") if isinstance(meta, dict) else None
-    identities = [one for one in listed or () if isinstance(one, str)]
-    identities = identities or caa.identities(department.server)
+    identities = caa_identities(directory) or caa.identities(department.server)
     yield _caa(name, settings, identities, _account_uri(settings, department, places))
     owner = f"_acme-challenge.{without_wildcard(name)}"
     for subject, rdtype in ((owner, "TXT"), (without_wildcard(name), "CAA")):

@@ -6,6 +6,7 @@ import enum
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from certbot_tcs_lyon1.status.facts import Facts, Lineage
 
@@ -134,7 +135,7 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
         return
     yield from _of_age(one, facts.now, limits)
     if one.revoked:
-        text = f"is revoked; run: certbot renew --force-renewal --cert-name {one.name}"
+        text = f"is revoked; run: certbot renew --force-renewal --cert-name {quote(one.name)}"
         yield Verdict(State.CRITICAL, one.name, text)
     if one.crl_asked is not None and facts.now - one.crl_asked > _CRL_PATIENCE:
         when = time.strftime("%F", time.gmtime(one.crl_asked))
@@ -144,7 +145,7 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
         text = (
             f"its ACME account {one.account} at {one.server} is gone or damaged; restore the "
             "folder accounts from a backup, or order it anew: certbot certonly --cert-name "
-            f"{one.name} --configurator tcs-lyon1"
+            f"{quote(one.name)} --configurator tcs-lyon1"
         )
         yield Verdict(State.CRITICAL, one.name, text)
     for there in one.served:
@@ -171,7 +172,7 @@ def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]
 
 def _of_age(one: Lineage, now: int, limits: Limits) -> Iterator[Verdict]:
     left, share = one.ends - now, 100 * (one.ends - now) / max(1, one.ends - one.issued)
-    how = f"run: certbot renew --cert-name {one.name}, and see what it says"
+    how = f"run: certbot renew --cert-name {quote(one.name)}, and see what it says"
     end = time.strftime("%F %H:%M UTC", time.gmtime(one.ends))
     if now < one.issued:
         begin = time.strftime("%F %H:%M UTC", time.gmtime(one.issued))

@@ -50,6 +50,14 @@ def test_both_limits_can_be_set(machine, check):
     assert check("--warning", "30", "--critical", "27")[0] == 2
 
 
+def test_the_config_that_the_lineages_were_ordered_with_is_found(machine, check, tmp_path):
+    elsewhere = tmp_path / "tcs.ini"
+    (machine.config_dir / "tcs-lyon1.ini").rename(elsewhere)
+    assert check()[0] == 2
+    machine.issue(options=f"tcs_lyon1_config = {elsewhere}\n")
+    assert check()[0] == 0
+
+
 def test_a_critical_limit_above_the_warning_counts(machine, check):
     machine.issue(left=8)
     assert check("--warning", "5", "--critical", "10")[0] == 2
