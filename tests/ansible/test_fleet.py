@@ -31,6 +31,7 @@ from tests.ansible.inventory import certificate_each, no_secret_in, serials, var
 from tests.distros import packages
 from tests.lab import pebble, system
 from tests.lab.lab import EAB_KID, Lab
+from tests.lab.pebble import new_hmac_key
 from tests.lab.require import cannot_run
 
 SIZE = int(os.environ.get("FLEET", "6"))
@@ -236,6 +237,42 @@ def test_a_config_that_is_wrong_does_not_replace_the_one_that_is_there(fleet: Fl
     assert refused.returncode != 0
     assert "99999" in refused.output
     assert [file.read_bytes() for file in config] == before
+
+
+def test_a_wrong_secret_leaves_the_config_and_every_key_as_they_were(fleet: Fleet) -> None:
+    keytab = {"path": "/etc/letsencrypt/other.keytab"}
+    files = variables(fleet.lab)["tcs_secret_files"]
+    old = {"tcs_secret_files": [*files, {**keytab, "content_base64": "AAEC"}]}
+    fleet.plan(old)
+    fleet.play("right", "certificates", "--tags", "tcs_config").or_fail()
+    before = [_files(one) for one in fleet.hosts]
+    assert "other.keytab" in before[0]
+
+    [labo] = variables(fleet.lab)["tcs_departments"]
+    changed = {**keytab, "content_base64": "AwQF"}
+    cut_short = fleet.lab.key_file.read_text("ascii").replace("secret", "secrt")
+    wrong: list[dict[str, Any]] = [
+        {"tcs_departments": [{**labo, "eab_hmac_key": labo["eab_hmac_key"][:-1]}]},
+        {"tcs_secret_files": [{**files[0], "content": cut_short}, changed]},
+        {"tcs_departments": [{**labo, "eab_hmac_key": new_hmac_key(), "domains": ["-"]}]},
+    ]
+    for number, changes in enumerate(wrong):
+        fleet.plan({"tcs_secret_files": [*files, changed], **changes})
+        refused = fleet.play(f"wrong {number}", "certificates", "--tags", "tcs_config")
+        assert refused.returncode != 0
+        assert "nothing was written" in refused.output
+        assert ".hmac." not in refused.output, "a file aside is named in place of the real one"
+        assert [_files(one) for one in fleet.hosts] == before
+
+    fleet.plan({"tcs_secret_files": [*files, changed]})
+    fleet.play("right again", "certificates", "--tags", "tcs_config").or_fail()
+    assert {**before[0], "other.keytab": (b"\3\4\5", 0o600)} == _files(fleet.hosts[0])
+
+
+def _files(one: Host) -> dict[str, tuple[bytes, int]]:
+    """What stands in the files of certbot's folder, and their modes."""
+    files = (file for file in one.files.config_dir.iterdir() if file.is_file())
+    return {file.name: (file.read_bytes(), file.stat().st_mode & 0o777) for file in files}
 
 
 def test_what_yaml_makes_of_a_date_or_a_mode_without_quotes_is_never_written(fleet: Fleet) -> None:

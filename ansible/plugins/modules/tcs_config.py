@@ -1,0 +1,193 @@
+#!/usr/bin/python
+# Copyright: Université Claude Bernard Lyon 1; Apache License 2.0 (see LICENSE.txt)
+"""The department config and the secrets that it names, all of them or none."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: tcs_config
+short_description: Write the department config and its files of secrets, once they are found right
+version_added: "0.1.0"
+description:
+  - Writes everything aside, has C(certbot-tcs-lyon1 test) judge it, then puts all files in place.
+  - If something is wrong, what is there stays as it was. A check judges nothing.
+  - The files belong to root, mode 0600.
+options:
+  path:
+    description: The department config.
+    type: path
+    required: true
+  content:
+    description: What is in it; empty, it is neither written nor judged.
+    type: str
+    default: ""
+  files:
+    description: HMAC and TSIG keys, keytabs, passwords.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where.
+        type: path
+        required: true
+      content:
+        description: What is in it, as text.
+        type: str
+      content_base64:
+        description: Or as base64, for a keytab.
+        type: str
+  bin:
+    description: Folder of the commands with a slash at its end, empty for those of the system.
+    type: str
+    default: ""
+author:
+  - Université Claude Bernard Lyon 1 (@univ-lyon1)
+"""
+
+EXAMPLES = r"""
+- name: Write the config and a keytab
+  univ_lyon1.tcs.tcs_config:
+    path: /etc/letsencrypt/tcs-lyon1.ini
+    content: "{{ lookup('ansible.builtin.template', 'tcs-lyon1.ini.j2') }}"
+    files:
+      - path: /etc/letsencrypt/tcs-lyon1.keytab
+        content_base64: "{{ vault_keytab }}"
+"""
+
+RETURN = r"""
+written:
+  description: The files that were written, or in a check would be.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import base64
+import os
+import re
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+KEYS = re.compile(rb"^\s*(eab_hmac_key|key_secret)\s*=", re.IGNORECASE | re.MULTILINE)
+
+
+def arguments():
+    """What the module takes."""
+    file = {
+        "path": {"type": "path", "required": True},
+        "content": {"type": "str", "no_log": True},
+        "content_base64": {"type": "str", "no_log": True},
+    }
+    return {
+        "path": {"type": "path", "required": True},
+        "content": {"type": "str", "default": ""},
+        "files": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": file,
+            "mutually_exclusive": [("content", "content_base64")],
+            "required_one_of": [("content", "content_base64")],
+        },
+        "bin": {"type": "str", "default": ""},
+    }
+
+
+def secrets(module):
+    """What each file of secrets shall hold, by its path."""
+    wanted = {}
+    for file in module.params["files"]:
+        if file["content_base64"] is None:
+            wanted[file["path"]] = file["content"].encode("utf-8")
+            continue
+        try:
+            wanted[file["path"]] = base64.b64decode(file["content_base64"])
+        except ValueError:
+            module.fail_json(msg="content_base64 for {} is not base64".format(file["path"]))
+    return wanted
+
+
+def held(path):
+    """What a file holds; None if it is not there."""
+    if not os.path.exists(path):
+        return None
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write_aside(path, content):
+    """Write a file (0600) beside that path; where."""
+    folder, name = os.path.split(path)
+    handle, aside = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    return aside
+
+
+def judge(module, config, asides):
+    """Fail unless a copy of the config that names the files aside is right."""
+    lines = []
+    for line in config.splitlines():
+        key, sign, value = line.partition("=")
+        aside = asides.get(value.strip())
+        lines.append(f"{key}= {aside}" if sign and aside else line)
+    path = module.params["path"]
+    copy = write_aside(path, "\n".join(lines + [""]).encode("utf-8"))
+    try:
+        line = [module.params["bin"] + "certbot-tcs-lyon1", "test", "--tcs-lyon1-config", copy]
+        code, out, err = module.run_command(line)
+    finally:
+        os.unlink(copy)
+    if code:
+        text = out + err
+        for real, aside in list(asides.items()) + [(path, copy)]:
+            text = text.replace(aside, real)
+        module.fail_json(msg=f"nothing was written: {text.strip()}", rc=code)
+
+
+def replace(module, wanted):
+    """Put the files in place, all or none."""
+    asides = {}
+    try:
+        for path, content in wanted.items():
+            asides[path] = write_aside(path, content)
+        if module.params["content"]:
+            judge(module, module.params["content"], asides)
+        for path in wanted:
+            os.replace(asides[path], path)
+            del asides[path]
+    except OSError as error:
+        module.fail_json(msg=str(error))
+    finally:
+        for aside in asides.values():
+            os.unlink(aside)
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(arguments(), supports_check_mode=True)
+    path, config = module.params["path"], module.params["content"].encode("utf-8")
+    wanted = secrets(module)
+    if config:
+        wanted[path] = config  # the last that is put in place
+    there = {one: held(one) for one in wanted}
+    written = [one for one in wanted if there[one] != wanted[one]]
+    before, diff = there.get(path), {}
+    if path in written and not KEYS.search(before or b""):
+        text = (before or b"").decode("utf-8", "replace")
+        diff = {"before": text, "after": module.params["content"], "before_header": path}
+    if written and not module.check_mode:
+        replace(module, {one: wanted[one] for one in written})
+    changed = bool(written)
+    for one in wanted:
+        if os.path.exists(one):
+            changed = module.set_mode_if_different(one, "0600", changed)
+            changed = module.set_owner_if_different(one, "root", changed)
+            changed = module.set_group_if_different(one, "root", changed)
+    module.exit_json(changed=changed, written=written, diff=diff)
+
+
+if __name__ == "__main__":
+    main()
