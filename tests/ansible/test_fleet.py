@@ -217,10 +217,12 @@ def test_a_fleet_gets_certificates_and_moves_in_batches_with_nothing_ordered_twi
 
 def test_a_key_id_good_once_on_two_hosts_is_told_before_anything_runs(fleet: Fleet) -> None:
     fleet.plan({"tcs_eab_single_use": True})
-    refused = fleet.play("single use", "certificates", "--limit", fleet.hosts[0].name)
-    assert refused.returncode != 0
-    assert "Give each host a Key ID of its own" in refused.output
-    assert EAB_KID in refused.output
+    for playbook in ("certificates", "move_ca", "replace_before"):
+        refused = fleet.play("single use", playbook, "--limit", fleet.hosts[0].name)
+        assert refused.returncode != 0
+        assert "Give each host a Key ID of its own" in refused.output
+        assert EAB_KID in refused.output
+        assert refused.total("changed") == 0
     own = variables(fleet.lab)["tcs_departments"][0]
     each = {one.name: {"tcs_departments": [{**own, "eab_kid": one.name}]} for one in fleet.hosts}
     fleet.plan({"tcs_eab_single_use": True}, each)
