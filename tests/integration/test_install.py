@@ -285,7 +285,8 @@ def test_after_a_kill_the_next_renew_ends_with_the_new_certificate(
     assert healed.returncode == 0, healed.output
     assert is_served(service, issued)
     assert service.names() == ["chain.pem", "fullchain.pem", "privkey.pem"]
-    assert list((issued.folder / "work").glob("tcs-lyon1-*")) == []
+    left = {path.name for path in (issued.folder / "work").glob("tcs-lyon1-*")}
+    assert left - {"tcs-lyon1-watch.json"} == set()  # before 4.1 the CA was asked for ARI
 
 
 def test_plugins_lists_it_as_an_installer(client):

@@ -76,8 +76,7 @@ def moved(one, departments):
 
 def needed(params, one, departments):
     """What is to be done: "order", "renew", "deploy" or ""."""
-    names = {name.lower() for name in params["names"] or []}
-    if one is None or one["fault"] or (names and names != set(one["names"])):
+    if one is None or set(params["names"]) != set(one["names"]):
         return "order"
     if params["take_over"] and one.get("authenticator", PLUGIN) != PLUGIN:
         return "order"
@@ -121,6 +120,11 @@ def main():
     before = find(facts, params["name"])
     if before is None and not params["names"]:
         module.fail_json(msg="certbot has no certificate {}".format(params["name"]))
+    if before and before["fault"]:  # an order mends none of them, and would be made at each run
+        text = "{}: {}; see on this host: certbot certificates"
+        module.fail_json(msg=text.format(params["name"], before["fault"]))
+    given = params["names"] or before["names"]
+    params["names"] = [name.lower().rstrip(".") for name in given]  # as certbot keeps them
     action = needed(params, before, (facts or {}).get("departments", []))
     serial = before["serial"] if before else ""
     names = before["names"] if before else []
@@ -134,6 +138,10 @@ def main():
             module.fail_json(msg=text[-4000:], stdout=out[-4000:], rc=code)
         after = find(status.read(module, params["bin"]), params["name"])
         serial = after["serial"] if after else ""
+        if after is None or after["fault"] or needed(params, after, []) == "order":
+            why = after["fault"] if after else "certbot has none of that name"
+            text = "certbot was to {} {}, and it is not there as it should be: {}"
+            module.fail_json(msg=text.format(action, params["name"], why or "other names"))
     module.exit_json(changed=bool(action), action=action, serial=serial, diff=diff)
 
 
