@@ -122,8 +122,8 @@ def test_of_a_zone_with_many_names_one_answer_is_asked_for_signed(lab, between, 
     desk = desk_with(dns_section(lab, servers=(endpoint(between.endpoint),)))
     [batch] = desk.plan(*names(20))
     assert len(batch.records) == 20
-    assert sum(query.signed for query in between.queries) == 1
-    assert between.count("QUERY") == 21
+    asked = {(query.name, query.signed) for query in between.queries}  # a lost one is asked again
+    assert (len(asked), sum(signed for _, signed in asked)) == (21, 1)
 
 
 def test_of_ten_lineages_the_first_waits_for_a_dead_name_server(lab, black_hole, desk_with):
