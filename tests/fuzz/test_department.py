@@ -17,7 +17,7 @@ from certbot_tcs_lyon1.department.keys import EVERY_KEY
 from certbot_tcs_lyon1.errors import ConfigError
 
 SECRET = "qZ7xKv2W"
-SECRET_KEYS = ("eab_kid", "eab_hmac_key", "key_secret")
+SECRET_KEYS = ("eab_hmac_key", "key_secret")
 
 ODD = st.text("\x00\x1b\x7f\n\r\t =[];#:,.*_-@/'\"\\{}é²٣\u202e\ud800aA0", max_size=12)
 WORDS = st.one_of(ODD, st.text(max_size=8), st.sampled_from(["", "yes", "a.fr", "/x", "::1", "9"]))
