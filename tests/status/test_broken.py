@@ -22,6 +22,7 @@ import pytest
 from certbot_tcs_lyon1.status import command, timer
 from tests.lab import bind, ports, process, zones
 from tests.lab.certbot import Certbot
+from tests.lab.require import require_root
 from tests.lab.files import write_private
 
 NAME = "www.labo.univ-lyon1.test"
@@ -218,7 +219,14 @@ def _without_server(machine: Broken) -> None:
 
 def _with_empty_account(machine: Broken) -> None:
     for folder in machine.accounts():
-        (folder / "private_key.json").write_bytes(b"")
+        key = folder / "private_key.json"  # 0400
+        key.unlink()
+        key.touch()
+
+
+def _with_others_file(machine: Broken) -> None:
+    require_root("a file is given to another user")
+    os.chown(machine.deployed, 1, 1)
 
 
 def _with_other_department(machine: Broken) -> None:
@@ -297,7 +305,7 @@ DAMAGE = {
         "all.p12 cannot be looked at",
     ),
     "a deployed file for all": (lambda m: m.deployed.chmod(0o644), 1, "mode 0644, and not"),
-    "a deployed file of others": (lambda m: os.chown(m.deployed, 1, 1), 1, "has owner 1, group 1"),
+    "a deployed file of others": (_with_others_file, 1, "has owner 1, group 1"),
     "a target's folder gone": (lambda m: shutil.rmtree(m.deployed.parent), 1, "its folder cannot"),
     "a pipe for a deployed file": (
         lambda m: (m.deployed.unlink(), os.mkfifo(m.deployed)),
