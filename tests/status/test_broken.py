@@ -22,8 +22,8 @@ import pytest
 from certbot_tcs_lyon1.status import command, timer
 from tests.lab import bind, ports, process, zones
 from tests.lab.certbot import Certbot
-from tests.lab.require import require_root
 from tests.lab.files import write_private
+from tests.lab.require import require_root
 
 NAME = "www.labo.univ-lyon1.test"
 CHALLENGE = f"_acme-challenge.{NAME}"
