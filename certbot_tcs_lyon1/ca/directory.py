@@ -7,11 +7,10 @@ plays it, may send 500 MB, or one byte each second, or compress the former to li
 from __future__ import annotations
 
 import json
-import threading
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urljoin, urlsplit
 
-from certbot_tcs_lyon1 import compat
+from certbot_tcs_lyon1 import compat, waiting
 from certbot_tcs_lyon1.errors import ServerError
 from certbot_tcs_lyon1.report import foreign
 
@@ -35,26 +34,15 @@ def read(config: NamespaceConfig, server: str) -> dict[str, Any]:
     :param server: an https URL
     :raises ServerError: there is none within the bounds; the cause tells why
     """
-    found: list[bytes] = []
-    failed: list[ServerError] = []
-
-    def get() -> None:
-        try:
-            found.append(_get(config, server))
-        except ServerError as error:
-            failed.append(error)
-        except Exception as error:  # whatever requests and urllib3 raise
-            failed.append(ServerError(foreign(str(error)), where=server))
-
-    # A time-out of requests' is one of each step: a server that drips never meets it.
-    thread = threading.Thread(target=get, daemon=True)
-    thread.start()
-    thread.join(MOST_SECONDS)
-    if failed:
-        raise failed[0]
-    if not found:
-        raise ServerError(f"no whole answer within {MOST_SECONDS:g} s", where=server)
-    return _parse(found[0], server)
+    try:
+        body = waiting.at_most(MOST_SECONDS, lambda: _get(config, server))
+    except ServerError:
+        raise
+    except waiting.TimeIsOver:
+        raise ServerError(f"no whole answer within {MOST_SECONDS:g} s", where=server) from None
+    except Exception as error:  # whatever requests and urllib3 raise
+        raise ServerError(foreign(str(error)), where=server) from None
+    return _parse(body, server)
 
 
 def _get(config: NamespaceConfig, url: str) -> bytes:

@@ -7,12 +7,10 @@ over until the time is up: anybody can send that. Questions of one stage are und
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +23,7 @@ import dns.name
 import dns.rcode
 import dns.tsig
 
+from certbot_tcs_lyon1 import waiting
 from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKey
 from certbot_tcs_lyon1.dns01 import signing, transport
 from certbot_tcs_lyon1.dns01.records import Address, DnsError, NoAnswer, Refused
@@ -172,25 +171,20 @@ class Servers:
         `resolve`, for glibc waits longer, and then none at once."""
         if self._is_silent(self._resolver):
             return []
-        found: list[Address] = []
 
-        def resolve() -> None:
-            with contextlib.suppress(OSError, UnicodeError):
+        def resolve() -> list[Address]:
+            try:
                 answers = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
-                ips = dict.fromkeys(str(answer[4][0]) for answer in answers)
-                found.extend(Address(ip, endpoint.port, endpoint.host) for ip in ips)
+            except (OSError, UnicodeError):
+                return []
+            ips = dict.fromkeys(str(answer[4][0]) for answer in answers)
+            return [Address(ip, endpoint.port, endpoint.host) for ip in ips]
 
-        thread = threading.Thread(target=resolve, daemon=True)
         try:
-            thread.start()
-        except RuntimeError:  # this machine has no thread left for us
-            resolve()
-            return found
-        thread.join(self.timing.resolve)
-        if thread.is_alive():
+            return waiting.at_most(self.timing.resolve, resolve)
+        except waiting.TimeIsOver:
             self._resolver.silent_at = time.monotonic()
             return []
-        return found
 
     def update_addresses(self, section: DnsServer) -> tuple[list[Address], list[str]]:
         """Each address of each update server in turn, those last that were silent; and a line for

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from certbot_tcs_lyon1 import waiting
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.report import foreign
 
@@ -72,27 +72,15 @@ class Asker:
 
 
 def _get(url: str, headers: Mapping[str, str], seconds: float, most: int) -> Answer:
-    """It runs in a thread that is left behind when the time is over: name resolution knows no
-    time-out, and those of sockets begin anew with each byte."""
     deadline = time.monotonic() + seconds
-    outcome: list[Any] = []
-
-    def work() -> None:
-        try:
-            outcome.append(_follow(url, headers, deadline, most))
-        except WatchError as error:
-            outcome.append(error)
-        except Exception as error:  # whatever requests, urllib3 and http.client raise
-            outcome.append(WatchError(foreign(str(error) or type(error).__name__), where=url))
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    found = outcome[0] if outcome else WatchError(f"no answer in {seconds:g} seconds", where=url)
-    if isinstance(found, WatchError):
-        raise found
-    answer: Answer = found
-    return answer
+    try:
+        return waiting.at_most(seconds, lambda: _follow(url, headers, deadline, most))
+    except WatchError:
+        raise
+    except waiting.TimeIsOver:
+        raise WatchError(f"no answer in {seconds:g} seconds", where=url) from None
+    except Exception as error:  # whatever requests, urllib3 and http.client raise
+        raise WatchError(foreign(str(error) or type(error).__name__), where=url) from None
 
 
 def is_allowed(url: str) -> bool:
