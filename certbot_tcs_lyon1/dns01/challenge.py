@@ -168,13 +168,12 @@ def _find_culprits(
     taken: list[TxtRecord] = []
     claimed: list[TxtRecord] = []
     refused: list[Refused] = []
-    for name in batch.names:
-        one = batch.of([record for record in batch.records if record.name == name])
+    for one in batch.by_name():
         try:
             update.add_records(one, servers)
             taken += one.records
         except Refused as error:
-            refused.append(Refused(error.cause, error.remedy, where=text(name)))
+            refused.append(Refused(error.cause, error.remedy, where=text(one.names[0])))
             claimed += one.records if error.claimed else ()
     if taken:
         update.delete_records(batch.of(taken), servers)

@@ -190,6 +190,10 @@ class Batch:
         """The names of the records, each once."""
         return list(dict.fromkeys(record.name for record in self.records))
 
+    def by_name(self) -> list[Batch]:
+        """A batch for each name, of its records."""
+        return [self.of([one for one in self.records if one.name == name]) for name in self.names]
+
     def at(self, server: Address) -> Batch:
         """The same records, sent to another server."""
         return replace(self, location=replace(self.location, server=server))

@@ -98,9 +98,9 @@ def _delete(batch: Batch, servers: Servers) -> None:
 def _delete_name_by_name(batch: Batch, servers: Servers) -> None:
     """One name that the key may not write holds all of an UPDATE up (RFC 2136 §3.4)."""
     failures = []
-    for name in batch.names:
+    for one in batch.by_name():
         try:
-            _delete(batch.of([record for record in batch.records if record.name == name]), servers)
+            _delete(one, servers)
         except DnsError as error:
             failures.append(error)
     if failures:
