@@ -44,14 +44,18 @@ def plugin_bases() -> tuple[type, ...]:
     return tuple(getattr(interfaces, name) for name in names if hasattr(interfaces, name))
 
 
+def _version() -> tuple[int, int]:
+    major, minor = certbot.__version__.split(".")[:2]
+    return int(major), int(minor)
+
+
 def after_certonly(call: Callable[[], None]) -> None:
     """Have `call` called when `certonly` has saved a certificate, where certbot doesn't do it.
 
     `certonly` calls nothing of an installer's before 1.27, so it is done when certbot ends; the
     exit code can't be changed then. Later versions call `restart`.
     """
-    major, minor = certbot.__version__.split(".")[:2]
-    if (int(major), int(minor)) < (1, 27):
+    if _version() < (1, 27):
         util.atexit_register(call)
 
 
@@ -203,8 +207,7 @@ def comes_from_a_file(config: NamespaceConfig, name: str) -> bool:
 
 def knows_ari() -> bool:
     """Whether this certbot asks the CA itself when to renew (RFC 9773)."""
-    major, minor = certbot.__version__.split(".")[:2]
-    return (int(major), int(minor)) >= (4, 1)
+    return _version() >= (4, 1)
 
 
 def replace(config: NamespaceConfig, renewed: RenewableCert, needs_new_key: bool) -> None:
@@ -236,15 +239,3 @@ def replace(config: NamespaceConfig, renewed: RenewableCert, needs_new_key: bool
             config.reuse_key = True
             links = {kind: getattr(lineage, kind) for kind in storage.ALL_FOUR}
             storage.update_configuration(lineage.lineagename, lineage.archive_dir, links, config)
-
-
-def is_rate_limited(error: BaseException) -> bool:
-    """Whether it comes from a CA that said rateLimited."""
-    seen: list[BaseException] = []
-    current: Optional[BaseException] = error
-    while current is not None and current not in seen:
-        if getattr(current, "code", None) == "rateLimited":
-            return True
-        seen.append(current)
-        current = current.__cause__ or current.__context__
-    return False

@@ -61,7 +61,9 @@ def replace_if_needed(
     try:
         compat.replace(config, renewed, reason.needs_new_key)
     except Exception as error:
-        if compat.is_rate_limited(error):
+        from certbot_tcs_lyon1.ca import problems
+
+        if any(problem.kind == "rateLimited" for problem in problems.take_apart(error)):
             process.refusing.add(server)
         raise
 

@@ -15,7 +15,7 @@ from typing import Optional
 
 from certbot_tcs_lyon1.status.facts import Folders
 
-#: certbot's defaults (`certbot._internal.constants`), the same in every version in service.
+#: certbot's defaults, the same in every version in service.
 _DEFAULTS = {
     "config-dir": "/etc/letsencrypt",
     "work-dir": "/var/lib/letsencrypt",
