@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -150,17 +151,17 @@ class Control:
             "ANSIBLE_LOCALHOST_WARNING": "0",
         }
 
-    def command(self, *line: str) -> Played:
-        """Run one of Ansible's commands."""
+    def command(self, *line: str, seconds: float = 1500) -> Played:
+        """Run one of Ansible's commands, or another program."""
         done = subprocess.run(
-            [str(self.programs / line[0]), *line[1:]],
+            [shutil.which(line[0], path=self.environment()["PATH"]) or line[0], *line[1:]],
             cwd=self.folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=1500,
+            timeout=seconds,
             check=False,
         )
         return Played(done.returncode, done.stdout)

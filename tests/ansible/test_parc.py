@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +36,10 @@ def fill_in(text: str, lab: Lab) -> str:
 
 def run(control: Control, text: str) -> str:
     """Run the commands as the reader would; their output."""
-    done = subprocess.run(
-        ["bash", "-ec", text],
-        cwd=control.folder,
-        env=control.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout[-6000:]
-    return done.stdout
+    done = control.command("bash", "-ec", text, seconds=900)
+    print(done.output)
+    assert done.returncode == 0, done.output[-6000:]
+    return done.output
 
 
 def by_hand(host: Host, name: str) -> int:

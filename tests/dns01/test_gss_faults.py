@@ -6,8 +6,9 @@ import contextlib
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -213,48 +214,48 @@ def test_a_kdc_whose_name_does_not_resolve_is_told(
     assert "no KDC of the realm" in told(desk_with, realm.section())
 
 
+@pytest.fixture
+def krb5_conf(realm: Realm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable:
+    """`krb5_conf(TEXT)`: from now on this is the system's."""
+
+    def write(text: str) -> None:
+        path = tmp_path / "krb5.conf"
+        path.write_text(text, encoding="ascii")
+        monkeypatch.setenv("KRB5_CONFIG", str(path))
+
+    return write
+
+
 def test_a_realm_without_a_kdc_is_told(
-    realm: Realm, desk_with: DeskWith, monkeypatch: pytest.MonkeyPatch
+    realm: Realm, desk_with: DeskWith, krb5_conf: Callable
 ) -> None:
-    path = realm.kdc.folder / "other.conf"
-    path.write_text("[libdefaults]\n dns_lookup_kdc = false\n", encoding="ascii")
-    monkeypatch.setenv("KRB5_CONFIG", str(path))
+    krb5_conf("[libdefaults]\n dns_lookup_kdc = false\n")
     assert "no KDC is known for the realm" in told(desk_with, realm.section())
 
 
-def test_a_faulty_krb5_conf_is_told(
-    realm: Realm, desk_with: DeskWith, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = realm.kdc.folder / "faulty.conf"
-    path.write_text("nonsense\n[libdefaults\n", encoding="ascii")
-    monkeypatch.setenv("KRB5_CONFIG", str(path))
+def test_a_faulty_krb5_conf_is_told(realm: Realm, desk_with: DeskWith, krb5_conf: Callable) -> None:
+    krb5_conf("nonsense\n[libdefaults\n")
     assert "has a fault" in told(desk_with, realm.section())
 
 
 def test_a_krb5_conf_of_another_realm_is_no_matter(
-    realm: Realm, desk_with: DeskWith, monkeypatch: pytest.MonkeyPatch
+    realm: Realm, desk_with: DeskWith, krb5_conf: Callable
 ) -> None:
     """Debian's own names ATHENA.MIT.EDU as the default realm."""
     own = (realm.kdc.folder / "krb5.conf").read_text("ascii")
-    other = own.replace(f"default_realm = {kerberos.REALM}", "default_realm = ATHENA.MIT.EDU")
-    path = realm.kdc.folder / "athena.conf"
-    path.write_text(other, encoding="ascii")
-    monkeypatch.setenv("KRB5_CONFIG", str(path))
+    krb5_conf(own.replace(f"default_realm = {kerberos.REALM}", "default_realm = ATHENA.MIT.EDU"))
     desk = desk_with(realm.section())
     desk.put(txt_record(WWW, "one"))
     assert desk.withdraw() == []
 
 
 def test_a_server_whose_realm_nothing_names_is_looked_for_in_the_accounts(
-    realm: Realm, desk_with: DeskWith, monkeypatch: pytest.MonkeyPatch
+    realm: Realm, desk_with: DeskWith, krb5_conf: Callable
 ) -> None:
-    path = realm.kdc.folder / "no-realm.conf"
-    path.write_text(
-        f"[libdefaults]\n dns_lookup_kdc = false\n dns_lookup_realm = false\n rdns = false\n"
-        f"[realms]\n {kerberos.REALM} = {{\n  kdc = {realm.kdc.endpoint}\n }}\n",
-        encoding="ascii",
+    krb5_conf(
+        "[libdefaults]\n dns_lookup_kdc = false\n dns_lookup_realm = false\n rdns = false\n"
+        f"[realms]\n {kerberos.REALM} = {{\n  kdc = {realm.kdc.endpoint}\n }}\n"
     )
-    monkeypatch.setenv("KRB5_CONFIG", str(path))
     desk = desk_with(realm.section())
     desk.put(txt_record(WWW, "one"))
     assert desk.withdraw() == []
