@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from certbot_tcs_lyon1.watch import der as encoding
+
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
 
 _SEQUENCE, _SET, _OID, _EXTENSIONS, _VERSION = 0x30, 0x31, 0x06, 0xA3, 0xA0
@@ -101,16 +103,9 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Tag and content of each element that stands in `data`."""
     at = 0
     while at < len(data):
-        tag, length = data[at], data[at + 1]
-        at += 2
-        if length & 0x80:
-            count = length & 0x7F
-            length = int.from_bytes(data[at : at + count], "big")
-            at += count
-        if at + length > len(data):
-            raise ValueError("cut short")
-        yield tag, data[at : at + length]
-        at += length
+        begin, after = encoding.content(data, at)
+        yield data[at], data[begin:after]
+        at = after
 
 
 def _inner(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -15,8 +15,8 @@ def signed_part(crl: bytes) -> bytes:
 
     :raises ValueError: it is no DER
     """
-    begin, _ = _content(crl, 0)
-    return crl[begin : _content(crl, begin)[1]]
+    begin, _ = content(crl, 0)
+    return crl[begin : content(crl, begin)[1]]
 
 
 def serials(crl: bytes) -> frozenset[bytes]:
@@ -28,7 +28,7 @@ def serials(crl: bytes) -> frozenset[bytes]:
     at, end = _entries(crl)
     while at < end:
         length = crl[at + 1]
-        begin, after = (at + 2, at + 2 + length) if length < 0x80 else _content(crl, at)
+        begin, after = (at + 2, at + 2 + length) if length < 0x80 else content(crl, at)
         found.add(crl[begin + 2 : begin + 2 + crl[begin + 1]])
         at = after
     return frozenset(found)
@@ -41,10 +41,10 @@ def integer(number: int) -> bytes:
 
 def _entries(crl: bytes) -> tuple[int, int]:
     """Where revokedCertificates begins and ends: the SEQUENCE behind the times (5.1.2.6)."""
-    at, end = _content(crl, _content(crl, 0)[0])
+    at, end = content(crl, content(crl, 0)[0])
     was_time = False
     while at < end:
-        begin, after = _content(crl, at)
+        begin, after = content(crl, at)
         if was_time and crl[at] == _SEQUENCE:
             return begin, after
         was_time = crl[at] in _TIMES
@@ -52,8 +52,11 @@ def _entries(crl: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _content(data: bytes, at: int) -> tuple[int, int]:
-    """Where the content of the element at `at` begins and ends."""
+def content(data: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the element at `at` begins and ends.
+
+    :raises ValueError: there is none
+    """
     try:
         length, begin = data[at + 1], at + 2
     except IndexError:
@@ -64,5 +67,5 @@ def _content(data: bytes, at: int) -> tuple[int, int]:
     elif length == 0x80:
         raise ValueError("no DER")
     if begin + length > len(data):
-        raise ValueError("no DER")
+        raise ValueError("no DER, or cut short")
     return begin, begin + length
