@@ -29,26 +29,36 @@ _NO_DIRECTORY = "its answer is no ACME directory"
 
 
 def read(config: NamespaceConfig, server: str) -> dict[str, Any]:
-    """The directory of an ACME server.
+    """The directory of an ACME server, asked for as certbot would.
 
     :param server: an https URL
     :raises ServerError: there is none within the bounds; the cause tells why
     """
+    return fetch(server, compat.user_agent(config), not config.no_verify_ssl)[0]
+
+
+def fetch(server: str, user_agent: str, verify: bool = True) -> tuple[dict[str, Any], str]:
+    """The directory of an ACME server, and what time it was there (the header Date, or "").
+
+    :param server: an https URL
+    :param verify: its certificate
+    :raises ServerError: there is none within the bounds; the cause tells why
+    """
     try:
-        body = waiting.at_most(MOST_SECONDS, lambda: _get(config, server))
+        body, date = waiting.at_most(MOST_SECONDS, lambda: _get(server, user_agent, verify))
     except ServerError:
         raise
     except waiting.TimeIsOver:
         raise ServerError(f"no whole answer within {MOST_SECONDS:g} s", where=server) from None
     except Exception as error:  # whatever requests and urllib3 raise
         raise ServerError(foreign(str(error)), where=server) from None
-    return _parse(body, server)
+    return _parse(body, server), date
 
 
-def _get(config: NamespaceConfig, url: str) -> bytes:
+def _get(url: str, user_agent: str, verify: bool) -> tuple[bytes, str]:
     import requests
 
-    headers = {"User-Agent": compat.user_agent(config), "Accept-Encoding": "identity"}
+    headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
     with requests.Session() as session:
         # Else requests reads a redirect's body, whatever its size, and unpacks it.
         setattr(session, "get_redirect_target", lambda reply: None)  # noqa: B010
@@ -59,12 +69,12 @@ def _get(config: NamespaceConfig, url: str) -> bytes:
                 stream=True,
                 timeout=_STEP_SECONDS,
                 allow_redirects=False,
-                verify=not config.no_verify_ssl,
+                verify=verify,
             )
             with reply:
                 target = _redirect(reply, url)
                 if target is None:
-                    return _body(reply, url)
+                    return _body(reply, url), reply.headers.get("date", "")
                 url = target
     raise ServerError(f"more than {_MOST_REDIRECTS} redirects", where=url)
 

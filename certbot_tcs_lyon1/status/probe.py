@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import email.utils
 import grp
-import http.client
 import json
 import os
 import pwd
 import secrets
 import shlex
 import shutil
-import ssl
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+import certbot_tcs_lyon1
 from certbot_tcs_lyon1 import folders, lyon1
 from certbot_tcs_lyon1.department import reader, values
 from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
-from certbot_tcs_lyon1.errors import ConfigError, DiskError, OrderError
+from certbot_tcs_lyon1.errors import ConfigError, DiskError, OrderError, ServerError
 from certbot_tcs_lyon1.report import foreign
 from certbot_tcs_lyon1.status import caa, looking, tree
 from certbot_tcs_lyon1.status.facts import Folders
@@ -38,8 +35,7 @@ from certbot_tcs_lyon1.status.facts import Folders
 #: In certbot's work folder.
 JOURNAL_NAME = "tcs-lyon1-test-journal.json"
 
-_SECONDS = 15
-_MOST_BYTES = 1 << 20
+_USER_AGENT = f"certbot-tcs-lyon1/{certbot_tcs_lyon1.__version__}"
 #: Seconds that the clock may be wrong: TSIG's fudge (RFC 8945 §10) is the narrowest.
 _SKEW = 300
 
@@ -133,26 +129,20 @@ def _department(settings: Settings, names: Sequence[str]) -> tuple[Optional[Depa
 
 def _directory(department: Department) -> tuple[dict[str, Any], list[Step]]:
     """The CA's directory, {} if there is none; and what was seen of the clock."""
+    from certbot_tcs_lyon1.ca import directory
+
     url, what = department.server, f"the CA's directory {department.server} answers"
-    remedy = "check `server`, the firewall (port 443 out) and the proxy (https_proxy)"
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     try:
-        context = ssl.create_default_context(cafile=bundle)
-        with urllib.request.urlopen(url, timeout=_SECONDS, context=context) as reply:
-            if not reply.geturl().startswith("https:"):
-                raise ValueError(f"it redirects to {reply.geturl()}")
-            date, found = reply.headers.get("Date"), json.loads(reply.read(_MOST_BYTES))
-        if not isinstance(found, dict) or "newOrder" not in found:
-            raise ValueError("its answer is no ACME directory")
-    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
-        why = error.reason if isinstance(error, urllib.error.URLError) else error
-        return {}, [Step(False, what, f"{foreign(str(why))}; {remedy}")]
+        found, date = directory.fetch(url, _USER_AGENT)
+    except ServerError as error:
+        remedy = "check `server`, the firewall (port 443 out) and the proxy (https_proxy)"
+        return {}, [Step(False, what, f"{error.cause}; {remedy}")]
     return found, [Step(True, what), *_clock(date)]
 
 
-def _clock(date: Optional[str]) -> Iterator[Step]:
+def _clock(date: str) -> Iterator[Step]:
     try:
-        theirs = email.utils.parsedate_to_datetime(date or "").timestamp()
+        theirs = email.utils.parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
         return
     off = time.time() - theirs
