@@ -34,6 +34,7 @@ def look(places: Folders) -> Facts:
     if (
         settings is None
         and not fault
+        and places.config not in unreadable
         and any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
     ):
         fault = f"{places.config}: it is not there, and lineages need it; put it back"

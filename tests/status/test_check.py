@@ -363,6 +363,20 @@ def test_another_user_gets_unknown_and_the_line_for_sudo(machine, check):
     assert "CRITICAL" not in output
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
+def test_a_config_that_another_user_may_not_read_is_not_said_to_be_gone(machine, check):
+    check()
+    assert (machine.config_dir / "tcs-lyon1.ini").stat().st_mode & 0o077 == 0
+    os.seteuid(65534)
+    try:
+        code, output = check()
+    finally:
+        os.seteuid(0)
+    assert code == 3
+    assert "it is not there" not in output
+    assert "NOPASSWD: /usr/bin/certbot-tcs-lyon1 check" in output
+
+
 def test_a_thousand_certificates_take_a_second_and_60_mib_at_most(machine):
     text = (machine.config_dir / "renewal" / f"{NAME}.conf").read_text()
     for number in range(1000):
