@@ -31,12 +31,7 @@ def look(places: Folders) -> Facts:
         tree.look(name, places, unreadable) for name in tree.names(places.config_dir, unreadable)
     ]
     settings, fault = _settings(places.config, unreadable)
-    if (
-        settings is None
-        and not fault
-        and places.config not in unreadable
-        and any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
-    ):
+    if settings is None and not fault and places.config not in unreadable and _need_it(found):
         fault = f"{places.config}: it is not there, and lineages need it; put it back"
     runs = certbots_log.Runs(None, {})
     try:
@@ -70,6 +65,11 @@ def look(places: Folders) -> Facts:
             if one.certificate not in known
         ),
     )
+
+
+def _need_it(found: list[Lineage]) -> bool:
+    """Whether a lineage is renewed by this plugin, which reads the department config."""
+    return any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
 
 
 def _settings(path: str, unreadable: list[str]) -> tuple[Optional[Settings], str]:

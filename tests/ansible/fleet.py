@@ -151,7 +151,7 @@ class Control:
             "ANSIBLE_LOCALHOST_WARNING": "0",
         }
 
-    def command(self, *line: str, seconds: float = 1500) -> Played:
+    def command(self, *line: str, seconds: float = 3600) -> Played:
         """Run one of Ansible's commands, or another program."""
         done = subprocess.run(
             [shutil.which(line[0], path=self.environment()["PATH"]) or line[0], *line[1:]],
