@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from collections.abc import Sequence
 from typing import Callable, NoReturn, Optional, Union
 
 import dns.message
@@ -174,7 +175,8 @@ def name_server_addresses(
     try:
         names = _name_servers(location, servers)
         asked = names[:MOST_NAMES]
-        found = together(lambda name: _addresses(location, name, port, servers), asked)
+        replies = _address_replies(location, asked, servers)
+        found = together(lambda name: _addresses(name, replies[name], port, servers), asked)
     except NoAnswer as error:
         raise NoAnswer(
             f"Zone {zone}: {error.cause}. The records were sent, but the update server no longer "
@@ -215,21 +217,31 @@ def _name_servers(location: Location, servers: Servers) -> list[dns.name.Name]:
     return names
 
 
+def _address_replies(
+    location: Location, names: Sequence[dns.name.Name], servers: Servers
+) -> dict[dns.name.Name, list[dns.message.Message]]:
+    """What the update server says of the addresses of these name servers: AAAA, then A."""
+    questions = [(name, rdtype) for name in names for rdtype in ("AAAA", "A")]
+    replies = together(
+        lambda question: servers.ask(location.server, *question, location.view_key), questions
+    )
+    return {name: replies[2 * index : 2 * index + 2] for index, name in enumerate(names)}
+
+
 def _addresses(
-    location: Location, name: dns.name.Name, port: int, servers: Servers
+    name: dns.name.Name, replies: Sequence[dns.message.Message], port: int, servers: Servers
 ) -> tuple[list[Address], Optional[NoAnswer]]:
-    """A and AAAA of one name server, or why there are none: from the update server where it knows,
-    else as this system resolves them (that cannot spoil a cache: it is not the challenge's name
-    that is asked for)."""
-    ips: list[str] = []
-    authoritative = True
-    for rdtype in ("AAAA", "A"):
-        reply = servers.ask(location.server, name, rdtype, location.view_key)
-        authoritative = authoritative and transport.is_authoritative(reply)
-        wanted = dns.rdatatype.from_text(rdtype)
-        ips += [
-            record.address for rrset in reply.answer if rrset.rdtype == wanted for record in rrset
-        ]
+    """The addresses of one name server, or why there are none: from the update server where it
+    knows, else as this system resolves them (that cannot spoil a cache: it is not the challenge's
+    name that is asked for)."""
+    authoritative = all(map(transport.is_authoritative, replies))
+    ips = [
+        record.address
+        for reply in replies
+        for rrset in reply.answer
+        if rrset.rdtype in (dns.rdatatype.AAAA, dns.rdatatype.A)
+        for record in rrset
+    ]
     found = [Address(ip, port, text(name)) for ip in ips]
     if not ips and not authoritative:
         try:
