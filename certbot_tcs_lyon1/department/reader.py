@@ -224,6 +224,7 @@ def _dns_server(source: Source, section: Section) -> DnsServer:
         check_servers=both["check_servers"],
         propagation_seconds=both["propagation_seconds"],
         section=header,
+        config=source.path,
     )
 
 

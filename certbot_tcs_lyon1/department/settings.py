@@ -105,7 +105,8 @@ class DnsServer:
     """One `[dns]` or `[dns NAME]`: who takes the updates for names at or under `base`.
 
     `base` is "" for `[dns]`; `servers` are in order of preference; `ttl` and
-    `propagation_seconds` are in seconds; `section` is the header as written, for messages.
+    `propagation_seconds` are in seconds; `section` is the header as written, for messages;
+    `config` is the path of the department config.
     """
 
     base: str
@@ -116,6 +117,7 @@ class DnsServer:
     check_servers: tuple[Endpoint, ...] = ()
     propagation_seconds: int = 120
     section: str = "dns"
+    config: str = ""
 
 
 #: The protocols whose STARTTLS is spoken.

@@ -33,8 +33,8 @@ class JournalError(Exception):
 class Entry:
     """Records of one zone that were sent to one address of an update server.
 
-    `section` is the header of the department config's section whose key was used; `records` are
-    pairs of name and value.
+    `section` is the header of the section whose key was used, and `config` the path of its
+    department config, "" where that is not known; `records` are pairs of name and value.
     """
 
     section: str
@@ -43,6 +43,7 @@ class Entry:
     port: int
     label: str
     records: tuple[tuple[str, str], ...]
+    config: str = ""
 
 
 def read(path: str) -> list[Entry]:
@@ -69,6 +70,7 @@ def _entry(item: Any) -> Entry:
     if not all(_VALUE.fullmatch(value) for _, value in records):
         raise ValueError
     texts = {key: str(item[key]) for key in ("section", "zone", "ip", "label")}
+    texts["config"] = str(item.get("config", ""))
     port = item["port"]
     if not isinstance(port, int) or not 0 < port < 65536:
         raise ValueError

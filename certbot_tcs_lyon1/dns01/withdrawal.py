@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Optional
 
@@ -25,6 +26,9 @@ from certbot_tcs_lyon1.report import foreign
 def withdraw(settings: Settings, journal_path: str, servers: Servers) -> list[NotWithdrawn]:
     """Delete exactly the records that the journal holds: of this run, and of one that was killed.
 
+    Entries of another department config that shares the journal are left for its own next run: a
+    section of the same name there has other servers and another key.
+
     Goes on after a failure. What can't be deleted stays in the journal for the next run, unless a
     signed answer says that it is gone; in this process it is not tried again, unless its server
     has answered something since.
@@ -35,9 +39,21 @@ def withdraw(settings: Settings, journal_path: str, servers: Servers) -> list[No
         entries = journal.read(journal_path)
     except journal.JournalError as error:
         return [_damaged(journal_path, error)]
-    todo = [entry for entry in entries if _mark(entry, servers) not in servers.undelivered]
+    todo = [
+        entry
+        for entry in entries
+        if not _is_of_another(entry, settings) and _mark(entry, servers) not in servers.undelivered
+    ]
     warnings = [_withdraw(entry, settings, journal_path, servers) for entry in todo]
     return [warning for warning in warnings if warning is not None]
+
+
+def _is_of_another(entry: journal.Entry, settings: Settings) -> bool:
+    """Whether another department config that still exists published the entry's records."""
+    try:
+        return not os.path.samefile(entry.config, settings.path)
+    except OSError:
+        return False
 
 
 def _address(entry: journal.Entry) -> Address:
@@ -153,6 +169,7 @@ def entry_of(batch: Batch) -> journal.Entry:
         port=batch.server.port,
         label=batch.server.label,
         records=tuple((names.plain(record.name), record.value) for record in batch.records),
+        config=batch.section.config,
     )
 
 

@@ -10,10 +10,12 @@ from dataclasses import replace
 
 import pytest
 
+from certbot_tcs_lyon1.department.settings import TsigKey
 from certbot_tcs_lyon1.dns01 import journal
 from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from certbot_tcs_lyon1.dns01.journal import Entry, JournalError
-from tests.dns01.conftest import WWW, ZONE, dns_section
+from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
+from tests.lab import bind, ports, zones
 
 ENTRY = Entry("dns", ZONE, "127.0.0.1", 53, "ns1", ((WWW, "one"), (WWW, "two")))
 OTHER = Entry("dns x", "x.test", "::1", 5353, "::1", (("_acme-challenge.x.test", "three"),))
@@ -126,6 +128,73 @@ def test_a_section_that_is_gone_keeps_the_entry_and_says_so(desk, desk_with):
     [warning] = replace(desk, settings=desk_with().settings).withdraw()
     assert "[dns]" in warning
     assert len(desk.journal()) == 1
+
+
+@pytest.fixture
+def two_configs(lab, desk_with, tmp_path):
+    """Two department configs with one journal, as two `--tcs-lyon1-config` in one work folder: each
+    has a section [dns], and the second one's name server has a zone of the same name."""
+    configs = [tmp_path / "a.ini", tmp_path / "b.ini"]
+    for config in configs:
+        config.write_text("")
+    key = zones.new_key("b")
+    copy = zones.Zone(
+        ZONE, zones.zone_text(ZONE, {"ns1": "127.0.0.1"}), (f"grant b subdomain {ZONE}. TXT;",)
+    )
+    with ports.claimed() as port:
+        here = ports.Endpoint("127.0.0.1", port)
+        with bind.primary(tmp_path / "copy", here, [copy], [key]):
+            sections = (
+                dns_section(lab, config=str(configs[0])),
+                dns_section(
+                    lab,
+                    servers=(endpoint(here),),
+                    key=TsigKey(key.name, key.algorithm, key.secret),
+                    config=str(configs[1]),
+                ),
+            )
+            desks = [desk_with(section) for section in sections]
+            yield [
+                replace(
+                    desk,
+                    settings=replace(desk.settings, path=str(config)),
+                    journal_path=desks[0].journal_path,
+                )
+                for desk, config in zip(desks, configs)
+            ]
+
+
+def test_what_another_department_config_has_published_is_left_for_its_own_next_run(
+    lab, two_configs
+):
+    first, second = two_configs
+    first.publish(txt_record(WWW, "value"))
+    entries = first.journal()
+    assert second.withdraw() == []
+    assert first.journal() == entries
+    assert lab.primary.txt(WWW) == ["value"]
+    assert first.withdraw() == []
+    assert lab.primary.txt(WWW) == []
+
+
+def test_a_department_config_under_another_name_is_known_by_its_file(lab, two_configs, tmp_path):
+    first, _ = two_configs
+    (tmp_path / "link.ini").symlink_to(first.settings.path)
+    first.publish(txt_record(WWW, "value"))
+    linked = replace(first.settings, path=str(tmp_path / "link.ini"))
+    assert replace(first, settings=linked).withdraw() == []
+    assert lab.primary.txt(WWW) == []
+
+
+def test_what_a_department_config_that_is_gone_has_published_is_withdrawn_by_another(
+    lab, two_configs, tmp_path
+):
+    first, _ = two_configs
+    first.publish(txt_record(WWW, "value"))
+    moved = str(tmp_path / "moved.ini")
+    os.rename(first.settings.path, moved)
+    assert replace(first, settings=replace(first.settings, path=moved)).withdraw() == []
+    assert lab.primary.txt(WWW) == []
 
 
 def test_records_that_may_not_be_withdrawn_but_are_gone_are_struck_off(lab, desk):
