@@ -84,8 +84,9 @@ owners and commands of ``[install NAME]``. Without a name the department config 
 Exit codes
 ----------
 
-``check`` ends with 0 for right, 1 for a warning, 2 for critical, 3 for unknown; with
-``--checkmk`` always with 0. ``test`` ends with 0, or with 1 if anything is wrong.
+``check`` ends with 0 for right, 1 for a warning, 2 for critical, 3 for unknown. With ``--checkmk``,
+and with ``--prometheus`` once FILE is written, it ends with 0 whatever it found: the verdict is in
+the output. ``test`` ends with 0, or with 1 if anything is wrong.
 
 JSON
 ----
@@ -101,11 +102,11 @@ is none.
                         ``department``, ``server``, ``issuer``, ``serial``, ``issued``, ``ends``,
                         ``renews`` (when certbot will), ``written`` (when it came here),
                         ``authenticator``, ``installer``, ``account``, ``account_is_there``,
-                        ``lost_client_auth``, ``revoked``, ``watched``, ``crl_asked``, ``misfit``
-                        (why it won't be renewed, by the department config or its renewal conf),
-                        ``deployed`` (each ``target``, ``path``, ``fault``), ``served`` (each
-                        ``target``, ``service``, ``fault``), ``failure`` (``when`` and
-                        ``cause``, or null)
+                        ``lost_client_auth``, ``names_crl`` (of its CA), ``revoked``, ``watched``,
+                        ``crl_asked``, ``misfit`` (why it won't be renewed, by the department
+                        config or its renewal conf), ``deployed`` (each ``target``, ``path``,
+                        ``fault``), ``served`` (each ``target``, ``service``, ``fault``),
+                        ``failure`` (``when`` and ``cause``, or null)
 ``departments``         a list: ``name``, ``key_id``, ``server``, ``account`` (or null)
 ``dns``                 a list: ``section``, ``servers``, ``key`` (its name)
 ``timer``               ``name`` ("" for none), ``enabled``, ``active``, ``masked``, ``last``,

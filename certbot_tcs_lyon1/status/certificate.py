@@ -20,6 +20,7 @@ _UTC_TIME, _DNS_NAME, _IP_ADDRESS = 0x17, 0x82, 0x87
 _KEY = re.compile(rb"PRIVATE KEY-----\s*([A-Za-z0-9+/=\s]+?)-----END")
 
 _SUBJECT_ALT_NAME = bytes.fromhex("551d11")
+_CRL_DISTRIBUTION_POINTS = bytes.fromhex("551d1f")
 _EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
 _CLIENT_AUTH = bytes.fromhex("2b06010505070302")
 _RSA = bytes.fromhex("2a864886f70d010101")
@@ -39,6 +40,7 @@ class Certificate:
     not_after: int
     names: tuple[str, ...]
     client_auth: bool
+    names_crl: bool
 
 
 def parse(pem: bytes) -> Certificate:
@@ -76,6 +78,7 @@ def parse_der(der: bytes) -> Certificate:
         not_after=end,
         names=tuple(_alt_names(extensions.get(_SUBJECT_ALT_NAME, b""))),
         client_auth=_CLIENT_AUTH in usages,
+        names_crl=_CRL_DISTRIBUTION_POINTS in extensions,
     )
 
 

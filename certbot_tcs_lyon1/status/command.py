@@ -44,7 +44,8 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="certbot-tcs-lyon1",
         description="Look whether this machine's certificates are right, and will stay so.",
-        epilog="Exit codes of check: 0 right, 1 warning, 2 critical, 3 unknown.",
+        epilog="Exit codes of check: 0 right, 1 warning, 2 critical, 3 unknown. With --checkmk or "
+        "--prometheus it is 0 whatever was found.",
     )
     verbs = whole.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     status = verbs.add_parser("status", parents=[shared], help="a table for a person")

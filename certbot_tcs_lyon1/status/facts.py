@@ -68,6 +68,7 @@ class Lineage:
     account_is_there: bool = True
     lost_client_auth: bool = False
     revoked: bool = False
+    names_crl: bool = False
     watched: bool = False
     crl_asked: Optional[int] = None
     deployed: tuple[Deployed, ...] = ()

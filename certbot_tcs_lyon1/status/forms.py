@@ -57,7 +57,7 @@ def _detail(one: Lineage) -> str:
         f"department {one.department or '-'}",
         f"CA {one.issuer or '-'}",
         f"{one.authenticator or '-'}/{one.installer or '-'}",
-        "watched for revocation" if one.watched else "not watched for revocation",
+        _watched(one),
     ]
     for target in dict.fromkeys(file.target for file in one.deployed):
         faults = [file.fault for file in one.deployed if file.target == target and file.fault]
@@ -66,6 +66,12 @@ def _detail(one: Lineage) -> str:
         parts.append("deployed nowhere")
     parts += [f"served by {there.service}" for there in one.served if not there.fault]
     return foreign(", ".join(parts))
+
+
+def _watched(one: Lineage) -> str:
+    if not one.names_crl:
+        return "names no CRL, so a revocation would not be noticed"
+    return "watched for revocation" if one.watched else "not watched for revocation"
 
 
 def _machine(facts: Facts, found: Sequence[Verdict], width: int) -> list[str]:

@@ -79,6 +79,7 @@ def look(name: str, places: Folders, unreadable: list[str]) -> Lineage:
             misfit="" if options.get("autorenew", "True").lower() in _YES else _NOT_RENEWED,
             lost_client_auth=not found.client_auth
             and _had_client_auth(os.path.dirname(paths["cert"])),
+            names_crl=found.names_crl,
             der=found.der,
         )
     except PermissionError as error:

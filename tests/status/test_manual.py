@@ -49,6 +49,19 @@ def test_the_manual_has_each_command_as_the_help_has_it():
         assert f"{verb} {meaning}" in text
 
 
+def test_the_manual_and_the_help_name_each_form_that_ends_with_0_whatever_is_wrong(
+    machine, tmp_path
+):
+    machine.issue(left=5)
+    codes = {
+        words[0] if words else "": command.main(machine.arguments("check", *words))
+        for words in ((), ("--json",), ("--checkmk",), ("--prometheus", str(tmp_path / "x.prom")))
+    }
+    manual = status.__doc__.partition("Exit codes\n----")[2].partition("JSON\n----")[0]
+    for text in (manual, command.parser().epilog):
+        assert set(re.findall(r"--\w+", text)) == {form for form in codes if codes[form] == 0}
+
+
 def test_the_reference_shows_the_manual_itself():
     assert ".. automodule:: certbot_tcs_lyon1.status\n" in (ROOT / "docs/reference.rst").read_text()
 

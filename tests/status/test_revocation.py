@@ -53,6 +53,24 @@ def test_one_that_is_not_revoked_is_not(watched):
     assert "revoked" not in watched(revoked=False)[1]
 
 
+def _status(machine, capsys) -> str:
+    command.main(machine.arguments("status"))
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_status_tells_a_certificate_that_names_no_crl_from_one_that_is_not_watched(
+    machine, watched, capsys
+):
+    assert "not watched for revocation" in _status(machine, capsys)
+    watched(revoked=False)
+    assert "deployed nowhere" in _status(machine, capsys)
+    assert ", watched for revocation" in _status(machine, capsys)
+    machine.issue()  # its certificates name none
+    shown = _status(machine, capsys)
+    assert "names no CRL" in shown
+    assert "watched" not in shown
+
+
 def test_a_crl_that_was_not_seen_for_three_days_is_a_warning(watched):
     assert "CRL" not in watched(revoked=False, days_ago=2)[1]
     assert "its CRL was not seen since" in watched(revoked=False, days_ago=4)[1]
