@@ -14,7 +14,18 @@ PACKAGE = "certbot_tcs_lyon1"
 WINGS = ("ca", "dns01", "install", "watch", "status", "department")
 
 #: Rooms that import nothing of the house but each other.
-LEAVES = ("compat", "disk", "errors", "folders", "lineage", "lyon1", "process", "report", "waiting")
+LEAVES = (
+    "compat",
+    "disk",
+    "download",
+    "errors",
+    "folders",
+    "lineage",
+    "lyon1",
+    "process",
+    "report",
+    "waiting",
+)
 
 #: What a room must not import, and why. `department` alone is the whole wing but for `settings`.
 FORBIDDEN = {

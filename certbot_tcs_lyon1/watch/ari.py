@@ -14,7 +14,7 @@ from cryptography import x509
 
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.report import foreign
-from certbot_tcs_lyon1.watch.fetch import Asker
+from certbot_tcs_lyon1.watch.fetch import Fetcher
 from certbot_tcs_lyon1.watch.reason import Reason
 from certbot_tcs_lyon1.watch.record import Record
 
@@ -29,7 +29,7 @@ def find(
     certificate: x509.Certificate,
     server: str,
     record: Record,
-    asker: Asker,
+    fetcher: Fetcher,
     now: datetime.datetime,
 ) -> Optional[Reason]:
     """The reason, once the window that the CA suggests has begun.
@@ -41,11 +41,11 @@ def find(
     wait = record.get("ari", name) if name else None
     if not name or (isinstance(wait, (int, float)) and now.timestamp() < wait <= _end(now, _MOST)):
         return None
-    url = _renewal_info(server, record, asker, now)
+    url = _renewal_info(server, record, fetcher, now)
     if not url:
         return None
     try:
-        answer = asker.get(f"{url.rstrip('/')}/{name}", {}, _MOST_SECONDS, _MOST_BYTES)
+        answer = fetcher.get(f"{url.rstrip('/')}/{name}", {}, _MOST_SECONDS, _MOST_BYTES)
     except WatchError:
         record.note("ari", name, _end(now, _USUAL))
         raise
@@ -75,7 +75,7 @@ def _end(now: datetime.datetime, seconds: float) -> float:
     return now.timestamp() + seconds
 
 
-def _renewal_info(server: str, record: Record, asker: Asker, now: datetime.datetime) -> str:
+def _renewal_info(server: str, record: Record, fetcher: Fetcher, now: datetime.datetime) -> str:
     """Where the directory says that ARI is, "" for nowhere; it is read once a day."""
     known = record.get("directories", server)
     until = known[1] if isinstance(known, list) and len(known) == 2 else None
@@ -83,7 +83,7 @@ def _renewal_info(server: str, record: Record, asker: Asker, now: datetime.datet
         return str(known[0])
     url = ""
     try:
-        found = _json(asker.get(server, {}, _MOST_SECONDS, _MOST_BYTES).body)
+        found = _json(fetcher.get(server, {}, _MOST_SECONDS, _MOST_BYTES).body)
         url = str(found.get("renewalInfo") or "")
     finally:
         record.note("directories", server, [url, _end(now, _MOST)])

@@ -61,9 +61,9 @@ class Crls:
     :param work_dir: certbot's
     """
 
-    def __init__(self, work_dir: str, asker: fetch.Asker) -> None:
+    def __init__(self, work_dir: str, fetcher: fetch.Fetcher) -> None:
         self._folder = os.path.join(work_dir, FOLDER_NAME)
-        self._asker = asker
+        self._fetcher = fetcher
         self._known: dict[Any, Union[Kept, WatchError]] = {}
 
     def get(self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime) -> Kept:
@@ -113,10 +113,10 @@ class Crls:
             headers["If-None-Match"] = kept.etag
         if kept is not None and kept.modified:
             headers["If-Modified-Since"] = kept.modified
-        answer = self._asker.get(url, headers)
+        answer = self._fetcher.get(url, headers)
         if answer.status == 304:
             if kept is None:
-                raise WatchError("the answer is HTTP 304, though nothing was kept", where=url)
+                raise WatchError("HTTP status 304, though nothing was kept", where=url)
             return replace(kept, asked=now)
         etag, modified = (_validator(answer.headers, one) for one in ("etag", "last-modified"))
         return Kept(Crl(answer.body), now, etag, modified, answer.body)

@@ -13,7 +13,7 @@ from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.report import Report, foreign
 from certbot_tcs_lyon1.watch import ari, crl, kept
 from certbot_tcs_lyon1.watch.crl import Crl, Point, Revocation
-from certbot_tcs_lyon1.watch.fetch import Asker
+from certbot_tcs_lyon1.watch.fetch import Fetcher
 from certbot_tcs_lyon1.watch.reason import Reason
 from certbot_tcs_lyon1.watch.record import Record
 
@@ -46,8 +46,8 @@ class Watch:
 
     def __init__(self, work_dir: str, report: Report) -> None:
         self._record = Record(work_dir)
-        self._asker = Asker()
-        self._crls = kept.Crls(work_dir, self._asker)
+        self._fetcher = Fetcher()
+        self._crls = kept.Crls(work_dir, self._fetcher)
         self._report = report
         kept.tidy(work_dir)
 
@@ -153,7 +153,7 @@ class Watch:
     def _ari(self, watched: Watched, now: datetime.datetime) -> Optional[Reason]:
         if not watched.ari_server:
             return None
-        return ari.find(watched.certificate, watched.ari_server, self._record, self._asker, now)
+        return ari.find(watched.certificate, watched.ari_server, self._record, self._fetcher, now)
 
 
 def _covers(found: Crl, point: Point) -> bool:

@@ -109,7 +109,7 @@ def test_the_body_of_a_redirect_is_not_read_nor_unpacked(serve):
     bomb = gzip.compress(bytes(200 << 20), 1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     message = refused(serve(sends(bomb, 302, Content_Encoding="gzip", Location="http://h/")))
-    assert "not https" in message
+    assert "only https" in message
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40 * 1024
 
 
@@ -130,7 +130,7 @@ def test_a_drip_ends(serve, monkeypatch):
 def test_a_redirect_is_followed_to_https_alone_and_not_for_ever(serve):
     good = serve(sends(json.dumps(GOOD).encode()))
     assert directory.read(CONFIG, serve(sends(b"", 302, Location=good))) == GOOD
-    assert "not https" in refused(serve(sends(b"", 302, Location="http://localhost/\x1b[2J")))
+    assert "only https" in refused(serve(sends(b"", 302, Location="http://localhost/\x1b[2J")))
     assert "redirects" in refused(serve(sends(b"", 302, Location="/")))
 
 

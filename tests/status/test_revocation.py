@@ -31,7 +31,7 @@ def watched(machine, ca, web, capsys):
         now = datetime.datetime.now(datetime.timezone.utc)
         work = str(machine.folder / "var")
         issuers = crl.issuers(leaf.certificate, ca.pem)
-        kept.Crls(work, fetch.Asker()).get(f"{web.url}/status.crl", issuers, now)
+        kept.Crls(work, fetch.Fetcher()).get(f"{web.url}/status.crl", issuers, now)
         (path,) = (machine.folder / "var" / kept.FOLDER_NAME).iterdir()
         head, _, data = path.read_bytes().partition(b"\n")
         said = json.loads(head)

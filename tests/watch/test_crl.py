@@ -170,7 +170,7 @@ def test_a_certificate_with_ocsp_alone_is_left_to_certbot(ca, web, tmp_path):
 
 @pytest.mark.parametrize("path", ["reset", "to-file", "loop", "html", "none", "drip.crl"])
 def test_a_server_that_misbehaves_is_no_reason_and_no_failure(ca, web, tmp_path, path, monkeypatch):
-    monkeypatch.setattr(fetch.Asker.get, "__defaults__", (1.5, fetch.MOST_BYTES))
+    monkeypatch.setattr(fetch.Fetcher.get, "__defaults__", (1.5, fetch.MOST_BYTES))
     leaf = ca.issue([f"{web.url}/{path}"])
     web.put("drip.crl", ca.crl({leaf.serial: "superseded"}))
     begin = time.monotonic()

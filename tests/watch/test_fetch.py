@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from certbot_tcs_lyon1 import download
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.watch import fetch
 from tests.watch import rude
@@ -17,9 +18,9 @@ OK = b"HTTP/1.1 200 OK\r\n"
 MIB = 1024 * 1024
 
 
-def ask(url, headers=(), asker=None, **bounds):
+def ask(url, headers=(), fetcher=None, **bounds):
     """What a server answers."""
-    return (asker or fetch.Asker()).get(url, dict(headers), **bounds)
+    return (fetcher or fetch.Fetcher()).get(url, dict(headers), **bounds)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://h/x", "http://u:p@h/", "http:///x"])
@@ -31,7 +32,7 @@ def test_only_http_without_a_password_is_asked(url):
 def test_65_mib_are_not_read(web):
     with open(web.root / "huge", "wb") as file:
         file.truncate(65 * MIB)
-    with pytest.raises(WatchError, match="larger"):
+    with pytest.raises(WatchError, match="more than"):
         ask(f"{web.url}/huge")
 
 
@@ -79,15 +80,15 @@ def test_a_compressed_answer_is_not_unpacked(status):
     ids=["says nothing", "drips its head", "stalls", "drips", "drips a redirect"],
 )
 def test_a_server_that_takes_its_time_is_given_up_and_not_asked_again(answer):
-    asker = fetch.Asker()
+    fetcher = fetch.Fetcher()
     with rude.answering(*answer) as url:
         begin = time.monotonic()
         with pytest.raises(WatchError):
-            ask(f"{url}/one", asker=asker, seconds=0.5)
+            ask(f"{url}/one", fetcher=fetcher, seconds=0.5)
         assert time.monotonic() - begin < 2
         begin = time.monotonic()
         with pytest.raises(WatchError):
-            ask(f"{url}/another", asker=asker)
+            ask(f"{url}/another", fetcher=fetcher)
         assert time.monotonic() - begin < 0.2
 
 
@@ -131,13 +132,13 @@ def test_a_redirect_to_something_else_than_http_is_not_followed(location):
     ],
 )
 def test_addresses_of_this_machine_and_its_network_are_known_however_written(host, inside):
-    assert fetch._is_inside(f"http://{host}:8080/admin?do=it") == inside
+    assert download._is_inside(f"http://{host}:8080/admin?do=it") == inside
 
 
 def test_no_redirect_leads_from_the_internet_to_this_machine(web, monkeypatch):
     outside = f"{web.url}/moved"
-    real = fetch._is_inside
-    monkeypatch.setattr(fetch, "_is_inside", lambda url: url != outside and real(url))
+    real = download._is_inside
+    monkeypatch.setattr(download, "_is_inside", lambda url: url != outside and real(url))
     web.put("good.crl", b"x")
     with pytest.raises(WatchError, match="this machine"):
         ask(outside)
