@@ -107,7 +107,8 @@ is none.
                         config or its renewal conf), ``deployed`` (each ``target``, ``path``,
                         ``fault``), ``served`` (each ``target``, ``service``, ``fault``),
                         ``failure`` (``when`` and ``cause``, or null)
-``departments``         a list: ``name``, ``key_id``, ``server``, ``account`` (or null)
+``departments``         a list: ``name``, ``key_id``, ``server``, ``account`` (of its next lineage,
+                        or null), ``accounts`` (all that a lineage of it keeps)
 ``dns``                 a list: ``section``, ``servers``, ``key`` (its name)
 ``timer``               ``name`` ("" for none), ``enabled``, ``active``, ``masked``, ``last``,
                         ``failed`` (the service of it, if that failed when it ran last)

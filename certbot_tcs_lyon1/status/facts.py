@@ -80,12 +80,17 @@ class Lineage:
 
 @dataclass(frozen=True)
 class DepartmentFact:
-    """A department of the config; `account` is the id of its Key ID's ACME account, or None."""
+    """A department of the config.
+
+    `account` is the id of the ACME account that its next lineage gets, or None; `accounts` are all
+    that a lineage of it keeps at a renewal.
+    """
 
     name: str
     key_id: str
     server: str
     account: Optional[str]
+    accounts: tuple[str, ...]
 
 
 @dataclass(frozen=True)

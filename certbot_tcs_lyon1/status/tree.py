@@ -192,13 +192,22 @@ def _is_there(folder: str) -> bool:
 
 
 def departments(settings: Settings, places: Folders) -> Iterator[DepartmentFact]:
-    """The departments, each with the account that its Key ID is bound to."""
+    """The departments with their accounts, as `ca.accounts` chooses among them.
+
+    It keeps a lineage's account if that is of the department's Key ID, or of one that the user gave
+    by option; else it takes the first of the Key ID.
+    """
     for one in settings.departments:
-        folder, account = account_folder(places, one.server), None
+        folder = account_folder(places, one.server)
+        mine, given = [], []
         with contextlib.suppress(OSError):
             for name in sorted(os.listdir(folder)):
                 with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                     with open(os.path.join(folder, name, "tcs-lyon1.json"), "rb") as file:
-                        if json.load(file)["eab_kid"] == one.eab_kid:
-                            account = name
-        yield DepartmentFact(one.name, one.eab_kid, one.server, account)
+                        record = json.load(file)
+                    if record["eab_kid"] == one.eab_kid:
+                        mine.append(name)
+                    elif record.get("given"):
+                        given.append(name)
+        account = mine[0] if mine else None
+        yield DepartmentFact(one.name, one.eab_kid, one.server, account, (*mine, *given))

@@ -314,6 +314,25 @@ def test_json_has_a_version_the_facts_and_the_verdicts_and_no_secret(machine, ch
     assert "hmac" not in output.lower()
 
 
+def test_json_has_every_account_that_a_lineage_of_the_department_keeps(machine, check):
+    folder = machine.account()
+    records: dict[str, object] = {
+        "00": {"eab_kid": "kid-1"},
+        "11": {"eab_kid": "kid-2"},
+        "22": {"eab_kid": "kid-3", "given": True},
+        "33": {"eab_kid": None},
+        "44": [],
+        "ff": {"eab_kid": "kid-1"},
+    }
+    for name, record in records.items():
+        folder.with_name(name).mkdir()
+        (folder.with_name(name) / "tcs-lyon1.json").write_text(json.dumps(record))
+    (folder.parent / "55").mkdir()
+    [labo] = json.loads(check("--json")[1])["departments"]
+    assert labo["account"] == "00"
+    assert labo["accounts"] == sorted(["00", "ff", folder.name]) + ["22"]
+
+
 def test_status_is_no_wider_than_the_terminal(machine, capsys, monkeypatch):
     machine.issue("a-very-long-name.of.some.laboratory.univ-lyon1.test", left=5)
     for columns in (60, 80, 132):
