@@ -12,6 +12,9 @@ description:
   - Writes everything aside, has C(certbot-tcs-lyon1 test) judge it, then puts all files in place.
   - If something is wrong, what is there stays as it was. A check judges nothing.
   - The files belong to root, mode 0600.
+  - The HMAC key's file of a department that is gone is removed.
+  - Of the old config a diff shows sections and the keys that the new one has as well; anything else
+    could be a key, also in a comment.
 options:
   path:
     description: The department config.
@@ -70,8 +73,6 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
-KEYS = re.compile(rb"^\s*(eab_hmac_key|key_secret)\s*=", re.IGNORECASE | re.MULTILINE)
-
 
 def arguments():
     """What the module takes."""
@@ -100,13 +101,31 @@ def secrets(module):
     wanted = {}
     for file in module.params["files"]:
         if file["content_base64"] is None:
-            wanted[file["path"]] = file["content"].encode("utf-8")
-            continue
-        try:
-            wanted[file["path"]] = base64.b64decode(file["content_base64"])
-        except ValueError:
-            module.fail_json(msg="content_base64 for {} is not base64".format(file["path"]))
+            content = file["content"].encode("utf-8")
+        else:
+            try:
+                text = "".join(file["content_base64"].split())
+                content = base64.b64decode(text, validate=True)
+            except ValueError:
+                module.fail_json(msg="content_base64 for {} is not base64".format(file["path"]))
+        if not content.strip():
+            module.fail_json(msg="what is to be in {} is empty".format(file["path"]))
+        wanted[file["path"]] = content
     return wanted
+
+
+def shown(old, new):
+    """The old config as a diff may show it: what Ansible does not write could hold a secret."""
+    lines = new.splitlines()
+    keys = {line.partition("=")[0].strip() for line in lines if "=" in line and line[0] not in "#;"}
+    text = []
+    for line in old.splitlines():
+        key, sign, value = line.partition("=")
+        if line not in lines and not re.fullmatch(r"\[[^]]*\]", line):
+            public = sign and key.strip().lower() in keys
+            line = re.sub(r"\s[;#].*", " (not shown)", line) if public else "(not shown)"
+        text.append(line)
+    return "\n".join(text + [""])
 
 
 def held(path):
@@ -121,8 +140,12 @@ def write_aside(path, content):
     """Write a file (0600) beside that path; where."""
     folder, name = os.path.split(path)
     handle, aside = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+    except OSError:
+        os.unlink(aside)
+        raise
     return aside
 
 
@@ -165,6 +188,15 @@ def replace(module, wanted):
             os.unlink(aside)
 
 
+def remove_hmac_files(path, old, new):
+    """Remove the files, as the role names them, that the old config named and the new does not."""
+    stem = re.escape(os.path.splitext(path)[0])
+    named = re.compile(rf"^eab_hmac_key_file = ({stem}\.[^/\n]+\.hmac)$", re.MULTILINE)
+    for one in set(named.findall(old)) - set(named.findall(new)):
+        if os.path.exists(one):
+            os.unlink(one)
+
+
 def main():
     """Run the module."""
     module = AnsibleModule(arguments(), supports_check_mode=True)
@@ -174,12 +206,14 @@ def main():
         wanted[path] = config  # the last that is put in place
     there = {one: held(one) for one in wanted}
     written = [one for one in wanted if there[one] != wanted[one]]
-    before, diff = there.get(path), {}
-    if path in written and not KEYS.search(before or b""):
-        text = (before or b"").decode("utf-8", "replace")
-        diff = {"before": text, "after": module.params["content"], "before_header": path}
+    before, after = (there.get(path) or b"").decode("utf-8", "replace"), module.params["content"]
+    diff = {}
+    if path in written:
+        diff = {"before": shown(before, after), "after": after, "before_header": path}
     if written and not module.check_mode:
         replace(module, {one: wanted[one] for one in written})
+        if path in written:
+            remove_hmac_files(path, before, after)
     changed = bool(written)
     for one in wanted:
         if os.path.exists(one):
