@@ -21,7 +21,7 @@ Renew all that are due (the timer or cron job that came with certbot does it)::
 
     certbot renew
 
-See what there is::
+List the certificates::
 
     certbot certificates
 
@@ -45,10 +45,10 @@ belongs to root alone (``chmod 600``)::
     key_file = /etc/letsencrypt/tcs-lyon1.key
 
 ACME URL, Key ID and HMAC Key are those of the CA's portal (Settings, Enrollment Endpoints,
-Accounts, Details). A faulty file is told with all its faults at once, by line.
+Accounts, Details). A message about a faulty file lists all its faults, each with its line.
 
-``[tcs]`` holds what all departments of the file share; each key may stand in a ``[department …]``
-as well, and counts there:
+``[tcs]`` holds what all departments of the file share; each key may also be set in a
+``[department …]``, for that one:
 
 ================  ==================================================================
 server            ACME URL; the default is ``https://acme.sectigo.com/v2/OV``
@@ -69,8 +69,8 @@ eab_hmac_key_file  or the file, of root alone, that holds it
 domains            the domains validated for the department (each with all below it)
 =================  =================================================================
 
-``[dns]`` says who takes dynamic updates, for all zones without a ``[dns ZONE]`` of their own. It is
-needed only for names that the CA does not hold as validated already:
+``[dns]`` names the server that takes dynamic updates, for all zones without a ``[dns ZONE]`` of
+their own. It is needed only for names that the CA does not hold as validated already:
 
 ===================  ===============================================================
 server               name or address, with ``:port`` if not 53; several are tried in
@@ -80,11 +80,11 @@ key_name             or the key itself: its name,
 key_algorithm        its algorithm (``hmac-sha256``),
 key_secret           its secret
 keytab               or, for Active Directory, the keytab of a Kerberos account,
-principal            and which one, if it holds several: NAME@REALM
-zone                 the zone, instead of finding it out
+principal            and its name, if it holds several: NAME@REALM
+zone                 the zone, instead of looking it up
 ttl                  of the records (seconds; 60)
-check_servers        whom to poll, instead of the zone's name servers
-propagation_seconds  how long to wait for them at most (120)
+check_servers        the servers to poll, instead of the zone's name servers
+propagation_seconds  how long to wait for them at most (seconds; 120)
 ===================  ===============================================================
 
 Named arguments
@@ -179,21 +179,21 @@ When the CA revokes
 ``--configurator tcs-lyon1`` (or ``--installer tcs-lyon1``):
 
 - revoked, by the CRL of its distribution point, which is fetched at most once a day
-  (``revocation_check = no`` in ``[tcs]`` switches it off); not for ``certificateHold``, which is
-  told;
+  (``revocation_check = no`` in ``[tcs]`` switches it off); for ``certificateHold`` it only
+  warns;
 - issued before ``replace_issued_before`` in ``[tcs]`` or ``[department NAME]``, a date or a time
   like ``2026-07-21T14:00:00Z``: each such certificate once;
 - the CA asks for it by ARI (RFC 9773), where certbot does not do that itself (before 4.1).
 
-A key that is compromised is not used again, also with ``--reuse-key``. What fails is tried again
+A key that is compromised is not used again, even with ``--reuse-key``. What fails is tried again
 at the next run.
 
 Dry runs
 --------
 
 The CA has no test environment. ``--dry-run`` goes to ``dry_run_server``, or else to Let's Encrypt's
-staging server, as always with certbot: the DNS part is tested, the CA and the EAB are not. Only the
-CA's directory is looked at.
+staging server, as always with certbot: the DNS part is tested, the CA and the EAB are not. Of the
+CA, only its directory is fetched.
 """
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
-"""What certbot asks of an authenticator: the order's config, DNS-01, and withdrawing.
+"""What certbot asks of an authenticator: answering DNS-01 challenges, and withdrawing the records.
 
-Not a `dns_common.DNSAuthenticator`: that one asks for each name in turn and then sleeps for a time
-that is fixed, where this one sends one UPDATE per zone for the whole batch and polls.
+Not a `dns_common.DNSAuthenticator`, which handles one name after the other and then sleeps for a
+fixed time: this one sends one UPDATE per zone for all names, and polls the name servers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What is published and not yet withdrawn, in certbot's work folder.
+#: The journal of records that are published and not yet withdrawn, in certbot's work folder.
 JOURNAL_NAME = "tcs-lyon1-journal.json"
 
 _NEEDS_DNSPYTHON = "Answering a challenge in the DNS needs dnspython 2.0 or later"
@@ -41,8 +41,8 @@ class Authenticator:
     """The DNS-01 part of one lineage's order.
 
     :param settings: the department config
-    :param work_dir: certbot's, where the journal is
-    :param propagation_seconds: in place of what the `[dns]` sections say (seconds)
+    :param work_dir: certbot's work folder, which holds the journal
+    :param propagation_seconds: overrides that of the `[dns]` sections (seconds)
     """
 
     def __init__(
@@ -56,20 +56,21 @@ class Authenticator:
         self._process = process
         self._journal_path = os.path.join(work_dir, JOURNAL_NAME)
         self._propagation_seconds = propagation_seconds
-        #: Why `perform` failed, if it did.
+        #: The error of `perform`, if it failed.
         self._failure: Optional[errors.DnsError] = None
-        #: Where records went that are not at the challenge's own name, by that name.
+        #: For each challenge name with a CNAME: the name at which its record was published.
         self._targets: dict[str, str] = {}
 
     def check_library(self) -> None:
-        """Warn if a `[dns]` section is there, and nothing that could use it."""
+        """Warn if there is a `[dns]` section, and dnspython is not installed."""
         if self._settings.dns and importlib.util.find_spec("dns") is None:
             self._process.report.warning(f"{_NEEDS_DNSPYTHON}, and there is none. {_GET_DNSPYTHON}")
 
     def perform(self, achalls: Sequence[AnnotatedChallenge]) -> list[challenges.ChallengeResponse]:
         """Publish the records of all challenges, and wait until every name server has them.
 
-        :raises certbot.errors.PluginError: a record could not be published or did not arrive
+        :raises certbot.errors.PluginError: a record could not be published, or did not reach every
+            name server
         """
         challenge = _dns_wing()
         servers = self._servers(challenge)
@@ -85,8 +86,10 @@ class Authenticator:
         return [achall.response(achall.account_key) for achall in achalls]
 
     def withdraw(self) -> None:
-        """Withdraw all that the journal holds: what `perform` has sent, and what an earlier run has
-        that was killed. Sends UPDATEs. Never raises.
+        """Withdraw the records in the journal: those of `perform`, and those of a run that was
+        killed.
+
+        Sends UPDATEs. What can't be withdrawn is a warning. Never raises.
         """
         path = self._journal_path
         if not os.path.lexists(path):
@@ -94,7 +97,7 @@ class Authenticator:
         try:
             challenge = _dns_wing()
             left = challenge.withdraw(self._settings, path, self._servers(challenge))
-        except Exception as error:  # a certificate is worth more than a TXT record left behind
+        except Exception as error:  # a TXT record left behind must not fail the certificate
             logger.debug("Withdrawing the records failed", exc_info=True)
             why = str(error).rstrip(".")
             self._process.report.warning(
@@ -103,7 +106,7 @@ class Authenticator:
             )
             return
         for warning in left:
-            # certbot shows why `perform` failed after this: if both failed alike, once is enough.
+            # certbot shows the error of `perform` after this warning: don't show the same twice.
             if warning.why is not None and _is_same(warning.why, self._failure):
                 warning.why = errors.DnsError("see the error below")
             self._process.report.warning(str(warning))
@@ -113,7 +116,7 @@ class Authenticator:
         return self._process.servers
 
     def hint(self, failed: Sequence[AnnotatedChallenge]) -> str:
-        """What to look at when the CA did not accept the records of these challenges."""
+        """Return what to check when the CA did not accept the records of these challenges."""
         names = sorted({compat.domain_of(achall) for achall in failed})
         asked = {one.validation_domain_name(compat.domain_of(one)) for one in failed}
         followed = "".join(
@@ -134,9 +137,9 @@ def _is_same(one: errors.DnsError, other: Optional[errors.DnsError]) -> bool:
 
 
 def _dns_wing() -> ModuleType:
-    """The front door of the DNS wing, with which dnspython comes in.
+    """Import the DNS wing, and dnspython with it, and return its `challenge` module.
 
-    :raises certbot.errors.PluginError: it can't be imported
+    :raises certbot.errors.PluginError: dnspython is missing, too old or broken
     """
     try:
         import dns.version
@@ -144,7 +147,7 @@ def _dns_wing() -> ModuleType:
         if dns.version.MAJOR < 2:
             raise ImportError(f"version {dns.version.version} is too old")
         from certbot_tcs_lyon1.dns01 import challenge
-    except Exception as error:  # a broken one may raise anything
+    except Exception as error:  # a broken installation may raise anything
         raise certbot_errors.PluginError(
             f"{_NEEDS_DNSPYTHON} ({error}). {_GET_DNSPYTHON}"
         ) from None

@@ -1,6 +1,6 @@
-"""What differs between the certbots in service, 1.12 to 5.8, and all of `certbot._internal`.
+"""The differences between certbot 1.12 and 5.8, and every use of `certbot._internal`.
 
-Nothing else in the package looks at certbot's version or at its private modules.
+No other module looks at certbot's version, but for `status.tree`, or imports its private modules.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _PluginClass = TypeVar("_PluginClass", bound=type)
 
 
 def register(plugin_class: _PluginClass) -> _PluginClass:
-    """Make `plugin_class` visible to a certbot that still looks plugins up by zope.interface.
+    """Make `plugin_class` visible to certbot before 1.18, which finds plugins by zope.interface.
 
-    Before 1.18 certbot skips a plugin that does not provide `IPluginFactory`; where the ABCs exist
-    (1.18 and later) the zope names are at best deprecated, so they are not touched there.
+    Such a certbot ignores a plugin that does not provide `IPluginFactory`. Where the ABCs exist
+    (1.18 and later), the zope names are deprecated or missing, so they are not used.
     """
     if hasattr(interfaces, "Authenticator"):
         return plugin_class
@@ -39,7 +39,7 @@ def register(plugin_class: _PluginClass) -> _PluginClass:
 
 
 def plugin_bases() -> tuple[type, ...]:
-    """The ABCs of what the plugin is; before 1.18 an authenticator or installer needs none."""
+    """Return the ABCs for the plugin to inherit from: of 1.18 and later; before, `()` or fewer."""
     names = ("Authenticator", "Installer", "GenericUpdater", "RenewDeployer")
     return tuple(getattr(interfaces, name) for name in names if hasattr(interfaces, name))
 
@@ -50,20 +50,21 @@ def _version() -> tuple[int, int]:
 
 
 def after_certonly(call: Callable[[], None]) -> None:
-    """Have `call` called when `certonly` has saved a certificate, where certbot doesn't do it.
+    """Register `call` to be called after `certonly` has saved a certificate, before certbot 1.27.
 
-    `certonly` calls nothing of an installer's before 1.27, so it is done when certbot ends; the
-    exit code can't be changed then. Later versions call `restart`.
+    Such a certbot calls no method of an installer after `certonly`, so this is done at its exit,
+    when the exit code can't be changed any more. Later versions call `restart`.
     """
     if _version() < (1, 27):
         util.atexit_register(call)
 
 
-def by_user(config: NamespaceConfig, name: str) -> bool:
-    """Whether the user gave the option `name`: on the command line, in the environment or cli.ini.
+def is_set_by_user(config: NamespaceConfig, name: str) -> bool:
+    """Return whether the user set the option `name`: on the command line, in the environment or
+    cli.ini.
 
-    A value that certbot restored from a renewal file does not count. Never ask for a secret:
-    certbot writes the value of what it is asked about to its log.
+    A value that certbot restored from a renewal file does not count. Not for secrets: certbot logs
+    the value of the option.
     """
     sources = getattr(config, "argument_sources", None)  # certbot 2.7 and later
     if sources is not None:
@@ -75,14 +76,14 @@ def by_user(config: NamespaceConfig, name: str) -> bool:
 
 
 def is_test_run(config: NamespaceConfig) -> bool:
-    """Whether certbot was told `--dry-run` or `--staging` (`--test-cert`)."""
+    """Return whether certbot was called with `--dry-run` or `--staging` (`--test-cert`)."""
     return bool(config.dry_run or config.staging)
 
 
 def has_default_test_server(config: NamespaceConfig) -> bool:
-    """Whether a test run goes where certbot sends it by default: Let's Encrypt staging.
+    """Return whether a test run uses certbot's default test server, Let's Encrypt staging.
 
-    Not `by_user(config, "server")`: before 2.7 certbot answers yes to that for any dry run.
+    Not `is_set_by_user(config, "server")`: before 2.7 that is true for any dry run.
     """
     from certbot._internal import constants
 
@@ -90,16 +91,16 @@ def has_default_test_server(config: NamespaceConfig) -> bool:
 
 
 def domain_of(achall: AnnotatedChallenge) -> str:
-    """The name that an annotated challenge is for, without `*.` (`identifier` from certbot 5.3)."""
+    """Return the name of an annotated challenge, without `*.` (`identifier` from certbot 5.3)."""
     identifier = getattr(achall, "identifier", None)
     return str(achall.domain if identifier is None else identifier.value)
 
 
 def account_ids(config: NamespaceConfig) -> list[str]:
-    """The ids of the ACME accounts that certbot has for `config.server`, by their folders.
+    """Return the ids of the ACME accounts that certbot has for `config.server`.
 
-    certbot's own `find_all` loads every account's RSA key, which takes 50 ms each; and an account
-    whose files are not all there it passes over, as this does.
+    They are read from the folders: certbot's own `find_all` loads each account's RSA key, which
+    takes 50 ms. As in certbot, an account with a file missing is ignored.
     """
     files = ("regr.json", "private_key.json", "meta.json")
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -112,11 +113,11 @@ def account_ids(config: NamespaceConfig) -> list[str]:
 
 
 def register_account(config: NamespaceConfig) -> str:
-    """Register an ACME account with `config`'s server, EAB and e-mail; its id.
+    """Register an ACME account with `config`'s server, EAB and e-mail, and return its id.
 
-    As certbot does when it has none, with the same questions at a terminal.
+    At a terminal it asks what certbot asks when it registers.
 
-    :raises certbot.errors.Error: in certbot's words; it was raised from the CA's error, if any
+    :raises certbot.errors.Error: with certbot's text; raised from the CA's error, if there is one
     """
     from acme import messages
     from certbot._internal import account, client
@@ -144,8 +145,9 @@ def _agree(config: NamespaceConfig, url: str) -> None:
 
 
 def ask_yes_no(question: str, option: str) -> bool:
-    """The answer at the terminal; `option` is what answers it elsewhere.
+    """Return the user's answer at the terminal.
 
+    :param option: the option that gives the answer without a terminal
     :raises certbot.errors.MissingCommandlineFlag: there is no terminal
     """
     ask: Any = getattr(display_util, "yesno", None)  # certbot 1.15 and later
@@ -157,8 +159,10 @@ def ask_yes_no(question: str, option: str) -> bool:
 
 
 def lineage_parameters(config: NamespaceConfig, certname: Optional[str] = None) -> dict[str, str]:
-    """What certbot keeps of a lineage, else of the one that `config.certname` names; nothing if
-    there is none."""
+    """Return the stored options of a lineage, {} if there is no such lineage.
+
+    :param certname: its name; the default is `config.certname`
+    """
     import configobj  # certbot's own
     from certbot._internal import storage
 
@@ -174,68 +178,71 @@ def lineage_parameters(config: NamespaceConfig, certname: Optional[str] = None) 
 
 
 def user_agent(config: NamespaceConfig) -> str:
-    """What certbot says of itself to a CA."""
+    """Return the User-Agent that certbot sends to a CA."""
     from certbot._internal import client as certbot_client
 
     return str(certbot_client.determine_user_agent(config))
 
 
 def is_choice_of_plugins(record: logging.LogRecord) -> bool:
-    """Whether a record of certbot's log says which plugins it goes on with (1.12 to 5.8)."""
+    """Return whether a log record of certbot (1.12 to 5.8) names the plugins that it uses from now
+    on.
+    """
     return str(record.msg).startswith("Selected authenticator")
 
 
 def fatal_error(record: logging.LogRecord) -> Optional[BaseException]:
-    """The error that ends certbot, if a record of its log is about one (1.12 to 5.8)."""
+    """Return the error that ends certbot, if a log record of certbot (1.12 to 5.8) reports one."""
     if str(record.msg).startswith("Exiting abnormally") and record.exc_info:
         return record.exc_info[1]
     return None
 
 
-def comes_from_a_file(config: NamespaceConfig, name: str) -> bool:
-    """Whether the user gave the option `name` in cli.ini, and not for this command.
+def is_set_in_cli_ini(config: NamespaceConfig, name: str) -> bool:
+    """Return whether the option `name` is set in cli.ini, and not for this command alone.
 
-    Before 2.7 certbot does not tell them apart: then all that is not on the command line counts.
+    certbot before 2.7 does not tell them apart: there, any value that is not on the command line
+    counts.
     """
     sources = getattr(config, "argument_sources", None)
     if sources is not None:
         source = sources.get(name)
         return source is not None and source.name == "CONFIG_FILE"
     flag = f"--{name.replace('_', '-')}"
-    return by_user(config, name) and not any(word.startswith(flag) for word in sys.argv)
+    return is_set_by_user(config, name) and not any(word.startswith(flag) for word in sys.argv)
 
 
-def knows_ari() -> bool:
-    """Whether this certbot asks the CA itself when to renew (RFC 9773)."""
+def supports_ari() -> bool:
+    """Return whether this certbot asks the CA itself when to renew (ARI, RFC 9773)."""
     return _version() >= (4, 1)
 
 
-def replace(config: NamespaceConfig, renewed: RenewableCert, needs_new_key: bool) -> None:
-    """Renew a lineage that is not due and deploy it, within `certbot renew`, hooks included.
+def renew_before_due(config: NamespaceConfig, renewed: RenewableCert, needs_new_key: bool) -> None:
+    """Renew a lineage that is not due, and deploy it, within `certbot renew`; certbot's hooks run.
 
     :param config: certbot's, with the lineage's stored values
     :param renewed: the lineage
-    :param needs_new_key: also where the lineage says `reuse_key`
-    :raises Exception: whatever certbot raises when a renewal fails
+    :param needs_new_key: make a new key even if the lineage has `reuse_key`
+    :raises Exception: what certbot raises when a renewal fails
     """
     from certbot._internal import main, storage
     from certbot._internal.plugins.disco import PluginsRegistry
 
-    lineage = cast(storage.RenewableCert, renewed)  # it is certbot's own
+    lineage = cast(storage.RenewableCert, renewed)  # the only implementation of the interface
 
     def renew() -> None:
         main.renew_cert(config, PluginsRegistry.find_all(), lineage)
 
     if not needs_new_key or not config.reuse_key:
         renew()
-    elif hasattr(config, "new_key"):  # certbot 1.25 and later; it is not stored
+    elif hasattr(config, "new_key"):  # certbot 1.25 and later; not stored in the lineage
         setattr(config, "new_key", True)  # noqa: B010  # a property that can be set
         renew()
     else:
         config.reuse_key = False
         try:
             renew()
-        finally:  # certbot has stored what it was told for this time
+        finally:  # certbot has stored reuse_key = False in the lineage
             config.reuse_key = True
             links = {kind: getattr(lineage, kind) for kind in storage.ALL_FOUR}
             storage.update_configuration(lineage.lineagename, lineage.archive_dir, links, config)

@@ -1,10 +1,10 @@
-"""Files of root's: opened by descriptor from `/`, read with a bound, written whole or not at all.
+"""Files that root reads or writes: bounded in size, by descriptor, replaced in one step.
 
-The way to a file is `folders`; what is here works on the last folder's descriptor.
+`folders` opens the path; the functions here work on the last folder's descriptor.
 
-- `read` is for what root relies on (the department config, keys, passwords): read once, refused
-  where anybody else could have written it, as sshd's StrictModes does.
-- `write` is for root's own records in certbot's folders.
+- `read` is for files that root relies on (the department config, keys, passwords): read once, and
+  refused if another user could have written them, as with sshd's StrictModes.
+- `write` is for the plugin's own records in certbot's folders.
 - `look`, `write_aside`, `put` are for files that are shared with a service.
 """
 
@@ -24,19 +24,19 @@ from certbot_tcs_lyon1.errors import DiskError
 from certbot_tcs_lyon1.folders import Place, opened
 from certbot_tcs_lyon1.report import foreign
 
-#: Bytes of a file that root reads for what it says.
+#: Bytes, the most of a file that is read as text or key.
 MOST_BYTES = 256 * 1024
 
-#: What is kept of a file beside owner and mode, where it has it.
+#: The extended attributes that a replaced file keeps.
 _KEPT = ("system.posix_acl_access", "security.selinux")
 _ACL = _KEPT[0]
 
-#: An entry of an ACL as Linux keeps it, behind a version of 4 bytes: tag, rights, number
-#: (linux/posix_acl_xattr.h).
+#: An entry of an ACL as Linux stores it, after a version of 4 bytes: tag, rights, number of user or
+#: group (linux/posix_acl_xattr.h).
 _ACL_ENTRY = struct.Struct("<HHI")
 _ACL_VERSION_BYTES = 4
 
-#: Tags of the entries that are those of a mode, with the place of their bits in it.
+#: The tags of the entries for owner, group and others, with the shift of their bits in a mode.
 _ACL_GROUP = 0x04
 _ACL_SHIFTS = {0x01: 6, _ACL_GROUP: 3, 0x20: 0}
 
@@ -45,8 +45,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Rights:
-    """Numbers of owner and group, and the bits of the mode: with an ACL, of its three entries for
-    owner, group and others, not the mask that stat(2) shows in place of the group's."""
+    """Owner, group and mode bits. With an ACL, the group bits are those of its entry for the group,
+    not the mask that stat(2) shows in their place.
+    """
 
     uid: int
     gid: int
@@ -55,7 +56,9 @@ class Rights:
 
 @dataclass(frozen=True)
 class Found:
-    """What a file holds, and its rights; `kept` are its ACL and SELinux label as Linux has them."""
+    """The content and rights of a file; `kept` are its extended attributes for ACL and SELinux
+    label.
+    """
 
     data: bytes = field(repr=False)
     rights: Rights
@@ -63,20 +66,20 @@ class Found:
 
 
 class NotAFile(OSError):
-    """Something else than an ordinary file of the size of one that was written here."""
+    """It is not an ordinary file, or larger than any that this plugin writes."""
 
 
-# What root relies on
+# Files that root relies on
 
 
 def read(path: str, most: int = MOST_BYTES) -> tuple[bytes, os.stat_result]:
-    """What a file holds that nobody but root, or who runs this, could have put there.
+    """Read a file that nobody but root, or the user that runs this, can have put there.
 
-    Its own owner and mode are for the caller to judge, by what is returned.
+    The owner and mode of the file itself are not checked: the caller does, by the returned state.
 
     :param path: absolute
     :param most: bytes
-    :raises DiskError: somebody else can write a folder on the way
+    :raises DiskError: another user can write a folder on the way
     :raises OSError: it cannot be read, is no ordinary file, or is larger than that
     """
     with opened(path) as place:
@@ -97,10 +100,11 @@ def read(path: str, most: int = MOST_BYTES) -> tuple[bytes, os.stat_result]:
 
 
 def check_program(path: str) -> None:
-    """Check that nobody but root, or who runs this, can change a program that is to be run.
+    """Check that nobody but root, or the user that runs this, can change a program.
 
-    :raises DiskError: somebody else can
-    :raises OSError: it is not there
+    :param path: absolute
+    :raises DiskError: another user can
+    :raises OSError: it does not exist
     """
     with opened(path) as place:
         state = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
@@ -108,11 +112,11 @@ def check_program(path: str) -> None:
 
 
 def check_rights(path: str, state: os.stat_result, what: str = "file") -> None:
-    """Check that nobody but root, or who runs this, could have written a file.
+    """Check that nobody but root, or the user that runs this, could have written a file.
 
-    :param state: of the file while it was held open, or whose folders are root's alone
-    :param what: what it is, for the message
-    :raises DiskError: somebody else can
+    :param state: of the file while it was held open, or while only root could write its folders
+    :param what: what the file is, for the message
+    :raises DiskError: another user could
     """
     if state.st_uid not in (0, os.geteuid()):
         raise DiskError(
@@ -129,18 +133,17 @@ def check_rights(path: str, state: os.stat_result, what: str = "file") -> None:
 
 
 def write(path: str, data: bytes) -> None:
-    """Replace root's own file at `path` (0600) in one step; when this returns it is on disk.
+    """Replace the file at `path` (mode 0600) in one step; it is on disk when this returns.
 
-    After a crash it is the old file or the new one; of two who write it at once one wins.
+    After a crash it is the old or the new file; of two concurrent writers one wins.
 
-    :raises OSError: it could not be written; the old file is untouched
+    :param path: in a folder that only root can write
+    :raises OSError: it could not be written; the old file is unchanged
     """
     folder = os.open(os.path.dirname(path) or ".", _FOLDER)
     try:
-        place, temporary = (
-            Place(folder, path, is_roots=True),
-            temporary_name(os.path.basename(path)),
-        )
+        place = Place(folder, path, is_roots=True)
+        temporary = temporary_name(place.name)
         write_aside(place, temporary, data, Rights(os.geteuid(), os.getegid(), 0o600))
         put(place, temporary)
         sync(place)
@@ -148,25 +151,25 @@ def write(path: str, data: bytes) -> None:
         os.close(folder)
 
 
-# What is shared with a service
+# Files that are shared with a service
 
 
 def _open_to_read(place: Place) -> int:
-    # Without O_NONBLOCK, opening a FIFO would wait for ever.
+    # Without O_NONBLOCK, opening a FIFO would block.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     return os.open(place.name, flags, dir_fd=place.folder)
 
 
 def look(place: Place, most: int = MOST_BYTES) -> Optional[Found]:
-    """What is at a place; None if nothing is.
+    """Return the content and rights of the file at a place; None if there is nothing.
 
-    :param most: bytes; a larger file is none that was written here
+    :param most: bytes; no file of this plugin is larger
     :raises NotAFile: it is no ordinary file, or is too large
     :raises OSError: it cannot be read
     """
     try:
         state = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
-        if not stat.S_ISREG(state.st_mode):  # before it is opened: a device may act on that
+        if not stat.S_ISREG(state.st_mode):  # checked before: opening a device may have effects
             raise NotAFile(0, "a folder, a link or a device is there, not an ordinary file")
         descriptor = _open_to_read(place)
     except FileNotFoundError:
@@ -184,14 +187,14 @@ def look(place: Place, most: int = MOST_BYTES) -> Optional[Found]:
 
 
 def _kept(descriptor: int) -> tuple[tuple[str, bytes], ...]:
-    with contextlib.suppress(OSError):  # a file system without any
+    with contextlib.suppress(OSError):  # a file system without extended attributes
         names = set(os.listxattr(descriptor))
         return tuple((name, os.getxattr(descriptor, name)) for name in _KEPT if name in names)
     return ()
 
 
 def _mode(mode: int, acl: bytes) -> int:
-    """The mode, with the rights that an ACL gives to the group in place of the ACL's mask."""
+    """Return the mode with the ACL's rights for the group, in place of the ACL's mask."""
     for tag, rights, _ in _ACL_ENTRY.iter_unpack(acl[_ACL_VERSION_BYTES:]):
         if tag == _ACL_GROUP:
             return mode & ~0o070 | int(rights) << 3
@@ -199,7 +202,7 @@ def _mode(mode: int, acl: bytes) -> int:
 
 
 def _with_mode(acl: bytes, mode: int) -> bytes:
-    """The ACL with the entries for owner, group and others that the mode says."""
+    """Return the ACL with the mode's rights in the entries for owner, group and others."""
     entries = [
         (tag, mode >> _ACL_SHIFTS[tag] & 7 if tag in _ACL_SHIFTS else rights, number)
         for tag, rights, number in _ACL_ENTRY.iter_unpack(acl[_ACL_VERSION_BYTES:])
@@ -208,9 +211,9 @@ def _with_mode(acl: bytes, mode: int) -> bytes:
 
 
 def temporary_name(name: str) -> str:
-    """A hidden name that nobody can foresee, for the file `name` until it is whole.
+    """Return an unpredictable hidden name for the file `name` until it is complete.
 
-    What a service reads by pattern (HAProxy's `crt FOLDER`) leaves hidden names alone.
+    Services that read a folder by pattern (HAProxy's `crt FOLDER`) ignore hidden names.
     """
     return f".{name[:200]}.tcs-lyon1-{secrets.token_hex(8)}"
 
@@ -222,15 +225,15 @@ def write_aside(
     rights: Rights,
     kept: tuple[tuple[str, bytes], ...] = (),
 ) -> bool:
-    """Write a file beside a place; `put` gives it the place's name then.
+    """Write a file beside a place under a temporary name; `put` renames it.
 
-    At no instant can more read it than at the end: it is its writer's alone until it is whole, an
-    ACL that the folder gives to new files is taken off, and it gets its owner before its mode.
+    At no time can more users read it than at the end: it is readable by its writer alone until it
+    is complete, a default ACL of the folder is removed, and the owner is set before the mode.
 
-    :param temporary: its name until then
-    :param kept: ACL and label that it is to have, as `look` has found them on the old one
-    :returns: whether the folder would have given it an ACL, and `kept` has none
-    :raises OSError: it could not be done; then nothing is left of it
+    :param temporary: the temporary name
+    :param kept: the extended attributes to set, as `look` has returned them for the old file
+    :returns: whether a default ACL was removed, and `kept` has no ACL
+    :raises OSError: it could not be written; nothing is left of it
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600 & rights.mode, dir_fd=place.folder)
@@ -252,9 +255,9 @@ def write_aside(
 
 
 def put(place: Place, temporary: str) -> None:
-    """Give the file that was written aside its name, in one step; it lasts after `sync`.
+    """Rename a file that `write_aside` has written to the place's name; `sync` makes that durable.
 
-    :raises OSError: it could not be done; then nothing is left of it
+    :raises OSError: it could not be renamed; nothing is left of it
     """
     try:
         os.rename(temporary, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
@@ -272,15 +275,15 @@ def _take_off_acl(descriptor: int) -> bool:
 
 
 def remove(place: Place, temporary: str) -> None:
-    """Remove a file that was written aside, if it is there and can be removed."""
+    """Remove a file that `write_aside` has written, if possible."""
     with contextlib.suppress(OSError):
         os.unlink(temporary, dir_fd=place.folder)
 
 
 def sync(place: Place) -> None:
-    """Make what was renamed or removed in the place's folder last: it is the folder that changed.
+    """Make renames and removals in the place's folder durable (fsync of the folder).
 
-    :raises OSError: the disk says no
+    :raises OSError: it failed
     """
     folder = os.open(".", _FOLDER, dir_fd=place.folder)
     try:

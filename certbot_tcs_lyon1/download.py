@@ -117,7 +117,7 @@ def _follow(url: str, headers: Mapping[str, str], limits: Limits, deadline: floa
 
 
 def _is_inside(url: str) -> bool:
-    """Whether an address of the URL's host is not a global one, such as a loopback or private one.
+    """Return whether the URL's host has an address that is not global: loopback, private and so on.
 
     False for a name that cannot be resolved here: the proxy resolves it.
     """

@@ -1,11 +1,11 @@
-"""One family of errors: typed, with their parts; the text is made last, where it is shown.
+"""The errors of this package, one family: each has its parts as fields, and the text is made last.
 
 `cause` says why, `remedy` what to do or whom to ask, `where` names the place: a file and its line,
-a server, a zone, a target. Code that decides looks at the class and its attributes, never at the
-text. Words of others (a CA, a name server, a command) in a part have gone through `report.foreign`.
+a server, a zone, a target. Code decides by the class and the fields, never by the text. Text that
+others control (a CA, a name server, a command) has gone through `report.foreign`.
 
-certbot's own errors are another family: where certbot calls (`plugin`, `authenticator`,
-`installer`) one becomes the other, and nowhere else.
+certbot's own errors are another family: the modules that certbot calls (`plugin`, `preparation`,
+`authenticator`, `installer`, `replacement`) convert one into the other.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Sequence
 
 
 class Error(Exception):
-    """What the user can cause or mend.
+    """Something that the user can cause or correct.
 
-    :param cause: why, in words without a final mark; "" where `parts` say it all
-    :param remedy: what to do, or whom to ask, likewise; "" where nothing can be done
-    :param where: the place; "" where the cause names it
-    :param parts: an error for each name, file or target, where several have failed alike
+    :param cause: why, without a final period; "" if `parts` say everything
+    :param remedy: what to do, or whom to ask, likewise; "" if there is nothing to do
+    :param where: the place; "" if the cause names it
+    :param parts: one error for each name, file or target, where several have failed
     """
 
-    #: Between cause and remedy, and after both.
-    joint, end = ". ", "."
+    #: What separates cause and remedy, and what ends the text.
+    separator, end = ". ", "."
 
     def __init__(
         self, cause: str = "", remedy: str = "", *, where: str = "", parts: Sequence[Error] = ()
@@ -39,32 +39,32 @@ class Error(Exception):
             lines = "\n".join(filter(None, (*map(str, self.parts), self.remedy)))
             return " ".join(filter(None, (self.where, lines)))
         place = f"{self.where}: " if self.where else ""
-        said = self.joint.join(filter(None, (self.cause, self.remedy)))
+        said = self.separator.join(filter(None, (self.cause, self.remedy)))
         lines = "".join(f"\n  {part}" for part in self.parts)
         ended = said.endswith((".", "?", "!", ":")) or "\n" in said
         return f"{place}{said}{'' if ended or lines else self.end}{lines}"
 
 
 class ConfigError(Error):
-    """The department config can't be used as it is; `parts` are its faults."""
+    """The department config can't be used; `parts` are its faults."""
 
-    joint, end = "; ", ""
+    separator, end = "; ", ""
 
 
 class OrderError(Error):
-    """No department may order these names, or the choice is left open; nothing was sent."""
+    """No department may order these names, or the choice is ambiguous; nothing was sent."""
 
 
 class ServerError(Error):
-    """The CA's server can't be used: no answer, or none of an ACME server's."""
+    """The CA's server can't be used: it gives no answer, or not that of an ACME server."""
 
 
 class AccountError(Error):
-    """No ACME account can be had for the department, or its record can't be written."""
+    """There is no ACME account for the department, or its record can't be written."""
 
 
 class Aborted(Error):
-    """The user broke off what was asked at the terminal."""
+    """The user cancelled the questions at the terminal, or their answers can't be saved."""
 
 
 class DnsError(Error):
@@ -74,14 +74,16 @@ class DnsError(Error):
 class InstallError(Error):
     """A certificate could not be deployed."""
 
-    joint = "; "
+    separator = "; "
 
 
 class DiskError(Error):
-    """A file of root's can't be read or written, or its path is not root's alone."""
+    """A file that root relies on can't be used: another user could change it or its path."""
 
-    joint = "; "
+    separator = "; "
 
 
 class WatchError(Error):
-    """Whether a certificate must be replaced early can't be found out, or not be written down."""
+    """It can't be found out whether a certificate must be replaced early, or it can't be
+    recorded.
+    """

@@ -1,11 +1,11 @@
-"""The way to a file of root's: each folder from `/` down, opened and checked while it is held.
+"""Opening the path of a file that root reads or writes: each folder from `/` down, by descriptor.
 
-A path is somebody's: who can write one of its folders can put a link, a pipe or another file at the
-end of it, also between a check and the use. So `opened` walks it by `O_NOFOLLOW`, checks each
-folder by its descriptor, and what is done then (`disk`) goes by the last one's.
+Whoever can write a folder of a path can put a link, a pipe or another file at its end, also between
+a check and the use. So `opened` opens each folder with `O_NOFOLLOW`, checks it by its descriptor,
+and yields the descriptor of the last one, which `disk` works with.
 
-With `owner`, a service's user may have folders on the way; what that user can spoil is then what
-lies there, which is the user's own, and nothing else.
+With `owner`, folders on the way may belong to a service's user. That user can then spoil the user's
+own files there, and nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from certbot_tcs_lyon1.report import foreign
 
 _WALK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
-#: Links on one path after which it is given up, as Linux does.
+#: Linux's own limit of links in one path.
 _MOST_LINKS = 40
 
 
@@ -32,7 +32,9 @@ _MOST_LINKS = 40
 class Place:
     """A name in a folder that is held open by its descriptor.
 
-    `path` has no link in it; it is for messages. `is_roots`: nobody but root can write on the way.
+    :ivar folder: the descriptor
+    :ivar path: of the name, without links; for messages
+    :ivar is_roots: whether only root can write the folders on the way
     """
 
     folder: int
@@ -41,7 +43,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        """The last component."""
+        """The last component of the path."""
         return os.path.basename(self.path)
 
 
@@ -54,13 +56,13 @@ class _Step:
 
 @contextlib.contextmanager
 def opened(path: str, owner: Optional[int] = None) -> Iterator[Place]:
-    """Hold open the folder of `path`; a link at the end is followed where only root can make one.
+    """Hold open the folder of `path`. A link at the end is followed if only root can have made it.
 
     :param path: absolute
-    :param owner: the number of a user that may own folders on the way, beside root and who runs
-        this
-    :raises DiskError: somebody else can write on the way
-    :raises OSError: a folder is not there, or cannot be entered
+    :param owner: the number of a user that may own folders on the way, beside root and the user
+        that runs this
+    :raises DiskError: another user can write on the way
+    :raises OSError: a folder does not exist, or cannot be entered
     """
     with contextlib.ExitStack() as open_folders:
         for _ in range(_MOST_LINKS):
@@ -78,7 +80,7 @@ def opened(path: str, owner: Optional[int] = None) -> Iterator[Place]:
 
 
 def _link(place: Place) -> Optional[str]:
-    """Where a link at the place leads to; None if there is none."""
+    """Return the target of a link at the place; None if it is no link."""
     try:
         fd = os.open(place.name, _WALK, dir_fd=place.folder)
     except FileNotFoundError:
@@ -94,9 +96,9 @@ def _link(place: Place) -> Optional[str]:
 
 
 def _walk(folder: str, owner: Optional[int]) -> list[_Step]:
-    """Open each folder from `/` to this one, each checked after it is open.
+    """Open each folder from `/` to this one, and check it once it is open.
 
-    :returns: the folders on the way, to be closed; the last one is what was asked for
+    :returns: the opened folders, to be closed by the caller; the last one is `folder`
     """
     trail = [_Step(os.open("/", _WALK | os.O_DIRECTORY), "/", True)]
     pending = folder.split("/")[::-1]
@@ -141,9 +143,9 @@ def _close(trail: list[_Step]) -> None:
 
 
 def _check_folder(path: str, state: os.stat_result, owner: Optional[int], is_roots: bool) -> bool:
-    """Whether the folder, and all above it, is root's or of who runs this.
+    """Return whether the folder, and all above it, belong to root or the user that runs this.
 
-    :raises DiskError: somebody else can write it, or could put another in its place
+    :raises DiskError: another user can write it, or replace it
     """
     own = is_roots and state.st_uid in (0, os.geteuid())
     if not own and state.st_uid != owner:

@@ -1,4 +1,4 @@
-"""What certbot asks of an installer: deploy what it has got, whenever it calls."""
+"""What certbot asks of an installer: to deploy lineages, at the different calls of its verbs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_ENHANCEMENTS = (
 
 
 class Installer:
-    """The `[install]` sections of a department config, as one of certbot's verbs needs them.
+    """Deploys lineages by the `[install]` sections of a department config.
 
     :param config: certbot's `NamespaceConfig`
     """
@@ -40,11 +40,13 @@ class Installer:
         self._settings = settings
         self._process = process
         self._config = config
-        #: The live version of each certificate with an [install] section, when certbot began.
+        #: The live version of each lineage with an [install] section, when certbot started.
         self._versions: dict[str, Optional[int]] = {}
 
     def note_versions(self) -> None:
-        """Note which certificates there are, so that `deploy_new` can tell what is new."""
+        """Remember the live version of each lineage, so that `deploy_new` can tell which ones are
+        new.
+        """
         for target in self._settings.targets:
             self._versions[target.certificate] = lineage.version(self._folder(target.certificate))
         if self._config.verb == "certonly":
@@ -55,7 +57,7 @@ class Installer:
 
         :raises certbot.errors.PluginError: it failed
         """
-        if self._config.dry_run:  # before 1.27 a dry run calls `restart` as well
+        if self._config.dry_run:  # before 1.27 certbot calls `restart` in a dry run, too
             return
         from certbot_tcs_lyon1.install import deploy
 
@@ -63,9 +65,9 @@ class Installer:
             deploy.deploy_live(self._settings.targets, self._folder(name), machine)
 
     def update(self, renewed: RenewableCert) -> None:
-        """Replace a lineage early if need be, and deploy it.
+        """Replace a lineage early if there is a reason, and deploy it.
 
-        :param renewed: certbot's `RenewableCert`
+        :param renewed: certbot's object for the lineage
         :raises certbot.errors.PluginError: it was not deployed
         :raises Exception: it was not replaced
         """
@@ -77,9 +79,9 @@ class Installer:
             self.deploy(renewed.lineagename)
 
     def deploy_file(self, cert_path: str) -> None:
-        """Deploy the lineage that a certificate's path names, for `certbot install` and `run`.
+        """Deploy the lineage of a certificate's path, for `certbot install` and `run`.
 
-        :raises certbot.errors.PluginError: it failed, or the certificate isn't one of certbot's
+        :raises certbot.errors.PluginError: it failed, or the certificate is not one of certbot's
         """
         folder = os.path.dirname(os.path.abspath(cert_path))
         if os.path.realpath(os.path.dirname(folder)) != os.path.realpath(self._config.live_dir):
@@ -96,7 +98,7 @@ class Installer:
         self.deploy(name)
 
     def deploy_new(self) -> None:
-        """Deploy what certbot has got since `note_versions`.
+        """Deploy the lineages that have a new version since `note_versions`.
 
         :raises certbot.errors.PluginError: it failed
         """
@@ -105,7 +107,7 @@ class Installer:
                 self.deploy(name)
 
     def deploy_previous(self, steps: int) -> None:
-        """Deploy the version `steps` before the live one of each certificate, for `rollback`.
+        """Deploy the version `steps` before the live one of each lineage, for `certbot rollback`.
 
         :raises certbot.errors.PluginError: it failed
         """
@@ -116,9 +118,9 @@ class Installer:
             deploy.deploy_previous(self._settings.targets, live, steps, machine)
 
     def report_not_deployed(self, plugin: str) -> None:
-        """Say if the department config wants the certificate somewhere, and it won't get there.
+        """Report that a lineage with an `[install]` section is ordered without this installer.
 
-        certbot names a certificate after its first domain, unless the user does.
+        Without `--cert-name`, certbot names a lineage after its first domain.
 
         :param plugin: the name of this plugin
         """
@@ -136,7 +138,9 @@ class Installer:
             self._report_not_watched(name, plugin)
 
     def _report_not_watched(self, name: str, plugin: str) -> None:
-        """Say that `generic_updates` will not be called for a lineage: its installer is another."""
+        """Report that a lineage has another installer, so `generic_updates` will not be called for
+        it.
+        """
         config = self._config
         if compat.is_test_run(config) or not self._settings.revocation_check:
             return
@@ -153,15 +157,15 @@ class Installer:
     def _deploy_at_exit(self) -> None:
         try:
             self.deploy_new()
-        except Exception as error:  # nobody is left to catch it
+        except Exception as error:  # an atexit function has no caller to handle it
             logger.debug("Deploying failed", exc_info=True)
             logger.error(str(error))
 
     @contextlib.contextmanager
     def _machine(self) -> Iterator[Machine]:
-        """What a deployment needs; what fails within becomes certbot's.
+        """Yield what a deployment needs, and turn an InstallError into certbot's.
 
-        :raises certbot.errors.PluginError: it failed
+        :raises certbot.errors.PluginError: the deployment failed
         """
         from certbot_tcs_lyon1.install.deploy import Machine
 

@@ -1,4 +1,4 @@
-"""A certificate as certbot keeps it: `live/NAME`, whose links lead into `archive/NAME`."""
+"""A lineage as certbot keeps it: the links in `live/NAME` point to files in `archive/NAME`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _VERSION = re.compile(r"cert([0-9]+)\.pem")
 
 @dataclass(frozen=True)
 class Lineage:
-    """One version of a certificate; all but the names is PEM, `version` is certbot's number."""
+    """One version of a lineage: certbot's version number, the content of its files (PEM), their
+    paths.
+    """
 
     name: str
     version: int
@@ -31,8 +33,9 @@ class Lineage:
 
 
 def read(folder: str) -> Lineage:
-    """The live version; `folder` is `live/NAME`.
+    """Read the live version.
 
+    :param folder: the lineage's folder `live/NAME`
     :raises InstallError: there is none, or it cannot be read
     """
     paths = {kind: os.path.join(folder, f"{kind}.pem") for kind in KINDS}
@@ -40,9 +43,9 @@ def read(folder: str) -> Lineage:
 
 
 def read_previous(folder: str, steps: int = 1) -> Optional[Lineage]:
-    """The version `steps` before the live one in certbot's archive; None if there is none.
+    """Read the version `steps` before the live one from certbot's archive; None if there is none.
 
-    :param folder: `live/NAME`
+    :param folder: the lineage's folder `live/NAME`
     :raises InstallError: it cannot be read
     """
     live = version(folder)
@@ -59,7 +62,10 @@ def read_previous(folder: str, steps: int = 1) -> Optional[Lineage]:
 
 
 def version(folder: str) -> Optional[int]:
-    """The number of the live version; None if there is no such certificate of certbot's."""
+    """Return the number of the live version; None if certbot has no such lineage.
+
+    :param folder: the lineage's folder `live/NAME`
+    """
     try:
         link = os.readlink(os.path.join(folder, "cert.pem"))
     except OSError:
@@ -69,14 +75,14 @@ def version(folder: str) -> Optional[int]:
 
 
 def check_pair(lineage: Lineage) -> None:
-    """Check that key and certificate belong together, as OpenSSL would when a service loads them.
+    """Check that key and certificate belong together, as OpenSSL does when a service loads them.
 
     :raises InstallError: they don't
     """
     for path in (lineage.cert_path, lineage.fullchain_path):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            # The password is asked for only if the key has one; without it, on the terminal.
+            # Without a password, OpenSSL would ask on the terminal for that of an encrypted key.
             context.load_cert_chain(path, lineage.privkey_path, password="")
         except (ssl.SSLError, ValueError) as error:
             reason = getattr(error, "reason", None) or "it is encrypted or damaged"

@@ -1,7 +1,7 @@
-"""The porch: the class that certbot sees. It forwards, and decides nothing.
+"""The class that certbot loads. It forwards each of certbot's calls, and decides nothing.
 
-certbot imports this module for every command, so it imports only what certbot has loaded already;
-`preparation` and all that it needs come in with `prepare`, dnspython with a challenge.
+certbot imports this module for every command, so it imports only what certbot has loaded already:
+`preparation` and what it needs are imported by `prepare`, dnspython when there is a challenge.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 @compat.register
 class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
-    """Authenticator and installer `tcs-lyon1`: all that they need is in the department config."""
+    """Authenticator and installer `tcs-lyon1`: everything they need is in the department config."""
 
     description = lyon1.DESCRIPTION
     long_description = certbot_tcs_lyon1.HELP
 
-    #: What this process has learnt, for the next lineage's Plugin as well.
+    #: Shared by the Plugin objects of this process: certbot makes one for each lineage.
     process = Process(Report(lambda line: display_util.notify(line)))
 
     def __init__(self, config: NamespaceConfig, name: str) -> None:
@@ -45,7 +45,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
 
     @classmethod
     def add_parser_arguments(cls, add: Callable[..., None]) -> None:
-        """Declare the options; none of them is a secret, for certbot stores and logs them all."""
+        """Declare the options. None of them holds a secret: certbot stores and logs all options."""
         add(
             "config",
             metavar="PATH",
@@ -67,19 +67,19 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         )
 
     def more_info(self) -> str:
-        """What `certbot` shows about the chosen plugin."""
+        """Return what certbot shows about the chosen plugin."""
         return certbot_tcs_lyon1.HELP
 
     # -- pre-filling ------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Read the department config, and pre-fill certbot's config if this plugin was asked for.
+        """Read the department config, and pre-fill certbot's config if the user named this plugin.
 
         Before an order this also sends UPDATEs, if an earlier run has left records in the journal.
 
-        :raises certbot.errors.ConfigurationError: asked for, and the department config is missing
-            or faulty, or no order can be made
-        :raises certbot.errors.PluginError: not asked for
+        :raises certbot.errors.ConfigurationError: the user named the plugin, and the department
+            config is missing or faulty, or no order can be made
+        :raises certbot.errors.PluginError: the user did not name the plugin
         """
         from certbot_tcs_lyon1 import preparation
 
@@ -88,22 +88,23 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
     # -- DNS-01 -----------------------------------------------------------------------------
 
     def get_chall_pref(self, domain: str) -> Iterable[type[challenges.Challenge]]:
-        """DNS-01 and nothing else."""
+        """Return DNS-01, the only challenge that this plugin answers."""
         return [challenges.DNS01]
 
     def perform(self, achalls: list[AnnotatedChallenge]) -> list[challenges.ChallengeResponse]:
         """Publish the records of all challenges, and wait until every name server has them.
 
-        :raises certbot.errors.PluginError: a record could not be published or did not arrive
+        :raises certbot.errors.PluginError: a record could not be published, or did not reach every
+            name server
         """
         return self._authenticator().perform(achalls)
 
     def cleanup(self, achalls: list[AnnotatedChallenge]) -> None:
-        """Withdraw all that the journal holds. Never raises."""
+        """Withdraw the records in the journal. Never raises."""
         self._authenticator().withdraw()
 
     def auth_hint(self, failed_achalls: list[AnnotatedChallenge]) -> str:
-        """What to look at when the CA did not accept the records (certbot 1.16 and later)."""
+        """Return what to check when the CA did not accept the records (certbot 1.16 and later)."""
         return self._authenticator().hint(failed_achalls)
 
     def _authenticator(self) -> Authenticator:
@@ -114,7 +115,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
     # -- installer --------------------------------------------------------------------------
 
     def _installer(self) -> Installer:
-        """The installer; `generic_updates` is called without `prepare`.
+        """Return the installer. certbot calls `generic_updates` without `prepare`.
 
         :raises certbot.errors.PluginError: the department config can't be read
         """
@@ -125,46 +126,47 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         return self._prepared.installer
 
     def get_all_names(self) -> set[str]:
-        """None: the names are the user's to give."""
+        """Return no names: the user gives them."""
         return set()
 
     def deploy_cert(
         self, domain: str, cert_path: str, key_path: str, chain_path: str, fullchain_path: str
     ) -> None:
-        """Deploy a certificate that certbot keeps; certbot calls this for each of its names.
+        """Deploy a lineage, given by its certificate's path; certbot calls this once for each name.
 
-        :raises certbot.errors.PluginError: it failed, or the certificate isn't one of certbot's
+        :raises certbot.errors.PluginError: it failed, or the certificate is not one of certbot's
         """
         self._installer().deploy_file(cert_path)
 
     def renew_deploy(self, lineage: RenewableCert, *args: object, **kwargs: object) -> None:
-        """Deploy a certificate that was just renewed.
+        """Deploy a lineage that was just renewed.
 
         :raises certbot.errors.PluginError: it failed
         """
         self._installer().deploy(lineage.lineagename)
 
     def generic_updates(self, lineage: RenewableCert, *args: object, **kwargs: object) -> None:
-        """Replace what must be replaced, and deploy what is not deployed.
+        """Replace a lineage early if there is a reason, and deploy it if it is not deployed.
 
-        `certbot renew` calls this for each certificate, due or not.
+        `certbot renew` calls this for each lineage, due or not.
 
         :raises certbot.errors.PluginError: it failed
-        :raises Exception: a replacement failed; as certbot raises it for a renewal
+        :raises Exception: a replacement failed, with what certbot raises for a renewal
         """
         self._installer().update(lineage)
 
     def restart(self) -> None:
-        """Deploy what certbot has got since `prepare`: after `certonly` it calls nothing else.
+        """Deploy the lineages that have changed since `prepare`. After `certonly` certbot calls
+        only this.
 
         :raises certbot.errors.PluginError: it failed
         """
         self._installer().deploy_new()
 
     def rollback_checkpoints(self, rollback: int = 1) -> None:
-        """Deploy the previous version of each certificate, for `certbot rollback`.
+        """Deploy the previous version of each lineage, for `certbot rollback`.
 
-        certbot calls this also after a failed `restart`; then the old files are back already.
+        certbot also calls this after a failed `restart`, which has restored the old files already.
 
         :raises certbot.errors.PluginError: it failed
         """
@@ -172,7 +174,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
             self._installer().deploy_previous(rollback)
 
     def enhance(self, domain: str, enhancement: str, options: object = None) -> None:
-        """Refuse.
+        """Refuse all enhancements.
 
         :raises certbot.errors.NotSupportedError: always
         """
@@ -181,14 +183,14 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         raise certbot_errors.NotSupportedError(NO_ENHANCEMENTS)
 
     def supported_enhancements(self) -> list[str]:
-        """None."""
+        """Return no enhancements."""
         return []
 
     def save(self, title: Optional[str] = None, temporary: bool = False) -> None:
-        """Nothing: a deployment is complete when it returns."""
+        """Do nothing: a deployment is complete when it returns."""
 
     def recovery_routine(self) -> None:
-        """Nothing: a deployment that fails puts the old files back itself."""
+        """Do nothing: a deployment that fails restores the old files itself."""
 
     def config_test(self) -> None:
-        """Nothing: each deployment runs its section's `test`."""
+        """Do nothing: each deployment runs the `test` command of its section."""

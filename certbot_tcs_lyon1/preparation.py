@@ -1,4 +1,4 @@
-"""What is done before certbot acts: the department config is read, and certbot's config filled.
+"""What `prepare` does: read the department config, and fill certbot's config.
 
 The rules are those of DESIGN.md, "When the plugin touches certbot's config".
 """
@@ -33,7 +33,7 @@ CONFIG_DEST = "tcs_lyon1_config"
 
 @dataclass(frozen=True)
 class Prepared:
-    """What answers certbot's calls for one lineage."""
+    """The objects that answer certbot's calls for one lineage."""
 
     authenticator: Authenticator
     installer: Installer
@@ -42,23 +42,23 @@ class Prepared:
 def prepare(
     config: NamespaceConfig, name: str, process: Process, plugin: object
 ) -> Optional[Prepared]:
-    """Read the department config, and fill certbot's config if the plugin was asked for.
+    """Read the department config, and fill certbot's config if the user named the plugin.
 
     Before an order this also sends UPDATEs, if an earlier run has left records in the journal.
 
     :param config: certbot's; changed in place
-    :param name: the plugin's
-    :param plugin: what certbot's log calls by its object
-    :returns: None where it wasn't asked for, or for `certbot plugins --prepare`
-    :raises certbot.errors.ConfigurationError: asked for, and the department config is missing or
-        faulty, or no order can be made; certbot prints this one as it is
-    :raises certbot.errors.PluginError: not asked for, see `_answer_menu`
+    :param name: of the plugin
+    :param plugin: the object by which certbot's log names the plugin
+    :returns: None if the user did not name the plugin, and for `certbot plugins --prepare`
+    :raises certbot.errors.ConfigurationError: the user named the plugin, and the department config
+        is missing or faulty, or no order can be made; certbot prints its text as it is
+    :raises certbot.errors.PluginError: the user did not name it, see `_answer_menu`
     """
     if config.verb == "plugins" or not _is_asked_for(config, name):
         _answer_menu(config, name, process)
         return None
     given = getattr(config, CONFIG_DEST)
-    if given:  # certbot would store it relative to today's folder
+    if given:  # certbot stores it in the lineage; a relative path would depend on the folder
         setattr(config, CONFIG_DEST, os.path.abspath(given))
     try:
         _check_options(config)
@@ -79,20 +79,20 @@ def prepare(
 
 
 def _is_asked_for(config: NamespaceConfig, name: str) -> bool:
-    """Whether the user named the plugin: as authenticator, as installer, or as both."""
+    """Return whether the user named the plugin: as authenticator, installer or both."""
     return name in (config.authenticator, config.installer, config.configurator)
 
 
 def config_path(config: NamespaceConfig) -> str:
-    """The path of the department config: that of the option, or else the default."""
+    """Return the path of the department config: that of the option, or the default."""
     given = getattr(config, CONFIG_DEST)
-    if given is None and config.verb == "install":  # restores no option of the lineage's
+    if given is None and config.verb == "install":  # certbot restores no options of the lineage
         given = compat.lineage_parameters(config).get(CONFIG_DEST)
     return given or os.path.join(config.config_dir, DEFAULT_CONFIG_NAME)
 
 
 def read_settings(config: NamespaceConfig, process: Process) -> Settings:
-    """The department config; it is read again where a file has changed.
+    """Return the department config; it is read again only if one of its files has changed.
 
     :raises ConfigError: it is missing or faulty
     """
@@ -104,7 +104,7 @@ def read_settings(config: NamespaceConfig, process: Process) -> Settings:
 
 
 def unprepared_installer(config: NamespaceConfig, process: Process) -> Installer:
-    """The installer where certbot has not called `prepare`, as for `generic_updates`.
+    """Return the installer for calls that certbot makes without `prepare`, like `generic_updates`.
 
     :raises certbot.errors.PluginError: the department config can't be read
     """
@@ -115,10 +115,10 @@ def unprepared_installer(config: NamespaceConfig, process: Process) -> Installer
 
 
 def _answer_menu(config: NamespaceConfig, name: str, process: Process) -> None:
-    """Answer certbot's menu, or `certbot plugins --prepare`: nothing is changed.
+    """Answer certbot's menu, or `certbot plugins --prepare`; nothing is changed.
 
-    certbot never says that a plugin was picked from its menu, so it could not be pre-filled there:
-    whoever has a department config is told the command to use instead.
+    certbot does not say when a plugin was picked from its menu, so its config can't be pre-filled
+    then: a user with a department config is shown the command to use instead.
 
     :raises certbot.errors.NoInstallationError: there is no department config
     :raises certbot.errors.MisconfigurationError: there is one
@@ -148,14 +148,14 @@ def _check_options(config: NamespaceConfig) -> None:
 
 
 def _first_run(config: NamespaceConfig, process: Process) -> None:
-    """At a terminal, without a department config: ask for what belongs into it."""
+    """At a terminal, without a department config, ask for its values and write it."""
     path = config_path(config)
     if not os.path.lexists(path) and firstrun.is_possible(config):
         firstrun.write_department_config(config, path, process.report)
 
 
 def _listen(config: NamespaceConfig, settings: Settings, process: Process, plugin: object) -> None:
-    """Have the CA's errors explained, with what is looked up when there is one."""
+    """Have the CA's errors explained, with lookups that are made once there is an error."""
 
     def caa(name: str) -> Optional[tuple[str, str]]:
         from certbot_tcs_lyon1.dns01 import caa, queries
@@ -174,8 +174,9 @@ def _listen(config: NamespaceConfig, settings: Settings, process: Process, plugi
 def _installer(
     config: NamespaceConfig, name: str, settings: Settings, process: Process
 ) -> Installer:
-    """
-    :raises certbot.errors.ConfigurationError: asked to enhance a service
+    """Return the installer, and report where a lineage will not be deployed or watched.
+
+    :raises certbot.errors.ConfigurationError: the verb is `enhance`
     """
     installer = Installer(settings, process, config)
     if name not in (config.installer, config.configurator):

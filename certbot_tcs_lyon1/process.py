@@ -1,7 +1,7 @@
-"""What one process learns and keeps.
+"""What one process keeps from one lineage to the next.
 
-certbot makes a `Plugin` anew for each lineage that it renews, so what is known of one lineage's
-order for the next one lives here. `plugin` makes the one object, and hands it to the wings.
+certbot makes a new `Plugin` for each lineage that it renews; `plugin` makes the one `Process`, and
+passes it to the wings.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Process:
-    """What outlives one lineage.
+    """The state of one process.
 
-    `answered` holds the ACME servers whose directory has answered: one look at each is enough;
-    `listener` hears the errors that certbot logs;
-    `settings` are the department configs by path, to be read again where a file has changed;
-    `servers` is what is known of name servers, once dnspython was needed;
-    `watch` has the CRLs; `refusing` are the ACME servers that said rateLimited.
+    :ivar report: shows messages to the user, each once
+    :ivar answered: the ACME servers whose directory was fetched successfully: once is enough
+    :ivar listener: explains the errors that certbot logs
+    :ivar settings: the department configs, by path
+    :ivar servers: what is known of name servers; None until dnspython is needed
+    :ivar watch: the CRLs and ARI answers
+    :ivar rate_limited: the ACME servers that have answered rateLimited
     """
 
     report: Report
@@ -35,4 +37,4 @@ class Process:
     settings: dict[str, Settings] = field(default_factory=dict)
     servers: Optional[Servers] = None
     watch: Optional[Watch] = None
-    refusing: set[str] = field(default_factory=set)
+    rate_limited: set[str] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""Replacing a lineage before it is due, within `certbot renew`; `watch` says why."""
+"""Replacing a lineage before it is due, during `certbot renew`. `watch` finds the reasons."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ logger = logging.getLogger(__name__)
 def replace_if_needed(
     config: NamespaceConfig, renewed: RenewableCert, settings: Settings, process: Process
 ) -> None:
-    """Replace a lineage that is revoked, part of a campaign, or that the CA wants renewed.
+    """Replace a lineage that is revoked, part of a campaign, or that the CA wants renewed (ARI).
 
-    What goes wrong before there is a reason is a line of certbot's log, and no failure.
+    An error while looking for a reason is logged, and is no failure.
 
     :param config: certbot's, with the lineage's stored values
-    :param renewed: the lineage, certbot's `RenewableCert`
-    :raises Exception: the replacement failed; as certbot raises it for a renewal
+    :param renewed: certbot's object for the lineage
+    :raises certbot.errors.PluginError: it can't be replaced now
+    :raises Exception: the replacement failed, with what certbot raises for a renewal
     """
     if config.verb != "renew" or compat.is_test_run(config):
         return
@@ -41,14 +42,14 @@ def replace_if_needed(
         watched = _watched(config, renewed.lineagename, department)
         now = datetime.datetime.now(datetime.timezone.utc)
         reason = watch.reason(watched, now, settings.revocation_check)
-    except Exception:  # also what a certificate or CRL of others can make a library raise
+    except Exception:  # a certificate or a CRL may make a library raise anything
         logger.debug("%s could not be watched", renewed.lineagename, exc_info=True)
         return
     if reason is None:
         return
-    server = department.server if department else config.server  # it moves with its department
+    server = department.server if department else config.server  # the order moves it there
     try:
-        if server in process.refusing:
+        if server in process.rate_limited:
             raise errors.WatchError(
                 f"{watched.name} is to be replaced ({reason.text}), but {server} said in this run "
                 "that it has had too many orders (rateLimited)",
@@ -59,12 +60,12 @@ def replace_if_needed(
         raise certbot_errors.PluginError(str(error)) from None
     process.report.info(f"{watched.name}: {reason.text}; replacing it.")
     try:
-        compat.replace(config, renewed, reason.needs_new_key)
+        compat.renew_before_due(config, renewed, reason.needs_new_key)
     except Exception as error:
         from certbot_tcs_lyon1.ca import problems
 
         if any(problem.kind == "rateLimited" for problem in problems.take_apart(error)):
-            process.refusing.add(server)
+            process.rate_limited.add(server)
         raise
 
 
@@ -87,7 +88,7 @@ def _watched(config: NamespaceConfig, name: str, department: Optional[Department
         x509.load_pem_x509_certificate(live.cert),
         live.chain,
         department.replace_issued_before if department else None,
-        config.server if department and not compat.knows_ari() else "",
+        config.server if department and not compat.supports_ari() else "",
     )
 
 

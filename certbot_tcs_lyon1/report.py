@@ -1,15 +1,15 @@
-"""The one way to speak to the user.
+"""The one way to show messages to the user.
 
-- `info` is for what a person at a terminal wants to know; certbot leaves it out under `--quiet`.
-- `warning` is for what works and should be mended; it is in certbot's log always, and shown except
-  under `--quiet`, as certbot's own are. A timer is quiet: what nobody may miss for long is a
-  verdict of `certbot-tcs-lyon1 check`, too.
-- What ends an action is no line of this file: it is raised, as an error of `errors`.
-- One line per cause. `Report` remembers what it has said: nothing comes twice in a process, though
-  `certbot renew` prepares the plugin anew for each lineage.
-- A run that succeeds says what certbot itself says, and nothing more.
-- Words of others (a CA's error, a command's output, the name of a file that a service can choose)
-  go through `foreign` before they are part of any text.
+- `info` is for a person at a terminal; certbot leaves it out under `--quiet`.
+- `warning` is for what works and should be corrected. It is always in certbot's log, and shown
+  except under `--quiet`, like certbot's own warnings. Timers run quietly: what must not be missed
+  for long is also a verdict of `certbot-tcs-lyon1 check`.
+- What ends an action is raised as an error of `errors`, and not reported here.
+- One line per cause. A `Report` shows no warning twice: `certbot renew` prepares the plugin anew
+  for each lineage.
+- A run that succeeds shows what certbot itself shows, and nothing more.
+- Text that others control (a CA's error, a command's output, the name of a file that a service can
+  choose) goes through `foreign` before it becomes part of a message.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Callable
 
 logger = logging.getLogger(__name__)
 
-#: Characters of somebody else's text that are shown.
+#: Characters that are shown of a text that others control.
 MOST_CHARACTERS = 500
 
-#: What moves the cursor, hides or reorders text: control, format, surrogate, private, unassigned;
-#: and the separators that some terminals take for a new line.
+#: Unicode categories that move the cursor, hide or reorder text (control, format, surrogate,
+#: private, unassigned), and the separators that some terminals treat as a new line.
 _NOT_SHOWN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def foreign(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Return somebody else's words as they may stand in a message or on a terminal.
+    """Return text of others so that it is safe in a message or on a terminal.
 
     Control and format characters become escapes, further lines are indented so that none looks like
-    a line of this plugin's, and what is longer than `most` characters is cut.
+    a line of this plugin, and what is longer than `most` characters is cut.
     """
     whole = text if len(text) <= most else text[:most] + "…"
     lines = whole.replace("\r\n", "\n").split("\n")
@@ -46,9 +46,9 @@ def _shown(character: str) -> str:
 
 
 class Report:
-    """What one process says to its user.
+    """Shows messages to the user of one process.
 
-    :param show: shows a line of information; certbot's `display_util.notify`
+    :param show: shows a line; certbot's `display_util.notify`
     """
 
     def __init__(self, show: Callable[[str], object]) -> None:

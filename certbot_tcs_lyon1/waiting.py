@@ -1,5 +1,6 @@
-"""Waiting for others, with a bound that holds: time-outs of sockets begin anew with each byte, and
-the system's name resolution has none."""
+"""Calls with a time limit. The time-outs of sockets start again with each byte, and the system's
+name resolution has none.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +11,16 @@ _Result = TypeVar("_Result")
 
 
 class TimeIsOver(Exception):
-    """The work was not done in time; it may go on behind."""
+    """The call did not return in time; it may still be running."""
 
 
 def at_most(seconds: float, work: Callable[[], _Result]) -> _Result:
-    """What `work` returns. It runs in a thread that is left behind when the time is over; or here,
-    without a bound, on a machine that has no thread left.
+    """Return what `work` returns, if it does so within `seconds`.
 
-    :raises TimeIsOver: it has not returned within so many seconds
+    It runs in a daemon thread, which is left running when the time is over; or in this one, without
+    a limit, if no thread can be started.
+
+    :raises TimeIsOver: it has not returned in time
     :raises BaseException: what it raises
     """
     results: list[_Result] = []
@@ -32,7 +35,7 @@ def at_most(seconds: float, work: Callable[[], _Result]) -> _Result:
     thread = threading.Thread(target=run, daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # a limit of processes
+    except RuntimeError:  # the limit of threads is reached
         return work()
     thread.join(seconds)
     if failures:

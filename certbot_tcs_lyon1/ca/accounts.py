@@ -43,7 +43,7 @@ def pin(config: NamespaceConfig, department: Department, process: Process) -> No
     own = config.account
     if own is None and config.verb == "renew" and len(owners) == 1:
         [own] = owners  # with --server given, certbot restores no lineage's account (#10663)
-    if owners.get(own, (None, False))[1] and not compat.by_user(config, "eab_kid"):
+    if owners.get(own, (None, False))[1] and not compat.is_set_by_user(config, "eab_kid"):
         config.account = own  # made with a key that the user gave: that wins at its renewal, too
         return
     if mine:
@@ -117,7 +117,7 @@ def _owner(config: NamespaceConfig, account: str) -> tuple[Optional[str], bool]:
 
 def _claim(config: NamespaceConfig, account: str, department: Department) -> None:
     path = _record_path(config, account)
-    record = {"eab_kid": config.eab_kid, "given": compat.by_user(config, "eab_kid")}
+    record = {"eab_kid": config.eab_kid, "given": compat.is_set_by_user(config, "eab_kid")}
     try:
         disk.write(path, json.dumps(record).encode() + b"\n")
     except OSError as error:

@@ -69,7 +69,7 @@ def order_of(config: NamespaceConfig) -> Order:
         config.account,
         tuple(departments.names_of(config)),
         test,
-        own and compat.by_user(config, "eab_kid"),
+        own and compat.is_set_by_user(config, "eab_kid"),
     )
 
 

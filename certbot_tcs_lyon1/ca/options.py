@@ -32,7 +32,7 @@ def answer_by_dns(config: NamespaceConfig, process: Process) -> None:
 
     :param config: changed in place; certbot keeps that with the lineage's next certificate
     """
-    if config.authenticator != lyon1.PLUGIN or compat.by_user(config, "pref_challs"):
+    if config.authenticator != lyon1.PLUGIN or compat.is_set_by_user(config, "pref_challs"):
         return
     if config.pref_challs and _DNS01 not in config.pref_challs:
         process.report.info(
@@ -45,5 +45,5 @@ def answer_by_dns(config: NamespaceConfig, process: Process) -> None:
 def set_unless_given(config: NamespaceConfig, name: str, value: object) -> None:
     """Set the option `name` to `value`, unless that is None, the user gave the option, or this
     certbot has no such option (`issuance_timeout` before 1.18)."""
-    if value is not None and hasattr(config, name) and not compat.by_user(config, name):
+    if value is not None and hasattr(config, name) and not compat.is_set_by_user(config, name):
         setattr(config, name, value)

@@ -88,7 +88,9 @@ def _ordering(config: NamespaceConfig, settings: Settings) -> Optional[Departmen
     that was made without a department on another server.
     """
     wanted = _wanted(config)
-    stays = compat.by_user(config, "server") or (config.verb in RESTORING_VERBS and wanted is None)
+    stays = compat.is_set_by_user(config, "server") or (
+        config.verb in RESTORING_VERBS and wanted is None
+    )
     if stays and config.server not in {found.server for found in settings.departments}:
         return None
     chosen = departments.choose(settings, wanted, departments.names_of(config))

@@ -82,7 +82,7 @@ def prefill(
 
 
 def _warn_of_old_server(config: NamespaceConfig, settings: Settings, process: Process) -> None:
-    if compat.comes_from_a_file(config, "server"):
+    if compat.is_set_in_cli_ini(config, "server"):
         process.report.warning(
             f"cli.ini has server = {config.server}, which is no department's of "
             f"{settings.path}: nothing is taken from there. If a department has moved, take "
@@ -91,4 +91,4 @@ def _warn_of_old_server(config: NamespaceConfig, settings: Settings, process: Pr
 
 
 def _account_is_given(config: NamespaceConfig) -> bool:
-    return config.account is not None and compat.by_user(config, "account")
+    return config.account is not None and compat.is_set_by_user(config, "account")
