@@ -1,7 +1,7 @@
-"""An INI file as text: its lines by number, what was found wrong with them, and its sections.
+"""An INI file: its lines and sections, and the faults and warnings about them.
 
-The format is `configparser`'s, without interpolation. Whatever is told names the file and the line,
-never what the line holds.
+The format is that of `configparser`, without interpolation. A message names the file and the line,
+and never shows the line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from certbot_tcs_lyon1.department.faults import Fault, shown_header, text_of
 from certbot_tcs_lyon1.department.settings import Stamp
 from certbot_tcs_lyon1.errors import ConfigError, Error
 
-#: Faults of one file that are shown.
+#: The most faults of one file that are shown.
 MOST_FAULTS = 100
 
 _HEADER = re.compile(r"\[(?P<header>[^]]+)\]$")
@@ -24,7 +24,12 @@ _COMMENT = re.compile(r"(?:^|\s);")
 
 
 class Source:
-    """The text of the file by lines, and what is told about them."""
+    """The lines of the file, and the faults and warnings about them.
+
+    :ivar faults: each with its line number, 0 for the whole file
+    :ivar numbers: the line of each (header, key); of a section, (header, "")
+    :ivar files: each file that was read, with its stamp; None for a missing one
+    """
 
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
@@ -48,33 +53,36 @@ class Source:
     def fault(
         self, header: str, key: str, cause: str, remedy: str = "", number: Optional[int] = None
     ) -> None:
-        """Note a fault of a key ("": of its section), at line `number` if that is another line."""
+        """Note a fault of a key, or of its section if `key` is "".
+
+        :param number: the line, if it is not that of the key
+        """
         number = self.number(header, key) if number is None else number
         where = self._place(header, key, number)
         self.faults.append((number, ConfigError(cause, remedy, where=where)))
 
     def note(self, header: str, key: str, fault: ConfigError, path: str = "") -> None:
-        """Note the fault of a key's value, or of the file at `path` that it names."""
+        """Note the fault of a key's value, or of the file at `path` that the value names."""
         number = self.number(header, key)
         for part in fault.parts or (fault,):
             self.faults.append((number, self._placed(part, header, key, path)))
 
     def warn(self, header: str, key: str, warning: ConfigError, path: str = "") -> None:
-        """Note what works but should be mended."""
+        """Note a warning about a key's value, or about the file at `path` that the value names."""
         self.warnings.append(self._placed(warning, header, key, path))
 
     def number(self, header: str, key: str) -> int:
-        """Return the line of a key; where it is missing, the line of its section; else 0."""
+        """Return the line of a key; if it is missing, that of its section, or 0."""
         return self.numbers.get((header, key)) or self.numbers.get((header, ""), 0)
 
     def _placed(self, fault: Error, header: str, key: str, path: str) -> ConfigError:
-        """The fault with its place before the one that it has."""
+        """Return the fault with the key, and the file that it names, in front of its own place."""
         line = f", line {fault.line}" if isinstance(fault, Fault) and fault.line and path else ""
         places = (self._place(header, key, self.number(header, key)), f"{path}{line}", fault.where)
         return ConfigError(fault.cause, fault.remedy, where=": ".join(filter(None, places)))
 
     def _place(self, header: str, key: str, number: int) -> str:
-        """Return `FILE, line N, [section] key`, without the parts that there are not."""
+        """Return `FILE, line N, [section] key`, without the parts that are missing."""
         line = f", line {number}" if number else ""
         section = f", [{shown_header(header)}] {key}".rstrip() if header else ""
         return f"{self.path}{line}{section}"
@@ -82,21 +90,23 @@ class Source:
     def check_rights(
         self, path: str, state: os.stat_result, header: str = "", key: str = ""
     ) -> None:
-        """Note if others than its owner can write or read the file at `path`, or own it: what it
-        says is done with the rights of whoever runs certbot."""
+        """Note a fault or a warning about owner and mode of the file at `path`.
+
+        What the file says is done with the rights of the user that runs certbot.
+        """
         named = "" if path == self.path else path
-        fault, warning = rights.judge(path, state, self.path, header)
+        fault, warning = rights.check(path, state, self.path, header)
         if fault is not None:
             self.note(header, key, fault, named)
         if warning is not None:
             self.warn(header, key, warning, named)
 
     def note_file(self, path: str, state: os.stat_result) -> None:
-        """Note a file that was read, for `is_current`."""
+        """Note a file that was read, for `reader.is_current`."""
         self.files.append((path, _stamp(state)))
 
     def note_missing(self, path: str) -> bool:
-        """Whether there is no file at `path`; if so, note that."""
+        """Return whether there is no file at `path`; if so, note that for `reader.is_current`."""
         is_missing = stamp_of(path) is None
         if is_missing:
             self.files.append((path, None))
@@ -104,11 +114,11 @@ class Source:
 
     @property
     def is_full(self) -> bool:
-        """Whether more faults were noted than are shown: another one needs no pains."""
+        """Whether more faults were noted than are shown, so that further ones need no details."""
         return len(self.faults) > MOST_FAULTS
 
     def faults_in_order(self) -> list[ConfigError]:
-        """The faults in the order of their lines, `MOST_FAULTS` at most."""
+        """Return the faults in the order of their lines, at most `MOST_FAULTS`."""
         found = [fault for _, fault in sorted(self.faults, key=lambda fault: fault[0])]
         if len(found) > MOST_FAULTS:
             more = f"and {len(found) - MOST_FAULTS} more"
@@ -125,7 +135,9 @@ def reason(error: Exception) -> str:
 
 
 def stamp_of(path: str) -> Optional[Stamp]:
-    """What changes with the file at `path`; None if there is none."""
+    """Return the stamp of the file at `path`, which changes when the file does; None without a
+    file.
+    """
     try:
         return _stamp(os.stat(path))
     except (OSError, ValueError):
@@ -137,19 +149,18 @@ def _stamp(state: os.stat_result) -> Stamp:
 
 
 def parse(source: Source, known_keys: Container[str]) -> dict[str, dict[str, str]]:
-    """The sections with their keys (in lower case) and values; the faults of the form are noted.
+    """Return the sections, each with its keys (in lower case) and values; faults of form are noted.
 
-    A value that runs over several lines has line feeds. A fault names its key only if that is one
-    of `known_keys`: another could be a secret.
+    A value of several lines has line feeds. A fault names its key only if that is one of
+    `known_keys`: another could be a secret.
 
-    This is `configparser`'s format, which a test holds it to. That library itself stops at the
-    first fault, quotes the file in its errors, and keeps no line numbers: with it the file was read
-    by two parsers that had to agree, and again for each fault.
+    The format is that of `configparser`, and a test compares the two. `configparser` itself stops
+    at the first fault, shows the file's content in its errors, and has no line numbers.
     """
     sections: dict[str, dict[str, str]] = {}
     header = ""
-    body: dict[str, str] = {}  # of a section that stands there again, `body` is its keys again
-    started = is_told = False
+    body: dict[str, str] = {}  # of a duplicate section, not the one in `sections`
+    started = is_noted = False
     for number, text, more in _entries(source.lines):
         match = _HEADER.match(text)
         key, sign, value = (part.strip() for part in text.partition("="))
@@ -157,20 +168,20 @@ def parse(source: Source, known_keys: Container[str]) -> dict[str, dict[str, str
         if match:
             header, body, started = match["header"], {}, True
             if header in sections:
-                _note_again(source, number, header)
+                _note_duplicate(source, number, header)
             else:
                 sections[header] = body
                 source.numbers[header, ""] = number
         elif not started:
-            if not is_told:
+            if not is_noted:
                 cause = "stands before the first [section]"
                 source.fault("", "", cause, "move it into one", number)
-            is_told = True
+            is_noted = True
         elif not key or not sign:
             cause = "neither a [section] alone on its line nor key = value"
             source.fault("", "", cause, "correct it", number)
         elif body is sections[header] and key in body:
-            _note_again(source, number, header, key, key in known_keys)
+            _note_duplicate(source, number, header, key, key in known_keys)
         elif body is sections[header]:
             body[key] = "\n".join([value, *more]).rstrip()
             source.numbers[header, key] = number
@@ -178,8 +189,10 @@ def parse(source: Source, known_keys: Container[str]) -> dict[str, dict[str, str
 
 
 def _entries(lines: list[str]) -> Iterator[tuple[int, str, list[str]]]:
-    """Each line that is a header, a key or neither, without its comment: number, text, and the
-    indented lines that go on with it."""
+    """Yield the entries: line number, text without its comment, and the indented lines after it.
+
+    An entry is a header, a key, or neither.
+    """
     entry: Optional[tuple[int, str, list[str]]] = None
     margin = 0
     for number, line in enumerate(lines, start=1):
@@ -199,7 +212,7 @@ def _entries(lines: list[str]) -> Iterator[tuple[int, str, list[str]]]:
         yield entry
 
 
-def _note_again(
+def _note_duplicate(
     source: Source, number: int, header: str, key: str = "", is_known: bool = False
 ) -> None:
     cause = f"stands here again, after line {source.number(header, key)}"

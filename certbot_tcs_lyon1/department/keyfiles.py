@@ -1,15 +1,15 @@
-"""What signs the updates: TSIG keys (RFC 8945), in the department config or in a key file; keytabs.
+"""The keys that sign updates: TSIG keys (RFC 8945), inline or in a key file, and Kerberos keytabs.
 
-A key file is what BIND's ``tsig-keygen NAME`` prints, and what ``nsupdate -k`` takes::
+A key file has the format that BIND's ``tsig-keygen NAME`` prints and ``nsupdate -k`` reads::
 
     key "labo" {
             algorithm hmac-sha256;
             secret "…";
     };
 
-A keytab holds the keys of Kerberos accounts, whose tickets sign the updates (RFC 3645).
+A keytab holds the keys of Kerberos accounts, whose tickets sign updates (RFC 3645).
 
-The faults of both files are reported together with those of the department config.
+The faults of both are reported together with those of the department config.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from certbot_tcs_lyon1.department.faults import Fault, text_of
 from certbot_tcs_lyon1.department.settings import ALGORITHMS, Keytab, TsigKey
 from certbot_tcs_lyon1.report import foreign
 
-#: Used only when written out, and then with a warning (RFC 8945, section 6).
+#: Algorithms that draw a warning (RFC 8945 §6).
 WEAK = frozenset({"hmac-md5", "hmac-sha1"})
 
 _ASK_FOR_ONE = "ask the DNS administrator for the file that tsig-keygen NAME prints"
 _COPY_AGAIN = "copy the key again, as the DNS administrator sent it"
 _STATEMENTS = ("algorithm", "secret")
 _DNSSEC_KEYGEN = re.compile(r"^Private-key-format:|^\S+\s+(\d+\s+)?(IN\s+)?(DNS)?KEY\s+\d+\s", re.M)
-# A comment starts only where a word could: an unquoted secret may hold "//".
+# A comment can't start within a word: an unquoted secret may hold "//".
 _TOKEN = re.compile(
     r"(?P<skip>\s+|//[^\n]*|\#[^\n]*|/\*.*?\*/)"
     r'|"(?P<quoted>[^"\n]*)"|(?P<mark>[{};])|(?P<word>(?:(?!/\*)[^\s{};"])+)',
@@ -48,7 +48,10 @@ class _Token(NamedTuple):
 
 
 def check_name(text: str) -> str:
-    """Return the key's name without the last dot; raise `Fault` if it is no domain name."""
+    """Return the key's name without its final dot.
+
+    :raises Fault: it is no domain name
+    """
     name = text[:-1] if text.endswith(".") else text
     if not re.fullmatch(r"[!-~]+", name) or re.search(r"[\"'\\;{}()]", name):
         what = "is empty, or has blanks, quotes or other odd characters"
@@ -59,7 +62,10 @@ def check_name(text: str) -> str:
 
 
 def check_algorithm(text: str) -> str:
-    """Return the algorithm as `ALGORITHMS` spells it; raise `Fault` if it is unknown."""
+    """Return the algorithm as `ALGORITHMS` spells it.
+
+    :raises Fault: it is unknown
+    """
     name = text.lower().rstrip(".")
     if name == "hmac-md5.sig-alg.reg.int":
         return "hmac-md5"
@@ -72,9 +78,9 @@ def check_algorithm(text: str) -> str:
 
 
 def check_secret(text: str) -> str:
-    """Return the secret, base64 with its padding; raise `Fault` if it is empty or no base64.
+    """Return the secret: base64 with its padding. Its length is for the name server to judge.
 
-    A short secret passes: that is for the name server to judge.
+    :raises Fault: it is empty or no base64
     """
     if not text:
         raise Fault("the TSIG key's secret is empty", _COPY_AGAIN)
@@ -89,9 +95,10 @@ def check_secret(text: str) -> str:
 
 
 def parse_key(data: bytes) -> TsigKey:
-    """The only key in what a key file holds.
+    """Return the TSIG key of a key file.
 
-    :raises Fault: whatever is wrong, with its line
+    :param data: the content of the file
+    :raises Fault: it is not a key file with one key; with the line
     """
     text = text_of(data)
     if _DNSSEC_KEYGEN.search(text):
@@ -117,14 +124,16 @@ def parse_key(data: bytes) -> TsigKey:
             raise Fault(f"the key has no {statement}", _COPY_AGAIN, name.line)
     algorithm, secret = values["algorithm"], values["secret"]
     return TsigKey(
-        _at(name.line, check_name, name.text),
-        _at(algorithm.line, check_algorithm, algorithm.text),
-        _at(secret.line, check_secret, secret.text),
+        _with_line(name.line, check_name, name.text),
+        _with_line(algorithm.line, check_algorithm, algorithm.text),
+        _with_line(secret.line, check_secret, secret.text),
     )
 
 
 def _tokens(text: str) -> list[_Token]:
-    """Return the words, quoted texts and marks of a key file, without blanks and comments."""
+    """Return the words, quoted strings and punctuation of a key file, without blanks and
+    comments.
+    """
     tokens = []
     position, line = 0, 1
     while position < len(text):
@@ -145,7 +154,7 @@ def _is_mark(token: _Token, mark: str) -> bool:
 
 
 def _check_end(rest: list[_Token]) -> None:
-    """Raise `Fault` if more than a semicolon comes after the key's closing brace."""
+    """Check that only a semicolon follows the key's closing brace."""
     if rest and _is_mark(rest[0], ";"):
         rest = rest[1:]
     if rest and rest[0].text.lower() == "key":
@@ -160,7 +169,7 @@ def _statements(tokens: list[_Token]) -> dict[str, _Token]:
     for start in range(0, len(tokens), 3):
         option, *rest = tokens[start : start + 3]
         name = option.text.lower()
-        if name not in _STATEMENTS:  # never told: it could be the secret
+        if name not in _STATEMENTS:  # not shown: it could be the secret
             near = difflib.get_close_matches(name, _STATEMENTS, n=1)
             known = f"a key has algorithm and secret; {_COPY_AGAIN}"
             remedy = f"did you mean {near[0]}?" if near else known
@@ -174,8 +183,8 @@ def _statements(tokens: list[_Token]) -> dict[str, _Token]:
     return values
 
 
-def _at(line: int, check: Callable[[str], str], text: str) -> str:
-    """Return `check(text)`; its `Fault` gets the line."""
+def _with_line(line: int, check: Callable[[str], str], text: str) -> str:
+    """Return `check(text)`, with the line added to its `Fault`."""
     try:
         return check(text)
     except Fault as fault:
@@ -183,19 +192,22 @@ def _at(line: int, check: Callable[[str], str], text: str) -> str:
         raise
 
 
-# Keytabs: version 0x0502 of MIT's format, big-endian, which Samba and ktpass write as well
+# Keytabs
 
 _EXPORT_AGAIN = (
     "export it again (MIT: ktadd -k FILE NAME; Samba: samba-tool domain exportkeytab FILE "
     "--principal=NAME; Windows: ktpass), and copy it as binary"
 )
-#: Encryption types that AD and MIT refuse today: DES, triple DES, RC4 (RFC 8429).
+#: Encryption types that AD and MIT refuse by default: DES, triple DES, RC4 (RFC 8429).
 _REFUSED_TYPES = frozenset({1, 2, 3, 5, 7, 16, 23, 24})
 _PRINCIPAL = re.compile(r"[^\s@\\/]+(/[^\s@\\/]+)*@[^\s@\\/]+")
 
 
 def check_principal(text: str) -> str:
-    """Return the principal; raise `Fault` unless it is NAME@REALM."""
+    """Return the principal.
+
+    :raises Fault: it is not NAME@REALM
+    """
     if not _PRINCIPAL.fullmatch(text) or not text.isprintable():
         raise Fault(
             "is no NAME@REALM", f"write the account with its realm, as in {lyon1.EXAMPLE_PRINCIPAL}"
@@ -204,15 +216,20 @@ def check_principal(text: str) -> str:
 
 
 def principals(data: bytes) -> list[str]:
-    """Whose keys a keytab holds, accounts before services; raise `Fault` if it is none."""
+    """Return the principals of a keytab's keys, accounts before services.
+
+    :param data: the content of the keytab
+    :raises Fault: it is no keytab
+    """
     return _in_order({name for name, _ in _keytab_entries(data)})
 
 
 def parse_keytab(data: bytes, principal: Optional[str] = None) -> Keytab:
-    """Return the account that signs, and the keytab; raise `Fault` for whatever is wrong.
+    """Return the account that signs, with the keytab.
 
-    :param data: what the file holds
-    :param principal: what the department config says; needed where the file holds several
+    :param data: the content of the keytab
+    :param principal: the account's name; needed if the keytab holds keys of several
+    :raises Fault: it is no keytab, or holds no usable key of the account
     """
     types: dict[str, set[int]] = {}
     for name, encryption in _keytab_entries(data):
@@ -244,19 +261,25 @@ def parse_keytab(data: bytes, principal: Optional[str] = None) -> Keytab:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """The first of them, as they may be shown."""
+    """Return the first five names, as they may be shown."""
     first = _in_order(names)
     more = ", and so on" if len(first) > 5 else ""
     return ", ".join(foreign(name, 80) for name in first[:5]) + more
 
 
 def _in_order(names: Iterable[str]) -> list[str]:
-    """Accounts before services, which have a slash."""
+    """Return the names sorted, accounts before services (which have a slash)."""
     return sorted(names, key=lambda name: ("/" in name, name))
 
 
 def _keytab_entries(data: bytes) -> Iterator[tuple[str, int]]:
-    """The principal and the encryption type of each key."""
+    """Yield principal and encryption type of each key in a keytab.
+
+    The format is version 0x0502 of MIT's, big-endian, which Samba and Windows' ktpass write as
+    well.
+
+    :raises Fault: it is no keytab
+    """
     if not data:
         raise Fault("the keytab is empty", _EXPORT_AGAIN)
     if data[:2] != b"\5\2":
@@ -270,13 +293,16 @@ def _keytab_entries(data: bytes) -> Iterator[tuple[str, int]]:
                 yield _keytab_entry(memoryview(data)[at : at + size], size)
             except ValueError:
                 raise Fault("the keytab is damaged or cut short", _EXPORT_AGAIN) from None
-        elif size == 0:  # MIT's library takes it for the end
+        elif size == 0:  # the end, for MIT's library
             return
-        at += abs(size)  # a negative size is a hole that a deleted entry left
+        at += abs(size)  # a negative size is that of a deleted entry
 
 
 def _keytab_entry(entry: memoryview, size: int) -> tuple[str, int]:
-    """Read one entry; raise `ValueError` if it is not whole, or no principal can be read."""
+    """Return principal and encryption type of one entry.
+
+    :raises ValueError: it is not whole, or its principal can't be read
+    """
     at = 0
 
     def take(count: int) -> bytes:

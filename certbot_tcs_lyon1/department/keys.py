@@ -1,9 +1,6 @@
-"""Every key that the department config may hold, in one table: `KEYS`.
+"""The table of all keys of the department config: `KEYS`.
 
-To add one: a row in `KEYS` under its kind of section, with a check of `values` (a function from the
-text to the converted value, which raises `Fault`); a field of the same name in `settings`; the line
-in `reader` that hands it over (an `[install]` key needs none); its line in `tcs-lyon1.ini.example`;
-and what it is for in `docs/reference.rst`, which takes all else from here.
+How to add one is in CONTRIBUTING.rst, "How to add".
 """
 
 from __future__ import annotations
@@ -24,12 +21,12 @@ from certbot_tcs_lyon1.department.values import FROM_PORTAL, Check, Seconds
 class Key:
     """One key.
 
-    :ivar check: from the text to the value; raises `Fault`
-    :ivar is_list: it may run over several lines
+    :ivar check: converts the text to the value; raises `Fault`
+    :ivar is_list: the value may have several lines
     :ivar may_be_empty: `key =` is a value
-    :ivar is_command: a comment behind it could be meant for a shell's `;`
-    :ivar default: the converted value where the key is missing
-    :ivar required: what to do where it is missing; "" if it may be
+    :ivar is_command: the value is a command, where ` ;` could be meant for a shell
+    :ivar default: the converted value of a missing key
+    :ivar required: what to do if the key is missing; "" if it may be
     """
 
     check: Check
@@ -51,7 +48,7 @@ _TCS = {
     "dry_run_server": Key(values.https_url),
     "replace_issued_before": Key(values.past_time),
 }
-#: By kind of section. What `_TCS` holds a `[department NAME]` may set for itself.
+#: The keys by kind of section. Those of `_TCS` may be set in `[tcs]` and in `[department NAME]`.
 KEYS: Mapping[str, Mapping[str, Key]] = {
     "tcs": {**_TCS, "revocation_check": Key(values.yes_no, default=True)},
     "department": {
@@ -91,14 +88,16 @@ EVERY_KEY = tuple(dict.fromkeys(key for keys in KEYS.values() for key in keys))
 
 
 def defaults(kind: str) -> dict[str, Any]:
-    """The values of a section that has no line."""
+    """Return the values of a section without keys."""
     return {name: key.default for name, key in KEYS[kind].items()}
 
 
 def convert(text: str, key: Key, line: str) -> Any:
-    """The value of `text`; `line` is the line of the file that it begins on.
+    """Return the converted value.
 
-    :raises Fault: the check's, or it is empty, runs over several lines or lost its end to a comment
+    :param text: the value in the file
+    :param line: the line of the file on which it begins, with its comment
+    :raises Fault: the check's; or it is empty, has several lines, or lost its end to a comment
     """
     if not text and not key.may_be_empty:
         raise Fault("is empty", "fill it in, or remove the line")

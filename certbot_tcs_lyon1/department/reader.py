@@ -1,8 +1,8 @@
-"""The department config: one file read into plain frozen data, with all its faults told together.
+"""Reading the department config into `Settings`, with all its faults in one error.
 
-`read` returns `Settings`; `ConfigError` is everything a user can have got wrong. A message
-names the file, the line, the section and the key, never the value of a key that may hold a secret.
-`inifile` is the file's text, `keys` says what may stand in it, `sections` how it is parted.
+A message names file, line, section and key, and never shows the value of a key that may hold a
+secret. `inifile` parses the file, `keys` has the table of keys, `sections` the rules for headers
+and between sections.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ eab_hmac_key = <HMAC Key from the portal>
 
 
 def read(path: str) -> Settings:
-    """Read the department config at `path`, and the key files it names, each once.
+    """Read the department config at `path`, and the files that it names, each once.
 
-    :raises ConfigError: all faults of the file, or the reason why it cannot be read
+    :raises ConfigError: with all faults of the file, or why it cannot be read
     """
     path = os.path.abspath(path)
     try:
@@ -73,10 +73,12 @@ def read(path: str) -> Settings:
 
 
 def parse(path: str, data: bytes, state: Optional[os.stat_result] = None) -> Settings:
-    """The settings of a department config that holds `data`, with the key files it names.
+    """Return the settings of a department config, and read the files that it names.
 
-    :param state: of the file, if it is there already
-    :raises ConfigError: all its faults
+    :param path: of the department config
+    :param data: its content
+    :param state: of the file; None if it is not written yet
+    :raises ConfigError: with all its faults
     """
     source = Source(path, data)
     if state is not None:
@@ -89,7 +91,7 @@ def parse(path: str, data: bytes, state: Optional[os.stat_result] = None) -> Set
 
 
 def is_current(settings: Settings) -> bool:
-    """Whether the files that the settings were read from are still the same."""
+    """Return whether the files that the settings were read from are unchanged."""
     return all(inifile.stamp_of(path) == stamp for path, stamp in settings.files)
 
 
@@ -103,17 +105,17 @@ def _missing(path: str) -> ConfigError:
     )
 
 
-# The sections: what they hold
+# Sections
 
 _PKCS12 = ("pkcs12", "pkcs12_password_file")
 
 
 def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
-    """Return the settings; where a fault was noted they are incomplete, and not to be used."""
+    """Return the settings; if a fault was noted, they are incomplete and must not be used."""
     found = sections.by_kind(source, parsed)
     shared: dict[str, Any] = {}
     for section in found["tcs"]:
-        shared = _good(source, section, "tcs")
+        shared = _valid_values(source, section, "tcs")
     revocation_check = shared.pop("revocation_check", True)
     departments = [_department(source, section, shared) for section in found["department"]]
     servers = [_dns_server(source, section) for section in found["dns"]]
@@ -132,8 +134,8 @@ def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
     )
 
 
-def _good(source: Source, section: Section, kind: str) -> dict[str, Any]:
-    """Return the good values of a section, checked and converted, with the faults noted."""
+def _valid_values(source: Source, section: Section, kind: str) -> dict[str, Any]:
+    """Return the valid values of a section, converted; faults of the others are noted."""
     known = KEYS[kind]
     good = {}
     for name, key in known.items():
@@ -152,15 +154,15 @@ def _good(source: Source, section: Section, kind: str) -> dict[str, Any]:
 
 
 def _department(source: Source, section: Section, shared: dict[str, Any]) -> Department:
-    own = _good(source, section, "department")
-    both = {**keys.defaults("department"), **shared, **own}
-    both["eab_hmac_key"] = _eab_hmac_key(source, section, own)
-    del both["eab_hmac_key_file"]
-    return Department(name=section.name, **both)
+    own = _valid_values(source, section, "department")
+    merged = {**keys.defaults("department"), **shared, **own}
+    merged["eab_hmac_key"] = _eab_hmac_key(source, section, own)
+    del merged["eab_hmac_key_file"]
+    return Department(name=section.name, **merged)
 
 
 def _eab_hmac_key(source: Source, section: Section, own: dict[str, Any]) -> str:
-    """Return the HMAC key, from the section or from its file; "" where a fault was noted."""
+    """Return the HMAC key, from the section or from its file; "" if a fault was noted."""
     inline, key = "eab_hmac_key", "eab_hmac_key_file"
     if inline in section.body and key in section.body:
         source.fault(section.header, key, f"{inline} is there as well", "keep one of them")
@@ -169,7 +171,7 @@ def _eab_hmac_key(source: Source, section: Section, own: dict[str, Any]) -> str:
         source.fault(section.header, inline, "is missing", remedy)
     if key not in own:
         return str(own.get(inline, ""))
-    data = _named_file(source, section.header, key, own[key])
+    data = _read_named_file(source, section.header, key, own[key])
     if data is None:
         return ""
     try:
@@ -182,12 +184,12 @@ def _eab_hmac_key(source: Source, section: Section, own: dict[str, Any]) -> str:
         return ""
 
 
-def _named_file(source: Source, header: str, key: str, path: str) -> Optional[bytes]:
-    """Return what a file holds that a key names, its rights checked; None after a fault."""
+def _read_named_file(source: Source, header: str, key: str, path: str) -> Optional[bytes]:
+    """Return the content of a file that a key names, and check its rights; None after a fault."""
     try:
         data, state = disk.read(path)
     except DiskError as error:
-        fault = Fault(error.cause, rights.copy(path, source.path, header))
+        fault = Fault(error.cause, rights.copy_command(path, source.path, header))
     except (OSError, ValueError) as error:
         fault = Fault(inifile.reason(error), "correct the path or the file")
     else:
@@ -199,12 +201,12 @@ def _named_file(source: Source, header: str, key: str, path: str) -> Optional[by
 
 
 def _shown_path(path: str) -> str:
-    """The path as a message may hold it: what is there is no secret in the wrong place."""
+    """Return the path as a message may show it: one that exists is no secret in the wrong place."""
     return foreign(path) if inifile.stamp_of(path) else shown(path)
 
 
 def _dns_server(source: Source, section: Section) -> DnsServer:
-    header, own = section.header, _good(source, section, "dns")
+    header, own = section.header, _valid_values(source, section, "dns")
     base = ""
     try:
         base = values.dns_name(section.name) if section.name else ""
@@ -214,22 +216,22 @@ def _dns_server(source: Source, section: Section) -> DnsServer:
     if base and zone and not (is_under(base, zone) or is_under(zone, base)):
         cause = f"the zone {shown(zone)} has no name in common with [{shown_header(header)}]"
         source.fault(header, "zone", cause, "correct one of them")
-    both = {**keys.defaults("dns"), **own}
+    merged = {**keys.defaults("dns"), **own}
     return DnsServer(
         base=base,
-        servers=both["server"],
+        servers=merged["server"],
         key=_signing_key(source, section, own),
         zone=zone or None,
-        ttl=both["ttl"],
-        check_servers=both["check_servers"],
-        propagation_seconds=both["propagation_seconds"],
+        ttl=merged["ttl"],
+        check_servers=merged["check_servers"],
+        propagation_seconds=merged["propagation_seconds"],
         section=header,
         config=source.path,
     )
 
 
 def _signing_key(source: Source, section: Section, own: dict[str, Any]) -> SigningKey:
-    """Return what signs the updates; an empty key where a fault was noted."""
+    """Return the key that signs updates; an empty one if a fault was noted."""
     header, body = section.header, section.body
     tsig = [key for key in body if key.startswith("key_")]
     if "keytab" not in body and "principal" not in body:
@@ -240,7 +242,7 @@ def _signing_key(source: Source, section: Section, own: dict[str, Any]) -> Signi
     elif tsig:
         source.fault(header, "keytab", f"{tsig[0]} is there as well", "keep one of them")
     path, principal = own.get("keytab"), own.get("principal")
-    data = _named_file(source, header, "keytab", path) if path else None
+    data = _read_named_file(source, header, "keytab", path) if path else None
     if data is not None and ("principal" in own or "principal" not in body):
         try:
             return keyfiles.parse_keytab(data, principal)
@@ -250,7 +252,7 @@ def _signing_key(source: Source, section: Section, own: dict[str, Any]) -> Signi
 
 
 def _tsig_key(source: Source, section: Section, own: dict[str, Any]) -> TsigKey:
-    """Return the key, from the section or from its file; an empty one where a fault was noted."""
+    """Return the TSIG key, from the section or from its file; an empty one if a fault was noted."""
     header, body = section.header, section.body
     inline = [key for key in ("key_name", "key_secret", "key_algorithm") if key in body]
     if "key_file" in body and inline:
@@ -268,7 +270,7 @@ def _tsig_key(source: Source, section: Section, own: dict[str, Any]) -> TsigKey:
         own.get("key_secret", ""),
     )
     path = own.get("key_file")
-    data = _named_file(source, header, where, path) if path else None
+    data = _read_named_file(source, header, where, path) if path else None
     if data is not None:
         try:
             found = keyfiles.parse_key(data)
@@ -281,7 +283,7 @@ def _tsig_key(source: Source, section: Section, own: dict[str, Any]) -> TsigKey:
 
 
 def _target(source: Source, section: Section) -> Target:
-    header, own = section.header, _good(source, section, "install")
+    header, own = section.header, _valid_values(source, section, "install")
     if not any(key in section.body for key in WRITTEN):
         source.fault(header, "", "writes nothing", f"add one of {', '.join(WRITTEN)}")
     for key, other in (_PKCS12, _PKCS12[::-1]):
@@ -293,5 +295,5 @@ def _target(source: Source, section: Section) -> Target:
         source.fault(header, "mode", cause, "write it like 0640, or split the section in two")
     password_file = own.get("pkcs12_password_file")
     if password_file and not source.note_missing(password_file):
-        _named_file(source, header, "pkcs12_password_file", password_file)
+        _read_named_file(source, header, "pkcs12_password_file", password_file)
     return Target(name=section.name, **{**keys.defaults("install"), **own})

@@ -1,7 +1,8 @@
-"""Who owns, writes and reads a file that root relies on, and the command that mends it harmlessly.
+"""Owner and mode of a file that root relies on, and the command that corrects them.
 
-A file beside the department config is the plugin's own. One elsewhere may be another service's as
-well (the key that `named.conf` includes): it is left as it is, and copied.
+A file in the folder of the department config belongs to the plugin, so its rights are corrected.
+One elsewhere may also belong to another service (the key that `named.conf` includes): the command
+copies it, and leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Optional
 from certbot_tcs_lyon1.department.faults import Fault
 
 
-def judge(
+def check(
     path: str, state: os.stat_result, config: str, header: str
 ) -> tuple[Optional[Fault], Optional[Fault]]:
-    """What is wrong with a file's rights: why it is refused, or else why a warning is due.
+    """Return what is wrong with a file's rights: a fault, or else a warning.
 
+    :param path: of the file
     :param config: the path of the department config
-    :param header: the section that names the file; "" for the department config itself
+    :param header: of the section that names the file; "" for the department config itself
     """
     others_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if state.st_uid not in (0, os.geteuid()):
@@ -35,8 +37,13 @@ def judge(
     return None, None
 
 
-def copy(path: str, config: str, header: str) -> str:
-    """The command that makes a copy of a file for this plugin alone, and what to do then."""
+def copy_command(path: str, config: str, header: str) -> str:
+    """Return the command that copies a file for this plugin alone, and what to do then.
+
+    :param path: of the file
+    :param config: the path of the department config
+    :param header: of the section that names the file
+    """
     folder, name = os.path.split(config)
     section = re.sub(r"[^A-Za-z0-9.-]+", "-", header.partition(" ")[2])
     stem = os.path.join(folder, "-".join(filter(None, (os.path.splitext(name)[0], section))))
@@ -53,7 +60,10 @@ def copy(path: str, config: str, header: str) -> str:
 
 
 def _is_read_by_others(state: os.stat_result) -> bool:
-    """Whether somebody reads it who needn't: a certbot that is not root may read by its group."""
+    """Return whether others than the user that runs certbot can read it.
+
+    A certbot that is not root may read a file by its group.
+    """
     groups = (os.getegid(), *os.getgroups())
     by_group = os.geteuid() != state.st_uid and state.st_gid in groups
     return bool(state.st_mode & (stat.S_IROTH if by_group else stat.S_IROTH | stat.S_IRGRP))
@@ -64,12 +74,12 @@ def _remedy(
 ) -> str:
     where = shlex.quote(path)
     if header and os.path.dirname(path) != os.path.dirname(config):
-        return copy(path, config, header)
+        return copy_command(path, config, header)
     if os.geteuid() == 0:
         return f"run: chown root: {where}" if is_anothers else f"run: chmod 600 {where}"
     if is_anothers:
         return f"run: chown {os.geteuid()} {where}"
     if state.st_uid == os.geteuid():
         return f"run: chmod 600 {where}"
-    # Without its group, whoever runs certbot here could read it no longer.
+    # Without the group, the user that runs certbot could no longer read it.
     return f"run: chgrp {os.getegid()} {where} && chmod 640 {where}"

@@ -1,4 +1,4 @@
-"""The sections of the department config: which there are, and what two of them may not share."""
+"""The headers of the department config's sections, and the rules between sections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from certbot_tcs_lyon1.department.settings import Department, DnsServer, Target
 
 
 class Section(NamedTuple):
-    """One section: its header, the name in it, and the texts of its keys."""
+    """A section: its header, the name in the header, and its keys with their texts."""
 
     header: str
     name: str
@@ -23,7 +23,7 @@ class Section(NamedTuple):
 
 
 def by_kind(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, list[Section]]:
-    """Return the sections by kind, with the faults of their headers noted."""
+    """Return the sections by kind; faults of their headers are noted."""
     found: dict[str, list[Section]] = {kind: [] for kind in KINDS}
     meant, taken = set(), set()
     for header, body in parsed.items():
@@ -58,25 +58,25 @@ def _note_unknown(source: Source, header: str, name: str, near: list[str]) -> No
 
 
 def name_fault(kind: str, name: str) -> Optional[Fault]:
-    """What is wrong with the name in a header, if anything is."""
+    """Return what is wrong with the name in a header; None if nothing is."""
     if kind == "tcs":
         return Fault("takes no name", "write [tcs]") if name else None
     if kind == "dns":
-        return None  # a domain: `_dns_server` looks at it
+        return None  # a domain, which the reader checks
     if not name:
         return Fault("has no name", f"write {KINDS[kind]}")
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         cause = "the name may have letters, digits, dots, hyphens and underscores"
         return Fault(cause, "change it")
-    if name in ("None", "True", "False"):  # certbot turns them into values when it renews
+    if name in ("None", "True", "False"):  # certbot converts these texts when it renews
         return Fault("certbot cannot store this name", "take another")
     return None
 
 
 def note_unknown_key(source: Source, header: str, key: str, known: Collection[str]) -> None:
-    """Note a key that its section does not know.
+    """Note a key that its section does not have.
 
-    It is named only if it is plainly a key: it could be the second line of a secret.
+    It is shown only if it is clearly a key: it could be the second line of a secret.
     """
     number = source.number(header, key)
     homes = [KINDS[kind] for kind, others in KEYS.items() if key in others]
@@ -97,7 +97,7 @@ def _near(source: Source, word: str, known: Collection[str]) -> list[str]:
 
 
 def check_domains(source: Source, sections: list[Section], found: list[Department]) -> None:
-    """Note each domain that a second department claims."""
+    """Note each domain that two departments have."""
     owners: dict[str, str] = {}
     for section, department in zip(sections, found):
         for domain in department.domains:
@@ -109,7 +109,7 @@ def check_domains(source: Source, sections: list[Section], found: list[Departmen
 
 
 def check_bases(source: Source, found: list[DnsServer]) -> None:
-    """Note each `[dns NAME]` that is another spelling of one before."""
+    """Note each `[dns NAME]` whose name is that of a section before, in another spelling."""
     first: dict[str, str] = {}
     for server in found:
         before = first.setdefault(server.base, server.section)
@@ -118,8 +118,8 @@ def check_bases(source: Source, found: list[DnsServer]) -> None:
             source.fault(server.section, "", f"is the same as {place}", "keep one")
 
 
-def _plain(path: str) -> str:
-    """A path without its detours; of two leading slashes normpath leaves both."""
+def _normalized(path: str) -> str:
+    """Return the normalized path; `normpath` alone keeps two leading slashes."""
     return "/" + os.path.normpath(path).lstrip("/")
 
 
@@ -130,14 +130,14 @@ def check_paths(source: Source, sections: list[Section], found: list[Target]) ->
         for key in WRITTEN:
             path = getattr(target, key)
             here = (section.header, key)
-            if path and writers.setdefault(_plain(path), here) != here:
-                header, other = writers[_plain(path)]
+            if path and writers.setdefault(_normalized(path), here) != here:
+                header, other = writers[_normalized(path)]
                 place = f"[{header}] {other}, line {source.number(header, other)}"
                 source.fault(*here, f"{shown(path)} is written by {place}, too", "keep one")
     for section, target in zip(sections, found):
         read = target.pkcs12_password_file
-        if read and _plain(read) in writers:
-            header, other = writers[_plain(read)]
+        if read and _normalized(read) in writers:
+            header, other = writers[_normalized(read)]
             cause = f"{shown(read)} is what [{header}] {other} writes"
             remedy = "keep the password elsewhere"
             source.fault(section.header, "pkcs12_password_file", cause, remedy)

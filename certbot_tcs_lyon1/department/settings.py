@@ -1,4 +1,4 @@
-"""What the department config says: frozen data without I/O, which all wings import."""
+"""The content of the department config: frozen data without I/O, which all wings import."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Optional, Union
 
 from certbot_tcs_lyon1.errors import ConfigError
 
-#: Every HMAC algorithm of dnspython, lower case, and the name of its constant in `dns.tsig`.
+#: The HMAC algorithms of dnspython, each with the name of its constant in `dns.tsig`.
 ALGORITHMS = {
     "hmac-md5": "HMAC_MD5",
     "hmac-md5.sig-alg.reg.int": "HMAC_MD5",
@@ -22,23 +22,27 @@ ALGORITHMS = {
     "hmac-sha512": "HMAC_SHA512",
     "hmac-sha512-256": "HMAC_SHA512_256",
 }
-#: Of a TSIG key for which none is written.
+#: The algorithm of a TSIG key without `key_algorithm`.
 DEFAULT_ALGORITHM = "hmac-sha256"
 
 
 def is_under(name: str, top: str) -> bool:
-    """Whether `name` is `top` or below it, by labels; both are A-labels in lower case, without a
-    last dot, and "" is the root."""
+    """Return whether `name` is `top` or below it, by labels.
+
+    Both are A-labels in lower case without a final dot; "" is the root.
+    """
     return not top or f".{name}".endswith(f".{top}")
 
 
 def without_wildcard(name: str) -> str:
-    """The name that a wildcard stands below, which the CA validates (RFC 8555 §7.1.3)."""
+    """Return the name without `*.`: the one that the CA validates for a wildcard (RFC 8555
+    §7.1.3).
+    """
     return name[2:] if name.startswith("*.") else name
 
 
 def is_address(text: str) -> bool:
-    """Whether it is an IP address, v4 or v6, without brackets."""
+    """Return whether the text is an IPv4 or IPv6 address, without brackets."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -48,20 +52,25 @@ def is_address(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A name server: DNS name or address (IPv6 without brackets), and port."""
+    """A name server: its name or address (IPv6 without brackets), and its port."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """Return the endpoint as the department config writes it, without the usual port."""
+        """Return it as the department config has it, without port 53."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == 53 else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True)
 class TsigKey:
-    """A TSIG key: its name without the last dot, a name of `ALGORITHMS`, the secret in base64."""
+    """A TSIG key (RFC 8945).
+
+    :ivar name: without the final dot
+    :ivar algorithm: a key of `ALGORITHMS`
+    :ivar secret: base64
+    """
 
     name: str
     algorithm: str
@@ -70,22 +79,28 @@ class TsigKey:
 
 @dataclass(frozen=True)
 class Keytab:
-    """A Kerberos account, NAME@REALM, and the bytes of the keytab that holds its keys."""
+    """A Kerberos account whose tickets sign updates (RFC 3645).
+
+    :ivar name: NAME@REALM
+    :ivar data: the content of the keytab with its keys
+    """
 
     name: str
     data: bytes = field(repr=False)
 
 
-#: What signs the updates: a TSIG key, or an account's Kerberos tickets (GSS-TSIG, RFC 3645).
+#: What signs updates: a TSIG key, or the Kerberos tickets of an account (GSS-TSIG, RFC 3645).
 SigningKey = Union[TsigKey, Keytab]
 
 
 @dataclass(frozen=True)
 class Department:
-    """One `[department NAME]`, completed from `[tcs]`.
+    """A `[department NAME]`, with the values of `[tcs]` where it has none.
 
-    `issuance_timeout` is in seconds; `eab_hmac_key` is base64url without padding; `domains` are
-    A-labels in lower case, without a last dot; `replace_issued_before` is UTC.
+    :ivar issuance_timeout: seconds
+    :ivar eab_hmac_key: base64url without padding
+    :ivar domains: A-labels in lower case, without a final dot
+    :ivar replace_issued_before: UTC
     """
 
     name: str
@@ -102,11 +117,16 @@ class Department:
 
 @dataclass(frozen=True)
 class DnsServer:
-    """One `[dns]` or `[dns NAME]`: who takes the updates for names at or under `base`.
+    """A `[dns]` or `[dns NAME]`: the servers that take updates for the names at or below `base`.
 
-    `base` is "" for `[dns]`; `servers` are in order of preference; `ttl` and
-    `propagation_seconds` are in seconds; `section` is the header as written, for messages;
-    `config` is the path of the department config.
+    :ivar base: NAME, "" for `[dns]`
+    :ivar servers: in the order in which they are tried
+    :ivar zone: None if it is to be looked up
+    :ivar ttl: seconds
+    :ivar check_servers: polled instead of the zone's name servers
+    :ivar propagation_seconds: the most that publishing and propagation may take
+    :ivar section: the header as written
+    :ivar config: the path of the department config
     """
 
     base: str
@@ -120,13 +140,16 @@ class DnsServer:
     config: str = ""
 
 
-#: The protocols whose STARTTLS is spoken.
+#: The protocols with a STARTTLS command that are supported.
 STARTTLS = ("smtp", "imap", "pop3", "ldap", "ftp", "postgres")
 
 
 @dataclass(frozen=True)
 class Service:
-    """Where a certificate is served: host, port, and a protocol of `STARTTLS` or None for TLS."""
+    """Where a certificate is served.
+
+    :ivar starttls: a protocol of `STARTTLS`; None for TLS from the start
+    """
 
     host: str
     port: int
@@ -139,9 +162,11 @@ class Service:
 
 @dataclass(frozen=True)
 class Target:
-    """One `[install NAME]`: where the lineage `certificate` goes; all paths are absolute.
+    """An `[install NAME]`: which files of which lineage go where. All paths are absolute.
 
-    `mode` is the file mode's bits; `test` and `reload` are commands, as lists of words.
+    :ivar certificate: the name of the lineage
+    :ivar mode: the mode's bits
+    :ivar test: a command, as a list of words; so is `reload`
     """
 
     name: str
@@ -161,15 +186,16 @@ class Target:
     serves: tuple[Service, ...] = ()
 
 
-#: What changes when a file does: device, inode, size in bytes, mtime and ctime in nanoseconds.
+#: Changes when a file does: device, inode, size in bytes, mtime and ctime in nanoseconds.
 Stamp = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole department config; `warnings` are what works and should be mended.
+    """A whole department config.
 
-    `files` are those that it was read from, each with its stamp; None for one that was not there.
+    :ivar warnings: about what works and should be corrected
+    :ivar files: the files that it was read from, each with its stamp; None for a missing one
     """
 
     path: str
@@ -181,7 +207,10 @@ class Settings:
     revocation_check: bool = True
 
     def dns_server_for(self, name: str) -> Optional[DnsServer]:
-        """Return the section for `name` (A-labels): the longest match on labels, `[dns]`, None."""
+        """Return the section for a name: the longest match on labels, else `[dns]`, else None.
+
+        :param name: A-labels
+        """
         bare = name.lower().rstrip(".")
         matches = [found for found in self.dns if is_under(bare, found.base)]
         return max(matches, key=lambda found: len(found.base), default=None)

@@ -1,6 +1,7 @@
-"""The values of the department config: each check returns its value converted, or raises a fault.
+"""Checks of single values of the department config.
 
-A fault says what is wrong and what to do, without a place, and never quotes what may be a secret.
+Each returns the converted value or raises a `Fault`, which says what is wrong and what to do,
+without a place, and never shows what may be a secret.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ from certbot_tcs_lyon1.department.settings import STARTTLS, Endpoint, Service, i
 _Item = TypeVar("_Item")
 Check = Callable[[str], Any]
 
-#: What to do about a value that the CA's portal gave.
+#: The remedy for a value from the CA's portal.
 FROM_PORTAL = f"copy it from the portal ({lyon1.PORTAL_ACCOUNTS})"
 
-#: What to do about a missing update server, and about a missing name of a certificate.
+#: The remedies for a missing update server, and for a missing name of a lineage.
 NAME_UPDATE_SERVER = "name the update server; the DNS administrator knows it"
 WRITE_CERTIFICATE = "write the certificate's name; see: certbot certificates"
 
-#: What stands in the documentation for a value from the portal.
+#: The placeholders of the documentation for values from the portal.
 _PLACEHOLDERS = ("KEY_ID", "HMAC_KEY", "NEW_KEY_ID", "NEW_HMAC_KEY")
 
 _ADDRESS = ("is an IP address, which the DNS can't validate", "write a DNS name")
 
-#: RFC 8555 leaves the length open; HMAC-SHA256 wants 32 bytes (RFC 7518, section 3.2).
+#: Bytes: RFC 8555 leaves the length open; HMAC-SHA256 needs 32 (RFC 7518 §3.2).
 _HMAC_BYTES = 32
 _LABEL = re.compile(r"_?[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-#: A word that only a shell would understand; `\;` alone is a word of `find`.
+#: A word that only a shell understands; `\;` alone is a word for `find`.
 _SHELL = re.compile(r"[|&]+|[0-9&]*>.*|<|\S+;")
 
 
 def _each(text: str, check: Callable[[str], _Item]) -> tuple[_Item, ...]:
-    """The checked items of a list parted by commas and blanks, each once.
+    """Return the checked items of a list that is separated by commas or blanks, without duplicates.
 
     :raises Fault: its parts are the faults of all items
     """
@@ -61,12 +62,13 @@ def _each(text: str, check: Callable[[str], _Item]) -> tuple[_Item, ...]:
 
 
 def dns_name(text: str) -> str:
-    """A DNS name as A-labels, in lower case, without its last dot.
+    """Return a DNS name as A-labels, in lower case, without its final dot.
 
-    Other than ASCII it is IDNA 2008 (RFC 5891, with the mapping of UTS 46, not transitional), which
-    .fr, .de and .eu register and CAs issue for: `straße` is `xn--strae-oqa`, not `strasse`.
+    A name that is not ASCII is converted by IDNA 2008 (RFC 5891, with the non-transitional mapping
+    of UTS 46), as registries (.fr, .de, .eu) and CAs do: `straße` is `xn--strae-oqa`, not
+    `strasse`.
 
-    :raises Fault: it is none; an address, or a wildcard
+    :raises Fault: it is no DNS name, an address, or a wildcard
     """
     if text.startswith("*."):
         raise Fault("is a wildcard", "write it without *., that covers the wildcard")
@@ -84,7 +86,7 @@ def dns_name(text: str) -> str:
 
 
 def _a_labels(text: str) -> str:
-    """The name as A-labels; "" if it has none."""
+    """Return the name as A-labels; "" if it can't be converted."""
     if text.isascii():
         return text.lower()
     import idna  # comes with requests, and so with certbot
@@ -106,17 +108,19 @@ def _domain(text: str) -> str:
 
 
 def domains(text: str) -> tuple[str, ...]:
-    """Return the domains of a list, each of two labels or more."""
+    """Return a list of domains, each of at least two labels."""
     return _each(text, _domain)
 
 
 def zone(text: str) -> str:
-    """Return the zone's name; "" stays that, and means to find it out."""
+    """Return the zone's name; "" means that it is to be looked up."""
     return dns_name(text) if text else ""
 
 
 def _endpoint(text: str) -> Endpoint:
-    """Return the endpoint written as a name, v4, [v6], each with :port or without, or bare v6."""
+    """Return the name server: a name, IPv4 or [IPv6] with or without :port, or IPv6 without
+    brackets.
+    """
     match = re.fullmatch(
         r"\[(?P<v6>[^]]+)\](?::(?P<port6>.*))?|(?P<v4>[^:]+):(?P<port4>[^:]*)", text
     )
@@ -138,12 +142,12 @@ def _endpoint(text: str) -> Endpoint:
 
 
 def endpoints(text: str) -> tuple[Endpoint, ...]:
-    """Return the name servers of a list."""
+    """Return a list of name servers."""
     return _each(text, _endpoint)
 
 
 def update_servers(text: str) -> tuple[Endpoint, ...]:
-    """Return the name servers of a list that must not be empty."""
+    """Return a list of name servers that must not be empty."""
     servers = endpoints(text)
     if not servers:
         raise Fault("is empty", NAME_UPDATE_SERVER)
@@ -151,7 +155,7 @@ def update_servers(text: str) -> tuple[Endpoint, ...]:
 
 
 def https_url(text: str) -> str:
-    """Return the URL if it is a whole https URL without a password."""
+    """Return the URL if it is an absolute https URL without user name and password."""
     try:
         url = urlsplit(text)
         good = url.scheme == "https" and bool(url.hostname) and url.port != 0
@@ -167,7 +171,7 @@ def https_url(text: str) -> str:
 
 
 def email(text: str) -> str:
-    """Return the e-mail addresses as certbot takes them, parted by commas alone."""
+    """Return the e-mail addresses as certbot takes them, separated by commas only."""
     addresses = [address.strip() for address in text.split(",")]
     for address in addresses:
         if not re.fullmatch(r"[^\s@:;<>\"']+@[^\s@:;<>\"'.]+(\.[^\s@:;<>\"'.]+)+", address):
@@ -176,7 +180,7 @@ def email(text: str) -> str:
 
 
 def yes_no(text: str) -> bool:
-    """Whether the text is one of configparser's words for yes."""
+    """Return the value of one of configparser's words for yes and no."""
     states = configparser.ConfigParser.BOOLEAN_STATES
     if text.lower() not in states:
         raise Fault("is neither yes nor no", "write one of them")
@@ -184,7 +188,7 @@ def yes_no(text: str) -> bool:
 
 
 def past_time(text: str) -> datetime.datetime:
-    """Return the time that a date (midnight UTC), or a date and time ending in Z, names."""
+    """Return a time in the past, UTC, from a date (midnight) or a date and time that ends in Z."""
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"):
         try:
             found = datetime.datetime.strptime(text, form).replace(tzinfo=datetime.timezone.utc)
@@ -198,7 +202,7 @@ def past_time(text: str) -> datetime.datetime:
 
 @dataclass(frozen=True)
 class Seconds:
-    """The check for a whole number of seconds, `lowest` to `highest`."""
+    """The check of a whole number of seconds from `lowest` to `highest`."""
 
     lowest: int
     highest: int
@@ -211,7 +215,7 @@ class Seconds:
 
 
 def _check_copied(text: str) -> None:
-    """Raise `Fault` if a value from the portal has something around it, or is a placeholder."""
+    """Check that a value from the portal is no placeholder, and has nothing around it."""
     if re.search(r"[<>…]|\.\.\.", text) or text in _PLACEHOLDERS:
         raise Fault("a placeholder is left in", FROM_PORTAL)
     if re.search(r"[\s\"'`«»“”‘’]", text):
@@ -219,7 +223,7 @@ def _check_copied(text: str) -> None:
 
 
 def key_id(text: str) -> str:
-    """Return the key id (EAB) if it was copied whole and alone."""
+    """Return the EAB key id if it was copied whole and alone."""
     _check_copied(text)
     if not re.fullmatch("[!-~]+", text):
         raise Fault("has a character that is no letter, digit or sign", FROM_PORTAL)
@@ -227,9 +231,9 @@ def key_id(text: str) -> str:
 
 
 def hmac_key(text: str) -> str:
-    """Return the HMAC key as base64url without padding; accept base64 and padding, too.
+    """Return the HMAC key as base64url without padding; base64 and padding are accepted, too.
 
-    Stricter than certbot, which takes a key that was cut short, and then the CA refuses it.
+    Stricter than certbot, which accepts a key that was cut short, so that the CA refuses it.
     """
     _check_copied(text)
     digits = text.rstrip("=")
@@ -241,7 +245,7 @@ def hmac_key(text: str) -> str:
         raise Fault("is not whole base64: it was cut short", f"{FROM_PORTAL}, whole")
     digits = digits.translate(str.maketrans("+/", "-_"))
     size = len(base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)))
-    # CAs make keys of 32, 48 or 64 bytes: an odd size betrays a lost character in longer ones.
+    # CAs make keys of 32, 48 or 64 bytes, so an odd size means that a character was lost.
     if size < _HMAC_BYTES or size % 2:
         wanted = f"at least {_HMAC_BYTES}" if size < _HMAC_BYTES else "an even number"
         raise Fault(f"has {size} bytes, not {wanted}: it was cut short", f"{FROM_PORTAL}, whole")
@@ -249,7 +253,7 @@ def hmac_key(text: str) -> str:
 
 
 def path(text: str) -> str:
-    """Return the path if it is absolute and that of a file."""
+    """Return the path if it is absolute, and not that of a folder."""
     if not text.startswith("/"):
         raise Fault("is a relative path", "write the absolute path")
     if text.endswith("/"):
@@ -258,24 +262,24 @@ def path(text: str) -> str:
 
 
 def lineage(text: str) -> str:
-    """Return the name of a certificate of certbot's."""
+    """Return the name of a lineage."""
     if not re.fullmatch(r"[^\s/]+", text):
         raise Fault("is not the name of a certificate", WRITE_CERTIFICATE)
     return text
 
 
 def account(text: str) -> str:
-    """The name or number of a user or group."""
+    """Return the name or number of a user or group."""
     if not re.fullmatch(r"[^\s:/]+", text):
         raise Fault("is not a name or number", "owner and group are two keys")
-    # The last number is what chown(2) takes for "leave it".
+    # chown(2) takes the last number for "leave unchanged".
     if text.isnumeric() and not (text.isascii() and len(text) < 11 and int(text) < 2**32 - 1):
         raise Fault(f"is no number of a user or group (0 to {2**32 - 2})", "correct it")
     return text
 
 
 def mode(text: str) -> int:
-    """The bits of a file mode written in octal."""
+    """Return the bits of a file mode in octal."""
     if not re.fullmatch("[0-7]{3,4}", text):
         raise Fault("is not an octal mode", "write it like 0640")
     if int(text, 8) & stat.S_IWOTH:
@@ -299,7 +303,7 @@ def command(text: str) -> tuple[str, ...]:
 
 
 def services(text: str) -> tuple[Service, ...]:
-    """Return where a certificate is served: `HOST:PORT`, each with `starttls=PROTOCOL` or not."""
+    """Return a list of services: `HOST:PORT`, each with or without `starttls=PROTOCOL`."""
     found = []
     for item in text.split(","):
         place, *more = item.split()[:3] or [""]
