@@ -167,8 +167,8 @@ def _listen(config: NamespaceConfig, settings: Settings, process: Process, plugi
 
     if process.listener is None:
         process.listener = Listener()
-    look_up = advice.LookUp(caa, identities)
-    process.listener.listen(plugin, lambda: advice.order_of(config), look_up)
+    lookups = advice.Lookups(caa, identities)
+    process.listener.listen(plugin, lambda: advice.order_of(config), lookups)
 
 
 def _installer(

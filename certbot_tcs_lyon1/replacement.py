@@ -64,7 +64,7 @@ def replace_if_needed(
     except Exception as error:
         from certbot_tcs_lyon1.ca import problems
 
-        if any(problem.kind == "rateLimited" for problem in problems.take_apart(error)):
+        if any(problem.kind == "rateLimited" for problem in problems.collect(error)):
             process.rate_limited.add(server)
         raise
 

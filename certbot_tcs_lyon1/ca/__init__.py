@@ -1,1 +1,1 @@
-"""The certificate authority's wing: which server, which account, and what its errors mean."""
+"""What concerns the CA: the department of an order, its server and account, and the CA's errors."""

@@ -1,9 +1,9 @@
-"""Which ACME account belongs to which EAB key.
+"""The ACME account of each EAB key.
 
-certbot keeps accounts by server and does not record the EAB key; it takes the only account there
-is, and ignores a new key without a word (certbot #8932, #10314). So the EAB key id is written down
-in the account's own folder, where it goes when the account goes, and `config.account` is set from
-it. A department whose key has no account yet gets one.
+certbot keeps accounts by server and does not record the EAB key: it uses the only account there is,
+and ignores a new key without a message (certbot #8932, #10314). So the EAB key id is recorded in
+the account's own folder, where it is removed with the account, and `config.account` is set from it.
+For a key without an account, one is registered.
 """
 
 from __future__ import annotations
@@ -23,41 +23,45 @@ from certbot_tcs_lyon1.process import Process
 if TYPE_CHECKING:
     from certbot.configuration import NamespaceConfig
 
-#: In the account's folder: {"eab_kid": …, "given": whether by option or in cli.ini}.
+#: The record in the account's folder: {"eab_kid": …, "given": whether the user set it, not the
+#: department config}.
 RECORD_NAME = "tcs-lyon1.json"
 
-#: The CA's words for a Key ID that is good for one registration, and has had it (ca.md).
+#: The CA's error for a Key ID that allows one registration and was used (Sectigo).
 _BOUND_ALREADY = "not awaiting external account binding"
 
 
 def pin(config: NamespaceConfig, department: Department, process: Process) -> None:
-    """Set `config.account` to the account of the EAB key, registered or adopted if need be.
+    """Set `config.account` to the account of the EAB key; register or adopt one if there is none.
 
     :param config: certbot's config, with server, EAB, e-mail and terms set
-    :raises AccountError: it could not be recorded, something to register one is missing, or one of
-        several has to be named
+    :raises AccountError: the key's account can't be recorded, can't be registered for lack of
+        e-mail or terms, or is one of several
     :raises certbot.errors.Error: the CA refused to register one
     """
     owners = {account: _owner(config, account) for account in compat.account_ids(config)}
     mine = [account for account, (kid, _) in owners.items() if kid == config.eab_kid]
     own = config.account
     if own is None and config.verb == "renew" and len(owners) == 1:
-        [own] = owners  # with --server given, certbot restores no lineage's account (#10663)
+        [own] = owners  # with --server set, certbot does not restore the account (#10663)
     if owners.get(own, (None, False))[1] and not compat.is_set_by_user(config, "eab_kid"):
-        config.account = own  # made with a key that the user gave: that wins at its renewal, too
+        config.account = own  # registered with a key of the user's, which also counts at renewal
         return
     if mine:
         config.account = config.account if config.account in mine else mine[0]
         return
-    _check_what_it_takes(config, department)
+    _check_can_register(config, department)
     unclaimed = [account for account, (kid, _) in owners.items() if kid is None]
     account = _register(config, unclaimed, process)
-    _claim(config, account, department)
+    _record(config, account, department)
     config.account = account
 
 
-def _check_what_it_takes(config: NamespaceConfig, department: Department) -> None:
-    """Without a terminal certbot would ask for e-mail address and terms in vain."""
+def _check_can_register(config: NamespaceConfig, department: Department) -> None:
+    """Check that e-mail and terms are set: without a terminal certbot can't ask for them.
+
+    :raises AccountError: one is missing
+    """
     if not config.noninteractive_mode:
         return
     missing = []
@@ -74,9 +78,12 @@ def _check_what_it_takes(config: NamespaceConfig, department: Department) -> Non
 
 
 def _register(config: NamespaceConfig, unclaimed: Sequence[str], process: Process) -> str:
-    """Register; where the CA says that the key has its account already, that is the unclaimed one.
+    """Register an account; if the CA says that the key has one already, adopt the unclaimed one.
 
-    Only then is an account adopted: one that was made by hand may be of another key.
+    An account is adopted only then: one that was made by hand may be of another key.
+
+    :param unclaimed: the ids of the accounts without a recorded key
+    :returns: the account's id
     """
     try:
         return compat.register_account(config)
@@ -106,7 +113,9 @@ def _record_path(config: NamespaceConfig, account: str) -> str:
 
 
 def _owner(config: NamespaceConfig, account: str) -> tuple[Optional[str], bool]:
-    """The EAB key id that is written down, or None; and whether it was the user's, by option."""
+    """Return the EAB key id of an account, None if none is recorded; and whether the user
+    gave it.
+    """
     try:
         with open(_record_path(config, account), encoding="utf-8") as file:
             record = json.load(file)
@@ -115,7 +124,11 @@ def _owner(config: NamespaceConfig, account: str) -> tuple[Optional[str], bool]:
         return None, False
 
 
-def _claim(config: NamespaceConfig, account: str, department: Department) -> None:
+def _record(config: NamespaceConfig, account: str, department: Department) -> None:
+    """Record that the account belongs to the EAB key.
+
+    :raises AccountError: the record can't be written
+    """
     path = _record_path(config, account)
     record = {"eab_kid": config.eab_kid, "given": compat.is_set_by_user(config, "eab_kid")}
     try:

@@ -1,7 +1,6 @@
-"""What an error of the CA, or on the way to it, means here, and what to do.
+"""The advice on an error of the CA, or on the way to it: what it means here, and what to do.
 
-`advise` goes from an exception to text. The rows, their words and their sources are those of the
-guide for departments and stand in `rows`; what a row needs looked up is looked up here.
+`rows` has the texts, by the errors' words and kinds; what a text needs looked up is looked up here.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Optional, TypeVar
 from urllib.parse import urlsplit
 
-from certbot_tcs_lyon1 import compat, lyon1
-from certbot_tcs_lyon1.ca import departments, problems
+from certbot_tcs_lyon1 import compat
+from certbot_tcs_lyon1.ca import departments, directory, problems
 from certbot_tcs_lyon1.ca.problems import Problem
 from certbot_tcs_lyon1.ca.rows import ROWS, Row
-from certbot_tcs_lyon1.department.settings import is_address, is_under
+from certbot_tcs_lyon1.department.settings import is_address
 from certbot_tcs_lyon1.report import foreign
 
 if TYPE_CHECKING:
@@ -26,15 +25,17 @@ logger = logging.getLogger(__name__)
 
 _Found = TypeVar("_Found")
 
-#: How many names' CAA records are looked up for one message.
+#: The most names whose CAA records are looked up for one message.
 _MOST_LOOKUPS = 3
 
 
 @dataclass(frozen=True)
 class Order:
-    """The order that failed; `department` is None if it wasn't a department's, or was a `test`.
+    """The order that failed.
 
-    `given`: the EAB key comes from an option or `cli.ini`, not from the department config.
+    :ivar department: None if the order is not a department's, or for a test run
+    :ivar test: `--dry-run` or `--staging`
+    :ivar given: the user set the EAB key, by option or in cli.ini
     """
 
     department: Optional[str]
@@ -47,11 +48,11 @@ class Order:
 
 
 @dataclass(frozen=True)
-class LookUp:
-    """What is looked up once there is an error.
+class Lookups:
+    """The lookups that are made once there is an error.
 
-    `caa`: from a name to the CAA records that apply to it (the name that holds them, their text);
-    `identities`: from an ACME server to the names that its CA wants to see there.
+    :ivar caa: from a name to the CAA records that apply to it: the name that has them, their text
+    :ivar identities: from an ACME server to its CA's names in CAA records
     """
 
     caa: Callable[[str], Optional[tuple[str, str]]] = lambda name: None
@@ -59,7 +60,7 @@ class LookUp:
 
 
 def order_of(config: NamespaceConfig) -> Order:
-    """What certbot's config says of the order, once the department has filled it."""
+    """Return the order that certbot's config describes, once it is filled from the department."""
     test = compat.is_test_run(config)
     own = config.eab_kid is not None and not test
     return Order(
@@ -77,19 +78,19 @@ def advise(
     error: BaseException,
     order: Order,
     shown: Optional[str] = None,
-    look_up: Optional[LookUp] = None,
+    lookups: Optional[Lookups] = None,
 ) -> Optional[str]:
-    """What `error` means, what to do and whom to ask, in three lines; None if nothing is known.
+    """Return what `error` means, what to do and whom to ask, in three lines; None without a row.
 
-    :param shown: what certbot has shown of it; the CA's own words come first where they are not in
-        it (on Debian 12 it shows "AttributeError: can't set attribute")
+    :param shown: what certbot has shown of the error; the CA's text that is not in it comes first
+        (on Debian 12 certbot shows "AttributeError: can't set attribute")
     """
-    found = problems.take_apart(error)
+    found = problems.collect(error)
     parts = [] if shown is None else _not_shown(found, shown, order)
     row, problem = _find_row(found, order)
     if row is not None and problem is not None:
-        places = _places(problem, order, row, look_up or LookUp())
-        means, to_do, ask = (text.format_map(places) for text in (row.means, row.to_do, row.ask))
+        fields = _fields(problem, order, row, lookups or Lookups())
+        means, to_do, ask = (text.format_map(fields) for text in (row.means, row.to_do, row.ask))
         asked = f"\n  Ask:   {ask}." if ask and (order.department or not row.asks_the_rao) else ""
         parts.append(f"tcs-lyon1: {means}\n  To do: {to_do}{asked}")
     return "\n".join(parts) or None
@@ -114,8 +115,8 @@ def _find_row(found: Sequence[Problem], order: Order) -> tuple[Optional[Row], Op
     return None, None
 
 
-def _places(problem: Problem, order: Order, row: Row, look_up: LookUp) -> Mapping[str, str]:
-    """The places of the rows' texts."""
+def _fields(problem: Problem, order: Order, row: Row, lookups: Lookups) -> Mapping[str, str]:
+    """Return the values of the fields in the rows' texts."""
     account = f"ACME account {order.account}" if order.account else "no ACME account yet"
     source = "the department config"
     if order.given:
@@ -135,33 +136,29 @@ def _places(problem: Problem, order: Order, row: Row, look_up: LookUp) -> Mappin
         ),
         "words": problem.words,
         "source": source,
-        **_LOOKED_UP.get(row.looks_up, _nothing)(problem, order, look_up),
+        **(_caa_fields(problem, order, lookups) if row.looks_up_caa else {}),
     }
 
 
-def _nothing(problem: Problem, order: Order, look_up: LookUp) -> Mapping[str, str]:
-    return {}
-
-
 def _names(problem: Problem, order: Order) -> tuple[str, ...]:
-    """The names that a problem is about: the one it names, those in its words, or all."""
+    """Return the names that a problem is about: the one it has, those in its text, or all of the
+    order.
+    """
     if problem.name is not None:
         return (problem.name,)
     said = problem.raw.lower().replace(",", " ").replace('"', " ").replace("'", " ").split()
     return tuple(name for name in order.names if name.lower() in said) or order.names
 
 
-def _caa_places(problem: Problem, order: Order, look_up: LookUp) -> Mapping[str, str]:
-    """The record that is in the way, and the one to ask for."""
-    host = urlsplit(order.server).hostname or ""
-    known = list(_looked_up(lambda: look_up.identities(order.server)) or ()) or [
-        name for name in lyon1.CAA_IDENTITIES if is_under(host, name)
-    ]
+def _caa_fields(problem: Problem, order: Order, lookups: Lookups) -> Mapping[str, str]:
+    """Return the CAA records that forbid the CA to issue, and the one to ask for."""
+    known = _try_look_up(lambda: lookups.identities(order.server))
+    known = known or directory.known_caa_identities(order.server)
     wanted = (
         f'a record `CAA 0 issue "{foreign(known[0])}"`' if known else "a CAA record for this CA"
     )
     names = _names(problem, order)[:_MOST_LOOKUPS]
-    found = _looked_up(lambda: [look_up.caa(name) for name in names]) or []
+    found = _try_look_up(lambda: [lookups.caa(name) for name in names]) or []
     records = list(dict.fromkeys(record for record in found if record is not None))
     if not records:
         return {
@@ -179,13 +176,10 @@ def _caa_places(problem: Problem, order: Order, look_up: LookUp) -> Mapping[str,
     }
 
 
-def _looked_up(look: Callable[[], _Found]) -> Optional[_Found]:
-    """What is looked up, or None: an advice is worth more than what it could not find."""
+def _try_look_up(look: Callable[[], _Found]) -> Optional[_Found]:
+    """Return the result of a lookup; None if it fails, for then the advice is given without it."""
     try:
         return look()
     except Exception:
         logger.debug("The advice is given without what could not be looked up", exc_info=True)
         return None
-
-
-_LOOKED_UP = {"caa": _caa_places}

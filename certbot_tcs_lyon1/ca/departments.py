@@ -1,4 +1,6 @@
-"""Which department orders a certificate: by option, by the lineage's record, or by its names."""
+"""Choosing the department that orders a certificate: by option, by the lineage's record, or by
+names.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,10 @@ DEST = "tcs_lyon1_department"
 
 
 def recorded(config: NamespaceConfig) -> Optional[str]:
-    """The department that the lineage to be replaced was made with, if `--cert-name` names one.
+    """Return the department with which the lineage of `--cert-name` was made; None if there is
+    none.
 
-    For `renew` and `reconfigure` certbot has put it into its config already.
+    For `renew` and `reconfigure` certbot has restored it to its config already.
     """
     from certbot_tcs_lyon1 import compat  # `certbot-tcs-lyon1 check` does without certbot's modules
 
@@ -33,22 +36,22 @@ def recorded(config: NamespaceConfig) -> Optional[str]:
 
 
 def names_of(config: NamespaceConfig) -> list[str]:
-    """The DNS names and IP addresses to be ordered, as far as certbot knows them yet.
+    """Return the DNS names and IP addresses to be ordered, as far as certbot knows them yet.
 
-    Before 5.3 certbot has no `--ip-address`.
+    `--ip-address` is an option of certbot 5.3 and later.
     """
     return [str(name) for name in (*config.domains, *getattr(config, "ip_addresses", ()))]
 
 
 def choose(settings: Settings, wanted: Optional[str], names: Sequence[str]) -> Department:
-    """The department to order these names for.
+    """Return the department that orders a certificate for these names.
 
-    It is the one asked for, or the only one of the file, or the only one whose domains cover all
-    names; and its domains, if it lists any, must cover them.
+    It is the wanted one, else the only one of the file, else the only one whose domains cover all
+    names. If it has domains, they must cover all names.
 
     :param wanted: the department's name from the option or the lineage's record, or None
-    :param names: the names to be ordered; none where certbot only asks for them later
-    :raises OrderError: there is none, with a line for each name
+    :param names: the names to be ordered; [] if certbot asks for them later
+    :raises OrderError: there is none; its parts say for each name who may order it
     """
     if wanted is not None:
         chosen = _by_name(settings, wanted)
@@ -57,14 +60,14 @@ def choose(settings: Settings, wanted: Optional[str], names: Sequence[str]) -> D
     else:
         return _by_domains(settings, names)
     if chosen.domains and not all(covers(chosen, name) for name in names):
-        raise _not_together(settings, names, chosen)
+        raise _not_covered(settings, names, chosen)
     return chosen
 
 
 def covers(department: Department, name: str) -> bool:
-    """Whether one of the department's domains is this name or lies above it, by labels.
+    """Return whether the name is at or below one of the department's domains.
 
-    A wildcard goes by its base; no domain covers an IP address.
+    A wildcard is covered by the name without `*.`; an IP address by none.
     """
     base = without_wildcard(name.lower().rstrip("."))
     return any(is_under(base, domain) for domain in department.domains)
@@ -90,17 +93,19 @@ def _by_domains(settings: Settings, names: Sequence[str]) -> Department:
     if len(fitting) == 1:
         return fitting[0]
     if names and not fitting and any(department.domains for department in settings.departments):
-        raise _not_together(settings, names, None)
+        raise _not_covered(settings, names, None)
     raise OrderError(
         f"{settings.path} has several departments ({_all(settings)})",
         "Say which one orders this certificate: --tcs-lyon1-department NAME",
     )
 
 
-def _not_together(
+def _not_covered(
     settings: Settings, names: Sequence[str], chosen: Optional[Department]
 ) -> OrderError:
-    """With a part for each name: who may request it, or what to do so that somebody may."""
+    """Return the error, with a part for each name: which departments may order it, or what to
+    do.
+    """
     who = "no single department may" if chosen is None else f"department {chosen.name} may not"
     return OrderError(
         f"According to `domains` in {settings.path}, {who} request all these names:",

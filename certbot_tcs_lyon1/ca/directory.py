@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from certbot_tcs_lyon1 import compat, download
+from certbot_tcs_lyon1 import compat, download, lyon1
+from certbot_tcs_lyon1.department.settings import is_under
 from certbot_tcs_lyon1.download import DownloadError, Limits
 from certbot_tcs_lyon1.errors import ServerError
 
@@ -64,3 +66,9 @@ def caa_identities(found: dict[str, Any]) -> list[str]:
     """Return the CA's names for CAA records: `meta.caaIdentities`, [] if the CA gives none."""
     listed = meta(found, "caaIdentities")
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+
+
+def known_caa_identities(server: str) -> list[str]:
+    """Return the names in CAA records of a server's CA, for a directory without them."""
+    host = urlsplit(server).hostname or ""
+    return [name for name in lyon1.CAA_IDENTITIES if is_under(host, name)]

@@ -1,4 +1,6 @@
-"""The first run at a terminal: ask for what the portal shows, and write the department config."""
+"""The first run at a terminal: ask for the values in the portal, and write the department
+config.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,17 @@ _TERMS_IN_PORTAL = "The CA's terms of service are in the portal."
 
 
 def is_possible(config: NamespaceConfig) -> bool:
-    """Whether somebody is there who can be asked."""
+    """Return whether certbot runs interactively, at a terminal."""
     return not config.noninteractive_mode and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def write_department_config(config: NamespaceConfig, path: str, report: Report) -> None:
-    """Ask for everything, and write the file at `path` (mode 0600).
+    """Ask for all values, and write the file at `path` (mode 0600).
 
-    Each answer is asked for again until the file's reader takes it, and nothing is written that the
-    reader does not take as a whole.
+    Each question is repeated until the reader of the department config accepts the answer; and the
+    whole file is written only if the reader accepts it.
 
-    :raises Aborted: it was broken off, or the file could not be written
+    :raises Aborted: the user cancelled, or the file could not be written
     """
     report.info(
         f"\nThere is no department config yet. These questions write {path}.\n"
@@ -66,15 +68,17 @@ class _Dialogue:
         self._report = report
 
     def text(self, config: NamespaceConfig) -> str:
-        """The whole file, as the reader takes it."""
-        server = self._ask("ACME URL", _of("tcs", "server"), lyon1.DEFAULT_SERVER)
-        kid = self._ask("Key ID", _of("department", "eab_kid"))
+        """Return the whole file, which the reader accepts."""
+        server = self._ask("ACME URL", _check_of("tcs", "server"), lyon1.DEFAULT_SERVER)
+        kid = self._ask("Key ID", _check_of("department", "eab_kid"))
         hmac = self._ask(
-            "HMAC Key (not shown)", _of("department", "eab_hmac_key"), read=getpass.getpass
+            "HMAC Key (not shown)", _check_of("department", "eab_hmac_key"), read=getpass.getpass
         )
-        email = self._ask("E-mail address for the ACME account", _of("tcs", "email"), config.email)
+        email = self._ask(
+            "E-mail address for the ACME account", _check_of("tcs", "email"), config.email
+        )
         terms = self._terms(config, server)
-        agreed = self._ask(f"{terms} Do you agree (yes or no)", _of("tcs", "agree_tos"))
+        agreed = self._ask(f"{terms} Do you agree (yes or no)", _check_of("tcs", "agree_tos"))
         name = self._ask("A name for the department, in this file only", _name, "my-department")
         text = (
             f"[tcs]\nserver = {server}\nemail = {email}\n"
@@ -85,7 +89,7 @@ class _Dialogue:
             "\nThe update server, a name server that takes dynamic updates (type none if the CA "
             "holds\nevery name as validated):"
         )
-        dns = self._ask("Name or address", _of("dns", "server"), "none")
+        dns = self._ask("Name or address", _check_of("dns", "server"), "none")
         if dns != "none":
             text += f"\n[dns]\nserver = {dns}\n"
             text += self._key_lines(text)
@@ -93,9 +97,11 @@ class _Dialogue:
         return text
 
     def _key_lines(self, text: str) -> str:
-        """What signs the updates: a TSIG key file, or a keytab and, of several accounts, one."""
-        path = self._ask("TSIG key file, or keytab", lambda answer: self._accounts(text, answer))
-        line, accounts = _key_line(path), self._accounts(text, path)
+        """Return the lines for the key that signs: a TSIG key file, or a keytab and its account."""
+        path = self._ask(
+            "TSIG key file, or keytab", lambda answer: self._usable_accounts(text, answer)
+        )
+        line, accounts = _key_line(path), self._usable_accounts(text, path)
         if not accounts:
             return line
         self._report.info(f"  It holds keys of several accounts: {', '.join(accounts)}")
@@ -105,10 +111,10 @@ class _Dialogue:
         )
         return f"{line}principal = {chosen}\n"
 
-    def _accounts(self, text: str, path: str) -> list[str]:
-        """The accounts of a keytab that can sign, if it holds several; else none.
+    def _usable_accounts(self, text: str, path: str) -> list[str]:
+        """Return the accounts of a keytab that can sign, if it holds several; else [].
 
-        :raises ConfigError: the reader would not take the file with this path
+        :raises ConfigError: the reader refuses the file with this path
         """
         text += _key_line(path)
         usable, faults = [], []
@@ -125,8 +131,9 @@ class _Dialogue:
         return usable
 
     def _read(self, text: str) -> None:
-        """
-        :raises ConfigError: the reader would not take the file
+        """Check that the reader accepts the file.
+
+        :raises ConfigError: it does not
         """
         reader.parse(self._path, text.encode())
 
@@ -137,7 +144,7 @@ class _Dialogue:
         default: Optional[str] = None,
         read: Optional[Callable[[str], str]] = None,
     ) -> str:
-        """The first answer that passes the check, as it was typed."""
+        """Return the first answer that passes the check, as it was typed."""
         prompt = f"{question} [{default}]: " if default else f"{question}: "
         while True:
             try:
@@ -156,7 +163,7 @@ class _Dialogue:
                 )
 
     def _terms(self, config: NamespaceConfig, server: str) -> str:
-        """Where the CA's terms are, as its directory says."""
+        """Return where the CA's terms of service are, as its directory says."""
         try:
             url = directory.meta(directory.read(config, server), "termsOfService")
         except ServerError as error:
@@ -167,8 +174,8 @@ class _Dialogue:
         return f"The CA's terms of service: {foreign(str(url))}." if url else _TERMS_IN_PORTAL
 
 
-def _of(kind: str, key: str) -> _Check:
-    """The check of what a key of the file holds, as the reader finds it there."""
+def _check_of(kind: str, key: str) -> _Check:
+    """Return the check of an answer as the value of a key, as the reader finds it in the file."""
 
     def check(answer: str) -> object:
         if (kind, key, answer) == ("dns", "server", "none"):
@@ -194,11 +201,11 @@ def _name(text: str) -> None:
 
 
 def _key_line(path: str) -> str:
-    """The line of the file for a TSIG key file or a keytab, which begins with 5 in every version.
+    """Return the line of the file for a TSIG key file, or for a keytab (its first byte is 5).
 
-    :raises Fault: the path cannot stand in the file, or is no file's
+    :raises Fault: the path can't be a value in the file, or is not a file's
     """
-    _of("dns", "key_file")(path)
+    _check_of("dns", "key_file")(path)
     if not os.path.isfile(path):
         raise Fault("is no file", "the DNS administrator sends it")
     key = "key_file"
@@ -208,7 +215,7 @@ def _key_line(path: str) -> str:
 
 
 def _principals(path: str) -> list[str]:
-    """Whose keys a keytab holds, if it is one and holds several."""
+    """Return the principals of a keytab; [] if it is no keytab, or has only one."""
     try:
         found = keyfiles.principals(disk.read(path)[0])
     except (OSError, ConfigError, DiskError):  # the reader says why

@@ -1,7 +1,7 @@
-"""Hears the errors that certbot logs, and has the advice said once, after certbot's own message.
+"""Listens to certbot's log for errors, and logs the advice on each, once, after certbot's message.
 
-certbot hands an exception to its log as an object, and a handler on the root logger sees it there,
-in every version and for every command.
+certbot passes exceptions to its log as objects, in every version and for every command, so a
+handler on the root logger gets them.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from typing import Optional
 
 from certbot_tcs_lyon1 import compat
 from certbot_tcs_lyon1.ca import advice
-from certbot_tcs_lyon1.ca.advice import LookUp, Order
+from certbot_tcs_lyon1.ca.advice import Lookups, Order
 
 logger = logging.getLogger(__name__)
 
 
 class Listener(logging.Handler):
-    """One of a process; `Process` holds it.
+    """The log handler of a process; `Process` holds it.
 
-    An error that ends certbot is advised on when the process exits, for only then certbot has
-    finished its message; one of many in a renewal at once, for being the last of its handlers this
-    one comes after the console's.
+    The advice on an error that ends certbot is logged when the process exits, for only then certbot
+    has logged its whole message. The advice on one failed renewal of several is logged at once:
+    this handler is the root logger's last, so it runs after that of the console.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._plugin: Optional[object] = None
         self._order: Optional[Callable[[], Order]] = None
-        self._look_up = LookUp()
+        self._lookups = Lookups()
         self._fatal: Optional[BaseException] = None
         self._shown: list[str] = []
-        self._said: set[str] = set()
+        self._advised: set[str] = set()
 
-    def listen(self, plugin: object, order: Callable[[], Order], look_up: LookUp) -> None:
-        """From now on say what errors mean, until certbot goes on with another plugin.
+    def listen(self, plugin: object, order: Callable[[], Order], lookups: Lookups) -> None:
+        """Advise on errors from now on, until certbot goes on with another plugin.
 
-        :param plugin: the one that has been prepared
-        :param order: its order, asked when there is an error, for certbot fills in the account late
+        :param plugin: the plugin that was prepared
+        :param order: returns its order; called for an error, since certbot sets the account late
         """
         root = logging.getLogger()
         if self not in root.handlers:
             root.addHandler(self)
-            atexit.register(self.say_at_exit)
-        self._plugin, self._order, self._look_up = plugin, order, look_up
+            atexit.register(self.advise_at_exit)
+        self._plugin, self._order, self._lookups = plugin, order, lookups
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at one record. Never raises: this runs in the midst of certbot's own logging."""
+        """Look at one log record. Never raises: this runs within certbot's logging calls."""
         if record.name == __name__:
             return
         try:
@@ -57,12 +57,12 @@ class Listener(logging.Handler):
         except Exception:
             logger.debug("No advice could be given", exc_info=True)
 
-    def say_at_exit(self) -> None:
-        """Say the advice on the error that ended certbot. Never raises."""
+    def advise_at_exit(self) -> None:
+        """Log the advice on the error that ended certbot. Never raises."""
         error, self._fatal = self._fatal, None
         try:
             if error is not None:
-                self._say(error, "\n".join(self._shown))
+                self._advise(error, "\n".join(self._shown))
         except Exception:
             logger.debug("No advice could be given", exc_info=True)
 
@@ -75,19 +75,19 @@ class Listener(logging.Handler):
         self._shown.append("".join(_shown(record)))
         for error in record.args if isinstance(record.args, tuple) else ():
             if isinstance(error, BaseException):
-                self._say(error, record.getMessage())
+                self._advise(error, record.getMessage())
 
-    def _say(self, error: BaseException, shown: str) -> None:
+    def _advise(self, error: BaseException, shown: str) -> None:
         if self._order is None:
             return
-        text = advice.advise(error, self._order(), shown, self._look_up)
-        if text is not None and text not in self._said:
-            self._said.add(text)
+        text = advice.advise(error, self._order(), shown, self._lookups)
+        if text is not None and text not in self._advised:
+            self._advised.add(text)
             logger.error("%s", text)
 
 
 def _shown(record: logging.LogRecord) -> Iterator[str]:
-    """What the console shows of a record: with `--debug` the exception, too."""
+    """Yield what the console shows of a record: with `--debug` that includes the exception."""
     yield record.getMessage()
     if record.exc_info:
         yield from traceback.format_exception(*record.exc_info)

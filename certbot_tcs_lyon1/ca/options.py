@@ -1,4 +1,4 @@
-"""Single values from a department to certbot's config; what the user gave explicitly wins."""
+"""Single values of certbot's config, from a department; what the user set explicitly wins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DNS01 = "dns-01"
 
 
 def fill_registration(config: NamespaceConfig, department: Department) -> None:
-    """Who registers: e-mail address and agreement to the terms, without any newsletter."""
+    """Fill in what registering an account needs: e-mail address and terms, without a newsletter."""
     set_unless_given(config, "eff_email", False)
     if not config.register_unsafely_without_email:
         set_unless_given(config, "email", department.email)
@@ -23,14 +23,14 @@ def fill_registration(config: NamespaceConfig, department: Department) -> None:
         config.tos = True
 
 
-def answer_by_dns(config: NamespaceConfig, process: Process) -> None:
-    """Take out the preference for another challenge that came with a lineage.
+def drop_other_challenges(config: NamespaceConfig, process: Process) -> None:
+    """Remove a lineage's preference for another challenge than DNS-01.
 
-    It was made with another authenticator then. Left in, `pref_challs` fails the first renewal for
-    which the CA wants a validation, maybe a year later (13). What the user gives stays: the advice
-    tells it.
+    It dates from another authenticator. If it stayed, the first renewal for which the CA wants a
+    validation would fail, perhaps a year later (issue 13). A preference that the user gives stays:
+    the advice explains its error.
 
-    :param config: changed in place; certbot keeps that with the lineage's next certificate
+    :param config: changed in place; certbot saves it with the lineage's next certificate
     """
     if config.authenticator != lyon1.PLUGIN or compat.is_set_by_user(config, "pref_challs"):
         return
@@ -43,7 +43,9 @@ def answer_by_dns(config: NamespaceConfig, process: Process) -> None:
 
 
 def set_unless_given(config: NamespaceConfig, name: str, value: object) -> None:
-    """Set the option `name` to `value`, unless that is None, the user gave the option, or this
-    certbot has no such option (`issuance_timeout` before 1.18)."""
+    """Set the option `name` to `value`, unless that is None or the user set the option.
+
+    Nothing is set if this certbot has no such option (`issuance_timeout` before 1.18).
+    """
     if value is not None and hasattr(config, name) and not compat.is_set_by_user(config, name):
         setattr(config, name, value)

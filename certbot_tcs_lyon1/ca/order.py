@@ -1,6 +1,6 @@
-"""Whose an order is, and where it goes: decided once, before anything of certbot's is changed.
+"""Deciding which department an order belongs to, and to which server it goes, before any change.
 
-The rules, and their order, are those of DESIGN.md ("When the plugin touches certbot's config").
+The rules and their order are those of DESIGN.md ("When the plugin touches certbot's config").
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from certbot_tcs_lyon1.errors import OrderError
 if TYPE_CHECKING:
     from certbot.configuration import NamespaceConfig
 
-#: The verbs for which certbot has put a lineage's stored values into its config.
+#: The verbs for which certbot restores a lineage's stored values to its config.
 RESTORING_VERBS = ("renew", "reconfigure")
 
 
 class Kind(enum.Enum):
-    """What is to happen to certbot's config."""
+    """What is done with certbot's config."""
 
-    #: Nothing: the order is none of a department's.
+    #: Nothing: the order does not belong to a department.
     KEEP_OUT = "keep out"
-    #: It gets the values of the department.
+    #: It is filled with the department's values.
     FILL = "fill"
-    #: Nothing: `reconfigure` cannot take a lineage to the department's server.
+    #: Nothing: `reconfigure` cannot move a lineage to the department's server.
     CANNOT_MOVE = "cannot move"
-    #: A test of the department's order, elsewhere than at its server.
+    #: A test of the department's order, at another server.
     TEST = "test"
-    #: A test at a server that the user named.
+    #: A test at a server that the user set.
     TEST_ELSEWHERE = "test elsewhere"
-    #: A test of an order that is none of a department's.
+    #: A test of an order that does not belong to a department.
     TEST_OF_ANOTHER = "test of another"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to happen, for whom, and where the order goes.
+    """What is done with certbot's config, and where the order goes.
 
-    :ivar server: the ACME directory URL where it goes
-    :ivar department: None where it is none of a department's
-    :ivar moves_from: the server that a lineage leaves, if it leaves one
+    :ivar server: the ACME directory URL to which the order goes
+    :ivar department: None if the order is not a department's
+    :ivar moves_from: the server of the lineage until now, if it changes
     """
 
     kind: Kind
@@ -56,7 +56,7 @@ class Decision:
 def decide(config: NamespaceConfig, settings: Settings) -> Decision:
     """Decide from certbot's config, which is not changed, and the department config.
 
-    :raises OrderError: no department may order these names, or the choice is left open
+    :raises OrderError: no department may order these names, or the choice is ambiguous
     """
     server = str(config.server)
     if compat.is_test_run(config):
@@ -77,15 +77,17 @@ def decide(config: NamespaceConfig, settings: Settings) -> Decision:
 
 
 def _wanted(config: NamespaceConfig) -> Optional[str]:
-    """The department's name from the option or the lineage's record."""
+    """Return the department's name from the option or the lineage's record; None if there is
+    none.
+    """
     return getattr(config, departments.DEST) or departments.recorded(config)
 
 
 def _ordering(config: NamespaceConfig, settings: Settings) -> Optional[Department]:
-    """The department that the order belongs to.
+    """Return the department that the order belongs to.
 
-    None where the user named another server than the department's, and for the renewal of a lineage
-    that was made without a department on another server.
+    None if the user set another server than the department's, and for the renewal of a lineage that
+    was made without a department on another server.
     """
     wanted = _wanted(config)
     stays = compat.is_set_by_user(config, "server") or (
@@ -98,8 +100,10 @@ def _ordering(config: NamespaceConfig, settings: Settings) -> Optional[Departmen
 
 
 def _tested(config: NamespaceConfig, settings: Settings) -> Optional[Department]:
-    """The department whose order is tested; None for a lineage that was made without one, if none
-    may have it."""
+    """Return the department whose order is tested.
+
+    None for a lineage that was made without a department, if no department may order its names.
+    """
     wanted = _wanted(config)
     try:
         return departments.choose(settings, wanted, departments.names_of(config))

@@ -1,8 +1,8 @@
-"""From a department to certbot's config: server, EAB, e-mail, terms, account, the department.
+"""Filling certbot's config from a department: server, EAB, e-mail, terms, account, the department.
 
-`Plugin.prepare` calls this before certbot picks the ACME account, on the config object that
-certbot then uses; so whatever is set here holds (DESIGN.md, "When the plugin touches certbot's
-config"). What is to happen is decided in `order`. Whatever the user gave explicitly wins.
+`Plugin.prepare` calls this before certbot picks the ACME account, on the config object that certbot
+uses from then on (DESIGN.md, "When the plugin touches certbot's config"). `order` decides what is
+done. What the user set explicitly wins.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ ORDERING_VERBS = ("certonly", "run", "renew", "reconfigure")
 
 
 def prepare_order(config: NamespaceConfig, settings: Settings, process: Process) -> None:
-    """Fill certbot's config for an order, or for a test of one, and see to the account.
+    """Fill certbot's config for an order, or for a test of one, and set the account.
 
     :param config: changed in place
-    :param process: what it learns, and how it speaks to the user
-    :raises OrderError: no department may order these names, or the choice is left open
-    :raises ServerError: a test has nothing to test with, or the department's server is down
-    :raises AccountError: the department's account can't be had
-    :raises certbot.errors.Error: the CA did not register one
+    :param process: shows messages, and keeps which servers have answered
+    :raises OrderError: no department may order these names, or the choice is ambiguous
+    :raises ServerError: a test is not possible, or the department's server does not answer
+    :raises AccountError: the department has no account, and none can be registered
+    :raises certbot.errors.Error: the CA refused to register an account
     """
-    options.answer_by_dns(config, process)
+    options.drop_other_challenges(config, process)
     decision = order.decide(config, settings)
     if decision.kind is Kind.KEEP_OUT:
         _warn_of_old_server(config, settings, process)
@@ -52,7 +52,7 @@ def prefill(
 ) -> None:
     """Fill certbot's config with the values of the department that the order belongs to.
 
-    :raises OrderError: the user gave half an EAB key
+    :raises OrderError: the user gave one of `--eab-kid` and `--eab-hmac-key` without the other
     """
     options.set_unless_given(config, "issuance_timeout", department.issuance_timeout)
     if decision.kind is Kind.CANNOT_MOVE:

@@ -1,4 +1,4 @@
-"""An exception taken apart: everything that it says, holds, was raised from or came upon."""
+"""Collecting the problems of an exception: from it, what it holds, and what it was raised from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from acme import messages
 
 from certbot_tcs_lyon1.report import foreign
 
-#: The functions of acme's client, one or another in each version, in which an order is finalized.
+#: The functions of acme's client in which an order is finalized, in its different versions.
 _FINALIZING = ("finalize_order", "begin_finalization", "poll_finalization")
 
 
@@ -18,9 +18,12 @@ _FINALIZING = ("finalize_order", "begin_finalization", "poll_finalization")
 class Problem:
     """One thing that went wrong.
 
-    `kind` is an ACME type without its prefix, or the exception's package and class; `words` is what
-    it says, as it may be shown; `raw` as it came; `name` is the name of the certificate that it is
-    about. `finalizing`: it came up while the order was finalized, so a certificate may be issued.
+    :ivar kind: an ACME error type without its prefix, or the package and class of an exception
+    :ivar words: its text, safe to be shown
+    :ivar raw: its text as it came
+    :ivar finalizing: it occurred while the order was finalized, so a certificate may be issued
+    :ivar by_ca: it is an error of the CA
+    :ivar name: the DNS name that it is about, if it says so
     """
 
     kind: str
@@ -31,8 +34,11 @@ class Problem:
     name: Optional[str] = None
 
 
-def take_apart(error: BaseException) -> list[Problem]:
-    """The problems of an exception, the outermost first (RFC 8555 §6.7.1: the CA's in parts)."""
+def collect(error: BaseException) -> list[Problem]:
+    """Return the problems of an exception, the outermost first.
+
+    A CA's error has a subproblem for each name (RFC 8555 §6.7.1).
+    """
     chain = _chain(error)
     finalizing = any(
         frame.f_code.co_name in _FINALIZING
@@ -62,7 +68,7 @@ def _of_ca(error: messages.Error, finalizing: bool) -> Problem:
 
 
 def _words(error: BaseException) -> str:
-    """What an exception says; acme's of an answer that is no ACME answer holds that answer."""
+    """Return an exception's text; for acme's error about an answer, the answer's HTTP status."""
     for part in error.args:
         status = getattr(part, "status_code", None)
         for answer in part if isinstance(part, tuple) else ():  # (answer, why it can't be read)
@@ -73,7 +79,7 @@ def _words(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """`error`, and what it was raised from, holds (acme's IssuanceError) or came upon."""
+    """Return `error` and the exceptions that it holds (acme's IssuanceError) or was raised from."""
     chain: list[BaseException] = []
     waiting: list[Any] = [error]
     while waiting:

@@ -1,10 +1,9 @@
-"""The advice as data: which words or kinds of a problem call for which text.
+"""The advice as data: which text is for which words or kind of a problem.
 
-The rows, their words and their sources are those of the guide for departments and of the facts
-about the CAs; which CA says what in which words is shown, with sources, by the tests' front before
-Pebble. What is told by its words comes before what is by its type.
+Texts and words are those of the guide for departments (docs/guide-drao.rst). `tests/lab/front.py`
+plays each CA's errors, with their sources. Rows by words come before rows by kind.
 
-To add one: a row here, its words in the guide's table, a case in `tests/ca/test_advice.py`.
+How to add one is in CONTRIBUTING.rst, "How to add".
 """
 
 from __future__ import annotations
@@ -27,11 +26,18 @@ _LOOP = "Don't repeat the command in a loop: tries are counted"
 
 @dataclass(frozen=True)
 class Row:
-    """An advice, and the words and kinds of problem that call for it.
+    """An advice, and the words and kinds of the problems that it is for.
 
-    The texts have places in braces, which `advice` fills. `departments`: for the order of a
-    department alone, or (False) of none, where the words mean something else; `finalizing`: while
-    an order is finalized alone, or (False) before. `looks_up`: what more is to be found out.
+    The texts have fields in braces, which `advice` fills.
+
+    :ivar means: what the problem means here
+    :ivar to_do: what to do
+    :ivar ask: whom to ask; "" for nobody
+    :ivar words: parts of a problem's text, in any case
+    :ivar kinds: kinds of problems
+    :ivar departments: True for orders of a department only, False for others only, None for both
+    :ivar finalizing: True for problems while an order is finalized, False for those before
+    :ivar looks_up_caa: the text has fields about the CAA records of the problem's names
     """
 
     means: str
@@ -41,15 +47,15 @@ class Row:
     kinds: tuple[str, ...] = ()
     departments: Optional[bool] = True
     finalizing: Optional[bool] = None
-    looks_up: str = ""
+    looks_up_caa: bool = False
 
     @property
     def asks_the_rao(self) -> bool:
-        """Whether the one to ask is there for departments alone."""
+        """Whether `ask` is the RAO, who is there for departments only."""
         return self.ask.startswith(_RAO)
 
     def fits(self, problem: Problem, of_a_department: bool) -> bool:
-        """Whether the row is about this problem."""
+        """Return whether the row is for this problem."""
         if self.departments not in (None, of_a_department):
             return False
         if self.finalizing not in (None, problem.finalizing):
@@ -147,7 +153,7 @@ _ABOUT_THE_NAMES = (
         "who runs the DNS zone {owners}",
         kinds=("caa",),
         departments=None,
-        looks_up="caa",
+        looks_up_caa=True,
     ),
     Row(
         "{server} issues no certificate for {named}: a name is internal, reserved, forbidden, is "
@@ -316,5 +322,5 @@ _ABOUT_THE_WAY = (
     ),
 )
 
-#: The first that fits is taken.
+#: The first row that fits is used.
 ROWS = (*_ABOUT_THE_ACCOUNT, *_ABOUT_THE_NAMES, *_ABOUT_THE_REQUEST, *_ABOUT_THE_WAY)

@@ -1,4 +1,4 @@
-"""`--dry-run` and `--staging`: the CA has no test environment, so what can be tested, and where."""
+"""`--dry-run` and `--staging`: the CA has no test environment, so where and what can be tested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def report_real_certificate(config: NamespaceConfig, process: Process) -> None:
-    """Say what `--dry-run` means where the user named a server, if it is one."""
+    """Report that `--dry-run` with a server of the user's orders a real certificate."""
     if config.dry_run:
         process.report.info(
             f"--dry-run with --server: a real certificate is about to be ordered at "
@@ -30,14 +30,14 @@ def prepare(
     settings: Settings,
     process: Process,
 ) -> None:
-    """Point a test at the department's `dry_run_server`, or say what is tested and what is not.
+    """Point a test at the department's `dry_run_server`, or report what is tested and what is not.
 
-    Who registers there is filled in. EAB and account are left alone: they belong to the
-    department's own server. That gets nothing but one GET of its directory.
+    E-mail and terms are filled in. EAB and account are left alone: they belong to the department's
+    own server, of which only the directory is fetched.
 
     :param config: changed in place
-    :param process: what it learns, and how it speaks to the user
-    :raises ServerError: there is nothing to test with, or the department's server is down
+    :param process: shows messages, and keeps which servers have answered
+    :raises ServerError: a test is not possible, or the department's server does not answer
     """
     _check_directory(config, department, process)
     options.fill_registration(config, department)

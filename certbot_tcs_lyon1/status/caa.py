@@ -6,10 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
-from urllib.parse import urlsplit
-
-from certbot_tcs_lyon1 import lyon1
-from certbot_tcs_lyon1.department.settings import is_under
 
 _RECORD = re.compile(r'(?P<flags>[0-9]+) (?P<tag>[A-Za-z0-9]+) "(?P<value>(?:[^"\\]|\\.)*)"')
 _CRITICAL = 128
@@ -36,12 +32,6 @@ def parse(text: str) -> list[Record]:
         name = domain.strip().lower().rstrip(".")
         found.append(Record(int(match["flags"]), match["tag"].lower(), name, parameters))
     return found
-
-
-def identities(server: str) -> list[str]:
-    """The names that the CA of an ACME directory wants to see, as far as they are known here."""
-    host = urlsplit(server).hostname or ""
-    return [one for one in lyon1.CAA_IDENTITIES if is_under(host, one)]
 
 
 def permits(

@@ -206,10 +206,10 @@ def _policy(
     places: Folders,
 ) -> Iterator[Step]:
     """CAA and DNSSEC of a name."""
-    from certbot_tcs_lyon1.ca.directory import caa_identities
+    from certbot_tcs_lyon1.ca.directory import caa_identities, known_caa_identities
     from certbot_tcs_lyon1.status import dnssec
 
-    identities = caa_identities(directory) or caa.identities(department.server)
+    identities = caa_identities(directory) or known_caa_identities(department.server)
     yield _caa(name, settings, identities, _account_uri(settings, department, places))
     owner = f"_acme-challenge.{without_wildcard(name)}"
     for subject, rdtype in ((owner, "TXT"), (without_wildcard(name), "CAA")):

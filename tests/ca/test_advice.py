@@ -177,7 +177,7 @@ def test_a_key_id_from_an_option_or_cli_ini_is_said_to_come_from_there():
 
 
 def test_the_names_for_a_caa_record_are_those_that_the_directory_lists():
-    text = advise(ca_error("caa"), look_up=advice.LookUp(identities=lambda _: ["ca.example"]))
+    text = advise(ca_error("caa"), lookups=advice.Lookups(identities=lambda _: ["ca.example"]))
     assert 'issue "ca.example"' in text
 
 
@@ -306,7 +306,7 @@ def test_the_caa_record_is_shown_with_the_name_that_holds_it():
     def find(name: str) -> Optional[tuple[str, str]]:
         return {"www.labo.test": ("labo.test", '0 issue "letsencrypt.org"')}.get(name)
 
-    text = advise(ca_error("caa"), look_up=advice.LookUp(caa=find))
+    text = advise(ca_error("caa"), lookups=advice.Lookups(caa=find))
     assert 'labo.test has CAA 0 issue "letsencrypt.org".' in text
     assert '`CAA 0 issue "sectigo.com"` added at labo.test' in text
     assert "who runs the DNS zone of labo.test." in text
@@ -331,7 +331,7 @@ def test_a_record_that_applies_to_several_names_is_shown_once_and_few_are_looked
     many = advice.Order(
         "labo", "kid", "https://ca.test/", None, tuple(f"n{i}.test" for i in range(99))
     )
-    text = advise(ca_error("caa"), many, look_up=advice.LookUp(caa=find))
+    text = advise(ca_error("caa"), many, lookups=advice.Lookups(caa=find))
     assert text.count("has CAA") == 1
     assert "a CAA record for this CA added" in text
     assert len(asked) == 3
@@ -413,7 +413,7 @@ def listener() -> Listener:
 
 
 def listen(listener: Listener, plugin: object = "plugin", order: advice.Order = ORDER) -> Listener:
-    listener.listen(plugin, lambda: order, advice.LookUp())
+    listener.listen(plugin, lambda: order, advice.Lookups())
     return listener
 
 
@@ -437,8 +437,8 @@ def test_an_error_that_ends_certbot_is_advised_on_at_the_end_once(console, certb
     certbot_log.error("An unexpected error occurred:")
     certbot_log.error("AttributeError: can't set attribute")
     assert len(console.lines) == 2
-    listener.say_at_exit()
-    listener.say_at_exit()
+    listener.advise_at_exit()
+    listener.advise_at_exit()
     assert len(console.lines) == 3
     assert console.lines[2].startswith(f"{SERVER} said: No\ntcs-lyon1: ")
 
@@ -447,7 +447,7 @@ def test_with_debug_the_traceback_has_shown_the_cas_words(console, certbot_log, 
     listen(listener)
     error = ca_error("badCSR", "No such key")
     certbot_log.error("Exiting abnormally:", exc_info=(type(error), error, None))
-    listener.say_at_exit()
+    listener.advise_at_exit()
     assert console.lines[1].startswith("tcs-lyon1: ")
 
 
@@ -456,7 +456,7 @@ def test_without_an_error_nothing_is_said(console, certbot_log, listener):
     certbot_log.debug("An error that was mended", exc_info=(ValueError, ca_error("caa"), None))
     certbot_log.warning("Attempting to renew %s: %s", "x", ca_error("caa"))
     certbot_log.error("Nothing %(about)s", {"about": "exceptions"})
-    listener.say_at_exit()
+    listener.advise_at_exit()
     assert console.lines == ["Nothing exceptions"]
 
 
@@ -485,11 +485,11 @@ def test_a_fault_of_its_own_never_reaches_certbot(console, certbot_log, listener
     def broken() -> advice.Order:
         raise RuntimeError("no order")
 
-    listener.listen("plugin", broken, advice.LookUp())
+    listener.listen("plugin", broken, advice.Lookups())
     error = ca_error("badCSR")
     if fatal:
         certbot_log.debug("Exiting abnormally:", exc_info=(type(error), error, None))
-        listener.say_at_exit()
+        listener.advise_at_exit()
     else:
         certbot_log.error("Failed to renew %s: %s", "x", error)
     assert [line for line in console.lines if "tcs-lyon1" in line] == []
@@ -499,4 +499,4 @@ def test_a_caa_record_that_cannot_be_looked_up_costs_nothing_but_itself():
     def broken(name: str) -> None:
         raise RuntimeError("no DNS")
 
-    assert "dig CAA NAME" in advise(ca_error("caa"), look_up=advice.LookUp(caa=broken))
+    assert "dig CAA NAME" in advise(ca_error("caa"), lookups=advice.Lookups(caa=broken))
