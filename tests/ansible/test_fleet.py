@@ -214,7 +214,8 @@ def test_a_fleet_gets_certificates_and_moves_in_batches_with_nothing_ordered_twi
     added = [line for line in fleet.updates() if "adding an RR" in line]
     for one in fleet.hosts:
         mine = [line for line in added if f"_acme-challenge.{one.name}." in line]
-        assert len(mine) == 3, mine  # first, move, campaign
+        # First, move, campaign; Pebble takes a valid authorization again in one of 100 orders.
+        assert len(mine) in (2, 3), mine
 
     # Without Ansible, one host after another: what the fleet is compared with.
     with fleet.measured(f"{BATCH} by hand"):
