@@ -1,1 +1,1 @@
-"""The installer wing: puts a certificate where the services of `[install NAME]` want it."""
+"""Deploying certificates: writing them where the services of `[install NAME]` read them."""

@@ -1,4 +1,4 @@
-"""The services' own commands: run without a shell, with a time limit, with what they printed."""
+"""Running the commands of services (`test`, `reload`): without a shell, with a time limit."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ from certbot_tcs_lyon1.report import foreign
 #: Seconds; systemd gives a unit 90 to start or to reload.
 TIME_LIMIT = 120
 
-#: Where daemons' programs are; cron's PATH lacks them.
+#: The folders of system programs, which cron's PATH lacks.
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
-#: Bytes: the end of what a command printed is where it says why it fails.
+#: Bytes of output that are kept: commands say why they fail at its end.
 _MOST_BYTES = 4000
 
-#: certbot takes options from these, a secret one (EAB_HMAC_KEY) too.
+#: The prefix of variables with certbot's options, one of them secret (EAB_HMAC_KEY).
 _CERTBOTS_OPTIONS = "CERTBOT_"
 
-#: Programs that run what a file says, which they get as their first word without a hyphen.
+#: Interpreters: their first argument without a hyphen is the script.
 _INTERPRETER = re.compile(r"(ba|da|k|z)?sh|python[0-9.]*|perl|ruby")
 
-#: Seconds between two looks whether the command has ended, while nothing is printed.
+#: Seconds between two checks whether the command has exited, while it prints nothing.
 _LOOK_EVERY = 0.05
 
 
 def environment(base: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
-    """`base` without certbot's options, with the folders of system programs in PATH, and
-    `variables` as `TCS_LYON1_*`."""
+    """Return the environment of a command.
+
+    It is `base` without certbot's options, with the folders of system programs in PATH, and with
+    `variables` as `TCS_LYON1_*`.
+    """
     path = base.get("PATH") or os.defpath
     missing = [folder for folder in _SYSTEM_FOLDERS if folder not in path.split(os.pathsep)]
     return {
@@ -49,15 +52,15 @@ def environment(base: Mapping[str, str], variables: Mapping[str, str]) -> dict[s
     }
 
 
-def check(
+def find_program(
     what: str, words: Optional[Sequence[str]], environment: Mapping[str, str]
 ) -> Optional[str]:
-    """Check that nobody but root can change a program that runs with the rights of certbot.
+    """Check that nobody but root can change the program of a command, and return its path.
 
-    :param what: the key that names it
-    :returns: the path to run it by, for a folder of PATH before may be somebody's; None if there
-        is no command, or its program is not there, as `run` says
-    :raises InstallError: somebody can
+    :param what: the key of the command in the department config
+    :returns: the path to run it by, since another user may own an earlier folder of PATH; None if
+        there is no command, or no such program, which `run` reports
+    :raises InstallError: another user can change it
     """
     if words is None:
         return None
@@ -75,13 +78,13 @@ def check(
 
 
 def _script(words: Sequence[str]) -> Sequence[str]:
-    """The file that an interpreter is to run, if the words are such a command."""
+    """Return the script that an interpreter is to run, as a sequence; empty for other commands."""
     if not _INTERPRETER.fullmatch(os.path.basename(words[0])):
         return ()
     for word in words[1:]:
         if not word.startswith("-"):
             return (word,) if os.path.lexists(os.path.join("/", word)) else ()
-        if not word.startswith("--") and word[-1] in "cem":  # code or a module, no file
+        if not word.startswith("--") and word[-1] in "cem":  # code or a module, not a file
             return ()
     return ()
 
@@ -92,13 +95,15 @@ def run(
     seconds: float = TIME_LIMIT,
     program: Optional[str] = None,
 ) -> Optional[str]:
-    """Run a command; it fails if it is not found, exits with other than 0 or takes too long.
+    """Run a command; it fails if it is not found, exits with another code than 0, or takes too
+    long.
 
-    Its output is read through a pipe, of which the end is kept. A daemon that it leaves behind
-    holds nothing up: once the command itself has ended, what is in the pipe is read, and no more.
+    Its output is read through a pipe, and the end of it is kept. Once the command has exited, only
+    what is in the pipe is read: a daemon that it has started may hold the pipe open.
 
-    :param program: its path, as `check` has found it; None is to look for it in PATH
-    :returns: how it failed, with the end of its output; None if it didn't
+    :param seconds: the time limit
+    :param program: its path, from `find_program`; None to look it up in PATH
+    :returns: how it failed, with the end of its output; None if it succeeded
     """
     try:
         process = subprocess.Popen(
@@ -121,20 +126,20 @@ def run(
         except BaseException:
             _kill(process)
             raise
-    how = _how(process.returncode) if ended else _late(seconds)
-    return None if how is None else f"{shlex.join(words)}: {how}{_shown(printed)}"
+    how = _describe_exit(process.returncode) if ended else _describe_late(seconds)
+    return None if how is None else f"{shlex.join(words)}: {how}{_describe_output(printed)}"
 
 
 def _read_until_end(
     process: subprocess.Popen[bytes], output: IO[bytes], seconds: float
 ) -> tuple[bytes, bool]:
-    """The end of what it printed, and whether it ended in time; one that didn't is killed."""
+    """Return the end of the output, and whether the command exited in time; else it is killed."""
     printed = b""
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         selector.register(output, selectors.EVENT_READ)
         while True:
-            ended = process.poll() is not None  # asked before the pipe is emptied
+            ended = process.poll() is not None  # before the last read, so that nothing is missed
             late = not ended and time.monotonic() >= deadline
             if late:
                 _kill(process)
@@ -154,11 +159,11 @@ def _read(output: IO[bytes]) -> bytes:
     except BlockingIOError:
         return b""
     if not chunk:
-        time.sleep(_LOOK_EVERY)  # nobody holds it open; the command may go on without
+        time.sleep(_LOOK_EVERY)  # the command has closed it, and may still run
     return chunk
 
 
-def _how(code: int) -> Optional[str]:
+def _describe_exit(code: int) -> Optional[str]:
     if code >= 0:
         return f"exit code {code}" if code else None
     try:
@@ -167,7 +172,7 @@ def _how(code: int) -> Optional[str]:
         return f"was ended by signal {-code}"
 
 
-def _late(seconds: float) -> str:
+def _describe_late(seconds: float) -> str:
     return f"did not end within {seconds:g} seconds, and was killed"
 
 
@@ -177,6 +182,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _shown(printed: bytes) -> str:
+def _describe_output(printed: bytes) -> str:
     text = printed.decode("utf-8", "replace").strip()
     return f"; it printed:\n    {foreign(text[-500:])}" if text else "; it printed nothing"

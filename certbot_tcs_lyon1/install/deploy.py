@@ -1,7 +1,7 @@
-"""Make the files of `[install NAME]` what the certificate is, and the service take them.
+"""Deploying a lineage: writing the files of `[install NAME]`, and having the service reload them.
 
-One function does it, whoever calls, and at whatever state the last run left things: `converge`.
-Each target stands alone: whatever goes wrong with one, the others are deployed.
+`converge` does it for each target, whoever calls, and whatever an earlier run has left. If it fails
+for one target, the others are deployed all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Optional
 from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1 import lineage as lineages
 from certbot_tcs_lyon1.disk import Found, Rights
-from certbot_tcs_lyon1.errors import DiskError, InstallError
+from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.folders import Place
 from certbot_tcs_lyon1.install import commands, files, formats, undo, written
 from certbot_tcs_lyon1.lineage import Lineage
@@ -30,28 +30,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Machine:
-    """What a deployment finds on this machine.
+    """What a deployment needs to know of this machine.
 
-    `work_dir` is certbot's, where the records are; `environment` is that of the services' commands;
-    `keep_out` are the folders where no file may be written; `say` shows the user a line.
+    :ivar work_dir: certbot's work folder, which holds the records
+    :ivar environment: of the services' commands
+    :ivar forbidden: folders in which no file may be written
+    :ivar report: shows the user a line
     """
 
     work_dir: str
     environment: Mapping[str, str]
-    keep_out: tuple[str, ...]
-    say: Callable[[str], object]
+    forbidden: tuple[str, ...]
+    report: Callable[[str], object]
 
     @property
     def records(self) -> str:
-        """The folder of what undoes a deployment that is killed."""
+        """The folder of the records that undo an interrupted deployment."""
         return os.path.join(self.work_dir, undo.FOLDER_NAME)
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file that is not yet what it should be, in a folder that is held open.
+    """A file to be replaced, in a folder that is held open.
 
-    `source` is what a PKCS#12 is made of, as `written` says.
+    :ivar source: the digest of what a PKCS#12 is made of, see `written.source_digest`; else None
     """
 
     kind: str
@@ -63,25 +65,25 @@ class _File:
 
 
 def deploy_live(targets: Sequence[Target], folder: str, machine: Machine) -> None:
-    """Converge every target that takes the certificate to its live version.
+    """Deploy the live version of a lineage to its targets.
 
-    :param targets: all of the department config
-    :param folder: the certificate's `live/NAME`
-    :raises InstallError: its parts are those that failed; the others are done
+    :param targets: all targets of the department config
+    :param folder: the lineage's folder `live/NAME`
+    :raises InstallError: its parts are the targets that failed; the others are deployed
     """
     name = os.path.basename(folder)
     if any(target.certificate == name for target in targets):
         _converge_all(targets, lineages.read(folder), machine)
     else:
-        undo.finish(machine.records, [target.name for target in targets], machine.say)
+        undo.recover(machine.records, [target.name for target in targets], machine.report)
 
 
 def deploy_previous(targets: Sequence[Target], live: str, steps: int, machine: Machine) -> None:
-    """Converge every target to the version `steps` before the live one, from certbot's archive.
+    """Deploy the version `steps` before the live one, from certbot's archive, of each lineage.
 
-    :param targets: all of the department config
+    :param targets: all targets of the department config
     :param live: certbot's folder `live`
-    :raises InstallError: its parts are those that failed; the others are done
+    :raises InstallError: its parts are the targets that failed; the others are deployed
     """
     faults = []
     for name in dict.fromkeys(target.certificate for target in targets):
@@ -89,10 +91,10 @@ def deploy_previous(targets: Sequence[Target], live: str, steps: int, machine: M
         try:
             lineage = lineages.read_previous(folder, steps)
             if lineage is None:
-                machine.say(f"{name}: certbot's archive has no version {steps} before this one.")
+                machine.report(f"{name}: certbot's archive has no version {steps} before this one.")
                 continue
             _converge_all(targets, lineage, machine)
-            machine.say(
+            machine.report(
                 f"{name}: rolled back from version {lineages.version(folder)} to version "
                 f"{lineage.version}. The next `certbot renew` goes forward again."
             )
@@ -103,8 +105,8 @@ def deploy_previous(targets: Sequence[Target], live: str, steps: int, machine: M
 
 
 def _converge_all(targets: Sequence[Target], lineage: Lineage, machine: Machine) -> None:
-    """Converge each target of the lineage; one that fails doesn't keep the others back."""
-    cut_short = undo.finish(machine.records, [target.name for target in targets], machine.say)
+    """Converge each target of the lineage, whether or not others fail."""
+    cut_short = undo.recover(machine.records, [target.name for target in targets], machine.report)
     faults = []
     for target in targets:
         if target.certificate != lineage.name:
@@ -117,7 +119,7 @@ def _converge_all(targets: Sequence[Target], lineage: Lineage, machine: Machine)
             continue
         except InstallError as error:
             why = error
-        except Exception as error:  # whatever a service's user has thought of
+        except Exception as error:  # a service's user may put anything into its folder
             logger.debug("Deploying to [install %s] failed", target.name, exc_info=True)
             why = InstallError(foreign(str(error) or type(error).__name__))
         faults.append(
@@ -133,43 +135,43 @@ def _converge_all(targets: Sequence[Target], lineage: Lineage, machine: Machine)
 
 
 def converge(target: Target, targets: Sequence[Target], lineage: Lineage, machine: Machine) -> None:
-    """Make the files of `target` what `lineage` says, and have its service test and reload them.
+    """Write the files of a target, and have its service test and reload them.
 
     Nothing is written or run if all files are right (content, owner, mode). If the test or the
-    reload fails, the old files are put back.
+    reload fails, the old files are restored.
 
-    :raises InstallError: it failed; the old files are there, unless the text says otherwise
+    :raises InstallError: it failed; the old files are restored, unless the text says otherwise
     """
     with contextlib.ExitStack() as held:
         places = _open_all(target, machine, held)
-        wrong = _find_wrong(target, lineage, places, machine)
+        wrong = _find_differing(target, lineage, places, machine)
         if not wrong:
             return
         _check_written_once(target, targets, places)
         lineages.check_pair(lineage)
-        # Before the files change: if this fails for want of room, nothing has changed.
+        # Recorded first: if the disk is full, this fails before any file is replaced.
         for file in wrong:
             if file.source is not None:
-                written.note(machine.work_dir, file.place.path, file.data, file.source)
+                written.record(machine.work_dir, file.place.path, file.data, file.source)
         lines = _replace(target, wrong, machine)
     names = ", ".join(file.place.path for file in wrong)
     done = f"[install {target.name}] version {lineage.version} of {lineage.name} is in {names}"
     for line in (done + ("; reloaded." if target.reload else "."), *lines):
-        machine.say(line)
+        machine.report(line)
 
 
 def _paths(target: Target) -> dict[str, str]:
-    """The files that a target wants, by their kind."""
+    """Return the paths of the files that a target wants, by their kind."""
     named = {kind: getattr(target, kind) for kind in formats.ALL}
     return {kind: path for kind, path in named.items() if path is not None}
 
 
 def _open_all(target: Target, machine: Machine, held: contextlib.ExitStack) -> dict[str, Place]:
-    """The places of the files that a target wants, by their kind, held open."""
+    """Hold open the places of the files that a target wants; return them by their kind."""
     uid = files.uid(target.owner)
     places = {}
     for kind, named in _paths(target).items():
-        place = held.enter_context(files.opened(named, uid, machine.keep_out))
+        place = held.enter_context(files.opened(named, uid, machine.forbidden))
         if place.path != os.path.normpath(named):
             logger.info("[install %s] %s leads to %s", target.name, named, place.path)
         places[kind] = place
@@ -179,10 +181,13 @@ def _open_all(target: Target, machine: Machine, held: contextlib.ExitStack) -> d
 def _check_written_once(
     target: Target, targets: Sequence[Target], places: Mapping[str, Place]
 ) -> None:
-    """Symbolic links can lead two targets to one file, which the reader of the file can't see."""
+    """Check that no two paths lead to one file by symbolic links, which the reader can't see.
+
+    :raises InstallError: two do
+    """
     own = [place.path for place in places.values()]
     others = {
-        files.end_of(path, other.owner): other.name
+        files.resolve(path, other.owner): other.name
         for other in targets
         if other is not target
         for path in _paths(other).values()
@@ -196,21 +201,19 @@ def _check_written_once(
             )
 
 
-def _find_wrong(
+def _find_differing(
     target: Target, lineage: Lineage, places: Mapping[str, Place], machine: Machine
 ) -> list[_File]:
-    """The files that are not yet what the lineage says, with what they are to be."""
-    uid, gid = files.uid(target.owner), files.gid(target.group)
-    password = _password(target)
+    """Return the files that differ from the lineage's, with their new content and rights."""
+    password = files.password(target)
     wrong = []
     for kind, place in places.items():
-        default = 0o600 if kind in formats.WITH_KEY else 0o644
-        rights = Rights(uid, gid, default if target.mode is None else target.mode)
-        source = written.source_of(lineage, password) if kind == "pkcs12" else None
+        rights = files.rights(target, kind)
+        source = written.source_digest(lineage, password) if kind == "pkcs12" else None
         found = files.look(place)
         if found is not None and found.rights == rights:
             if source is not None:
-                same = written.is_ours(machine.work_dir, place.path, found.data, source)
+                same = written.is_unchanged(machine.work_dir, place.path, found.data, source)
             else:
                 same = found.data == formats.pem(kind, lineage)
             if same:
@@ -220,41 +223,17 @@ def _find_wrong(
     return wrong
 
 
-def _password(target: Target) -> bytes:
-    """The password of the PKCS#12: the only line of its file."""
-    path = target.pkcs12_password_file
-    if path is None:
-        return b""
-    where = f"pkcs12_password_file {path}"
-    try:
-        data, state = disk.read(path)
-        disk.check_rights(path, state)
-        lines = data.splitlines()
-    except DiskError as error:
-        raise InstallError(error.cause, error.remedy, where=where) from None
-    except OSError as error:
-        raise InstallError(
-            f"cannot be read: {error.strerror}",
-            "write the keystore's password into it",
-            where=where,
-        ) from None
-    if len(lines) != 1 or not lines[0] or not lines[0].isascii():  # Java takes no other
-        raise InstallError(
-            "it must hold the keystore's password, in plain ASCII, on one line, and nothing else",
-            "write that into it",
-            where=where,
-        )
-    return lines[0]
-
-
 def _replace(target: Target, wrong: Sequence[_File], machine: Machine) -> list[str]:
-    """Put the files in place and try them out; put the old ones back unless all goes well.
+    """Replace the files, run test and reload, and restore the old files unless both succeed.
 
-    :returns: what the user should know beside that it went well
+    :returns: further lines for the user
+    :raises InstallError: it failed, and the old files are restored
     """
     environment = _environment(target, machine.environment)
     commanded = {"test": target.test, "reload": target.reload}
-    programs = {key: commands.check(key, words, environment) for key, words in commanded.items()}
+    programs = {
+        key: commands.find_program(key, words, environment) for key, words in commanded.items()
+    }
     uid = files.uid(target.owner)
     replaced = [
         undo.Replaced(
@@ -270,8 +249,8 @@ def _replace(target: Target, wrong: Sequence[_File], machine: Machine) -> list[s
     undo.begin(machine.records, target.name, replaced)
     try:
         lines = _put_all(wrong, replaced)
-        failed = _try_out(target, environment, programs)
-    except BaseException:  # Ctrl-C as well
+        failed = _test_and_reload(target, environment, programs)
+    except BaseException:  # including KeyboardInterrupt
         undo.restore(machine.records, target.name, held)
         raise
     if failed is not None:
@@ -281,20 +260,21 @@ def _replace(target: Target, wrong: Sequence[_File], machine: Machine) -> list[s
         raise InstallError(
             f"{what} = {how}\nAll files are again as they were. {_outcome(what, again)}"
         )
-    undo.accept(machine.records, target.name)
+    undo.commit(machine.records, target.name)
     return lines
 
 
 def _put_all(wrong: Sequence[_File], replaced: Sequence[undo.Replaced]) -> list[str]:
-    """Put the files in place; a line for each whose folder has a default ACL that it doesn't get.
+    """Replace the files; return a line for each whose folder's default ACL is not applied to it.
 
-    All are written before the first gets its name: between two renames the set is a mixed one.
+    All are written before the first one is renamed: between two renames, files of two versions are
+    mixed.
     """
     lines = []
     for file, item in zip(wrong, replaced):
         trusted = (0, os.geteuid(), file.rights.uid)
         kept = file.old.kept if file.old is not None and file.old.rights.uid in trusted else ()
-        with _told(file):
+        with _as_install_error(file):
             if disk.write_aside(file.place, item.temporary, file.data, file.rights, kept):
                 lines.append(
                     f"{foreign(file.place.path)}: the default ACL of its folder is not applied to "
@@ -302,26 +282,28 @@ def _put_all(wrong: Sequence[_File], replaced: Sequence[undo.Replaced]) -> list[
                     "(setfacl), which is kept."
                 )
     for file, item in zip(wrong, replaced):
-        with _told(file):
+        with _as_install_error(file):
             disk.put(file.place, item.temporary)
     for file in wrong:
-        with _told(file):
+        with _as_install_error(file):
             disk.sync(file.place)
     return lines
 
 
 @contextlib.contextmanager
-def _told(file: _File) -> Iterator[None]:
+def _as_install_error(file: _File) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise files.cannot_write(file.place.path, error) from None
 
 
-def _try_out(
+def _test_and_reload(
     target: Target, environment: Mapping[str, str], programs: Mapping[str, Optional[str]]
 ) -> Optional[tuple[str, Sequence[str], str]]:
-    """Test and reload; the key, the command and how it failed, None if both went well."""
+    """Run test and reload; return the key, the command and how it failed, or None if both
+    succeed.
+    """
     for what, words in (("test", target.test), ("reload", target.reload)):
         if words is not None:
             how = commands.run(words, environment, program=programs[what])

@@ -1,4 +1,4 @@
-"""Where the files of `[install NAME]` go: owners, places, and the words for what can't be done."""
+"""Owners, groups and places of the files of `[install NAME]`, and the errors about them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import grp
 import os
 import pwd
 from collections.abc import Iterable, Iterator
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from certbot_tcs_lyon1 import disk, folders
 from certbot_tcs_lyon1.errors import DiskError, InstallError
+from certbot_tcs_lyon1.install import formats
 from certbot_tcs_lyon1.report import foreign
+
+if TYPE_CHECKING:
+    from certbot_tcs_lyon1.department.settings import Target
 
 _CORRECT = "correct the rights or the path, or run certbot as root"
 
-#: What to do about an error that is not one of rights.
+#: The remedies for errors that are not about rights.
 _REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
@@ -26,7 +30,7 @@ _REMEDIES = {
 
 
 def uid(owner: Optional[str]) -> int:
-    """The number of a user given by name or number; None is who runs this: root, as a rule.
+    """Return the number of a user given by name or number; None is the user that runs this.
 
     :raises InstallError: there is no such user
     """
@@ -43,7 +47,8 @@ def uid(owner: Optional[str]) -> int:
 
 
 def gid(group: Optional[str]) -> int:
-    """The number of a group given by name or number; None is root's, or who runs this'.
+    """Return the number of a group given by name or number; None is that of the user that runs
+    this.
 
     :raises InstallError: there is no such group
     """
@@ -59,13 +64,54 @@ def gid(group: Optional[str]) -> int:
         ) from None
 
 
-@contextlib.contextmanager
-def opened(path: str, owner: int, keep_out: Iterable[str]) -> Iterator[folders.Place]:
-    """Hold open the folder that a file of a service's goes into.
+def rights(target: Target, kind: str) -> disk.Rights:
+    """Return owner, group and mode that the file of this kind should have.
 
-    :param owner: the number of the user that the file is to belong to, who may own the folder
-    :param keep_out: folders in or below which nothing may be written
-    :raises InstallError: nothing may be written there, or the folder is not there
+    :raises InstallError: there is no such user or group
+    """
+    default = 0o600 if kind in formats.WITH_KEY else 0o644
+    mode = default if target.mode is None else target.mode
+    return disk.Rights(uid(target.owner), gid(target.group), mode)
+
+
+def password(target: Target) -> bytes:
+    """Return the password of the PKCS#12: the only line of its file; b"" without such a file.
+
+    :raises InstallError: the file can't be used
+    """
+    path = target.pkcs12_password_file
+    if path is None:
+        return b""
+    where = f"pkcs12_password_file {path}"
+    try:
+        data, state = disk.read(path)
+        disk.check_rights(path, state)
+        lines = data.splitlines()
+    except DiskError as error:
+        raise InstallError(error.cause, error.remedy, where=where) from None
+    except OSError as error:
+        raise InstallError(
+            f"cannot be read: {error.strerror}",
+            "write the keystore's password into it",
+            where=where,
+        ) from None
+    if len(lines) != 1 or not lines[0] or not lines[0].isascii():  # Java takes no other
+        raise InstallError(
+            "it must hold the keystore's password, in plain ASCII, on one line, and nothing else",
+            "write that into it",
+            where=where,
+        )
+    return lines[0]
+
+
+@contextlib.contextmanager
+def opened(path: str, owner: int, forbidden: Iterable[str]) -> Iterator[folders.Place]:
+    """Hold open the folder that a service's file is written to.
+
+    :param path: absolute
+    :param owner: the number of the file's owner, who may own the folder
+    :param forbidden: folders in which nothing may be written
+    :raises InstallError: it may not be written there, or the folder does not exist
     """
     with contextlib.ExitStack() as held:
         try:
@@ -78,20 +124,21 @@ def opened(path: str, owner: int, keep_out: Iterable[str]) -> Iterator[folders.P
                 f"create {os.path.dirname(path)}, or correct the path",
                 where=foreign(path),
             ) from None
-        for forbidden in map(os.path.realpath, keep_out):
-            if os.path.commonpath([place.path, forbidden]) == forbidden:
+        for folder in map(os.path.realpath, forbidden):
+            if os.path.commonpath([place.path, folder]) == folder:
                 raise InstallError(
-                    f"it lies in {forbidden}, where certbot keeps its own files",
+                    f"it lies in {folder}, where certbot keeps its own files",
                     "choose a folder of the service's",
                     where=foreign(path),
                 )
         yield place
 
 
-def end_of(path: str, owner: Optional[str]) -> Optional[str]:
-    """Where a path of another section leads, by links of root's alone; None if it can't be used.
+def resolve(path: str, owner: Optional[str]) -> Optional[str]:
+    """Return where the path of another section leads, by links of root only; None if it can't be
+    used.
 
-    A link of a service's would let its user say so of any other's file.
+    A link of a service's user is not followed: it could lead to any other service's file.
     """
     with contextlib.suppress(InstallError, DiskError, OSError):
         with folders.opened(path, uid(owner)) as place:
@@ -100,10 +147,9 @@ def end_of(path: str, owner: Optional[str]) -> Optional[str]:
 
 
 def look(place: folders.Place) -> Optional[disk.Found]:
-    """What is at a place; None if nothing is.
+    """Return the content and rights of the file at a place; None if there is none.
 
-    :raises InstallError: it is no ordinary file, larger than any that was written here, or cannot
-        be read
+    :raises InstallError: it is no ordinary file, too large, or cannot be read
     """
     try:
         return disk.look(place)
@@ -114,7 +160,7 @@ def look(place: folders.Place) -> Optional[disk.Found]:
 
 
 def cannot_write(path: str, error: OSError) -> InstallError:
-    """The error that says so."""
+    """Return the InstallError for a failed write."""
     remedy = _REMEDIES.get(error.errno or 0, _CORRECT)
     if error.errno == errno.EPERM:
         remedy = f"{_CORRECT}; or take off its attribute (lsattr, chattr -i)"

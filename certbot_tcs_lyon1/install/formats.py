@@ -1,4 +1,4 @@
-"""The formats that services want: certbot's PEM files as they are, combined PEM, PKCS#12."""
+"""The formats of deployed files: certbot's PEM files unchanged, combined PEM, and PKCS#12."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12PrivateKeyTypes
     from cryptography.x509 import Certificate
 
-#: Those that hold the private key.
+#: The kinds with the private key.
 WITH_KEY = ("privkey", "combined", "pkcs12")
 
-#: All of them: the keys of `[install NAME]` that name a file to write.
+#: All kinds: the keys of `[install NAME]` that name a file to write.
 ALL = ("fullchain", "cert", "chain", *WITH_KEY)
 
-#: Rounds of key derivation. The password lies beside the file, so they keep nobody out.
+#: Rounds of key derivation: few, since the password is stored on the same machine.
 _ROUNDS = 20000
 
 
 def render(kind: str, lineage: Lineage, password: bytes) -> bytes:
-    """What a file of that kind is to hold.
+    """Return the content of a file of this kind.
 
+    :param kind: one of `ALL`
     :param password: of a `pkcs12`
-    :raises InstallError: a PKCS#12 cannot be made of the certificate
+    :raises InstallError: the lineage can't be read, for a PKCS#12
     """
     if kind == "pkcs12":
         return _pkcs12(lineage, password)
@@ -34,7 +35,7 @@ def render(kind: str, lineage: Lineage, password: bytes) -> bytes:
 
 
 def pem(kind: str, lineage: Lineage) -> bytes:
-    """What a PEM file of that kind is to hold."""
+    """Return the content of a PEM file of this kind."""
     if kind == "combined":
         return lineage.privkey + lineage.fullchain  # key, certificate, chain
     data: bytes = getattr(lineage, kind)
@@ -52,9 +53,9 @@ def _pkcs12(lineage: Lineage, password: bytes) -> bytes:
 
 
 def _encryption(password: bytes) -> KeySerializationEncryption:
-    """3DES and SHA-1, which every `keytool` (Java 8 before 8u301) and every OpenSSL can read.
+    """Return 3DES and SHA-1, which every `keytool` (Java 8 before 8u301) and OpenSSL can read.
 
-    cryptography before 38 has no choice, and uses the same.
+    cryptography before 38 uses these, and offers no choice.
     """
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.serialization import pkcs12
@@ -71,7 +72,10 @@ def _encryption(password: bytes) -> KeySerializationEncryption:
 
 
 def _parts(lineage: Lineage) -> tuple[PKCS12PrivateKeyTypes, Certificate, list[Certificate]]:
-    """Key, certificate and chain as objects of cryptography's."""
+    """Return key, certificate and chain as cryptography's objects.
+
+    :raises InstallError: they can't be read
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 

@@ -1,12 +1,12 @@
-"""What is being replaced, written down before it is, so that a run that is killed can be undone.
+"""The record of a deployment that is under way, so that an interrupted one can be undone.
 
-Each target has a record of its own, in a folder of root's below certbot's work folder, and beside
-it copies of the files that it had: a service's user reaches neither, and what can't be put back
-concerns its own target alone. A file is put back only where the one that was written is still
-there, or none: what was not replaced, and what somebody has put there since, is left.
+Each target has a record and copies of its old files, in a folder of root's below certbot's work
+folder: a service's user can't reach them, and a target that can't be restored does not affect the
+others. A file is restored only if the new one is still there, or none: a file that was not replaced
+yet, or that somebody has changed since, is left alone.
 
-The record goes first when the service has taken the new files, and that needs no room on the disk.
-A copy without a record is what such a run has left, and is removed.
+When the service has accepted the new files, the record is removed first, which needs no room on the
+disk. Copies without a record are left over from such a removal, and are removed.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ _RECORD = ".json"
 class Replaced:
     """A file that is being replaced.
 
-    `path` has no link in it; `owner` is the user's number that may own its folder; `new` is the
-    SHA-256 of what is written, and `temporary` its name until it is whole; `old` is what was there,
-    None if nothing was.
+    :ivar path: without links
+    :ivar owner: the number of the user that may own its folder
+    :ivar new: the SHA-256 of the new content
+    :ivar temporary: the name of the new file until it is renamed
+    :ivar old: the old file; None if there was none
     """
 
     path: str
@@ -52,14 +54,14 @@ class Replaced:
 
 
 def digest(data: bytes) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def begin(folder: str, target: str, replaced: Sequence[Replaced]) -> None:
-    """Write down what a target is about to lose.
+    """Record the old files of a target.
 
-    :raises InstallError: it could not be done; nothing has changed
+    :raises InstallError: it failed; no file has changed
     """
     try:
         os.makedirs(folder, 0o700, exist_ok=True)
@@ -73,10 +75,10 @@ def begin(folder: str, target: str, replaced: Sequence[Replaced]) -> None:
         raise files.cannot_write(folder, error) from None
 
 
-def accept(folder: str, target: str) -> None:
-    """Forget what a target had: its service has the new files.
+def commit(folder: str, target: str) -> None:
+    """Remove the record and the copies of a target: its service has accepted the new files.
 
-    :raises InstallError: it could not be done
+    :raises InstallError: it failed
     """
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -87,7 +89,7 @@ def accept(folder: str, target: str) -> None:
 
 
 def interrupted(folder: str) -> list[str]:
-    """The targets whose deployment was cut short; copies that no record names are removed."""
+    """Return the targets whose deployment was interrupted; remove copies without a record."""
     with contextlib.suppress(FileNotFoundError):
         names = os.listdir(folder)
         targets = [name[: -len(_RECORD)] for name in names if name.endswith(_RECORD)]
@@ -102,16 +104,17 @@ def interrupted(folder: str) -> list[str]:
     return []
 
 
-def finish(
-    folder: str, targets: Collection[str], say: Callable[[str], object]
+def recover(
+    folder: str, targets: Collection[str], report: Callable[[str], object]
 ) -> dict[str, InstallError]:
-    """Put back what killed runs have replaced.
+    """Restore the old files of interrupted deployments.
 
-    What can't be put back for a section that is gone is forgotten: it would hold up every run.
+    If that fails for a section that no longer exists, its record is removed: it would stop each
+    run.
 
-    :param targets: the names of the [install] sections that there are
-    :param say: shows the user a line
-    :returns: by target, why it was not possible
+    :param targets: the names of the existing [install] sections
+    :param report: shows the user a line
+    :returns: by target, why its files could not be restored
     """
     faults = {}
     for name in interrupted(folder):
@@ -125,16 +128,16 @@ def finish(
                 faults[name] = fault
                 continue
             with contextlib.suppress(InstallError, OSError):
-                accept(folder, name)
-                say(f"{fault}\nThe section is gone, so the old files are forgotten.")
+                commit(folder, name)
+                report(f"{fault}\nThe section is gone, so the old files are forgotten.")
     return faults
 
 
 def restore(folder: str, target: str, held: Sequence[Place] = ()) -> None:
-    """Put back what a target had. It can be killed as well: what was done stays done.
+    """Restore the old files of a target. It can be interrupted and repeated.
 
-    :param held: places that are open still, from before anybody could exchange a folder
-    :raises InstallError: the record is damaged, or a file could not be put back; the others are
+    :param held: places that are still open, since before another user could exchange a folder
+    :raises InstallError: the record is damaged, or a file could not be restored; the others are
     """
     faults: list[InstallError] = []
     for number, item in enumerate(_read(folder, target)):
@@ -150,20 +153,20 @@ def restore(folder: str, target: str, held: Sequence[Place] = ()) -> None:
             "mend what follows, and run: certbot renew",
             parts=faults,
         )
-    accept(folder, target)
+    commit(folder, target)
 
 
 def _put_back(copy: str, item: Replaced, held: Sequence[Place]) -> None:
     with _open(item, held) as place:
         if place is None:
-            return  # its folder is gone
+            return  # its folder no longer exists
         disk.remove(place, item.temporary)
         try:
             found = disk.look(place)
         except disk.NotAFile:
-            return  # somebody has put it there since
+            return  # somebody has put it there
         if found is not None and digest(found.data) != item.new:
-            return  # not replaced yet, or somebody has changed it since
+            return  # not replaced yet, or changed by somebody
         if item.old is None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(place.name, dir_fd=place.folder)
@@ -200,7 +203,7 @@ def _remove_copies(folder: str, target: str) -> None:
     for name in os.listdir(folder):
         if name.rpartition(".")[0] == target and not name.endswith(_RECORD):
             os.unlink(os.path.join(folder, name))
-    with contextlib.suppress(OSError):  # another target's record is there
+    with contextlib.suppress(OSError):  # it has another target's record
         os.rmdir(folder)
 
 

@@ -1,8 +1,8 @@
-"""Which PKCS#12 files are still as they were written.
+"""The record of PKCS#12 files, which says whether one is still as it was written.
 
-Each has a salt of its own, so it can't be compared with a new one; and it lies where a service can
-write, so it is never opened: what a service can write may take hours to decrypt. A record of root's
-in certbot's work folder holds, for each path, the SHA-256 of the file and of what it was made of.
+Each PKCS#12 has a random salt, so it can't be compared with a new one. Nor is it opened: a
+service's user can put another file in its place, which may take hours to decrypt. So a record in
+certbot's work folder holds for each path the digests of the file and of what it was made of.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from certbot_tcs_lyon1.install import files
 from certbot_tcs_lyon1.install.undo import digest
 from certbot_tcs_lyon1.lineage import Lineage
 
-#: In certbot's work folder: {path: [hash of the file, hash of what it was made of]}.
+#: In certbot's work folder: {path: [digest of the file, digest of what it was made of]}.
 RECORD_NAME = "tcs-lyon1-pkcs12.json"
 
 
-def is_ours(work_dir: str, path: str, data: bytes, source: str) -> bool:
-    """Whether the file at `path` is the one that was written there.
+def is_unchanged(work_dir: str, path: str, data: bytes, source: str) -> bool:
+    """Return whether the file at `path` is the one that was written there.
 
-    :param data: what the file holds
-    :param source: of what it is to be made, as `source_of` says
+    :param data: the content of the file
+    :param source: the digest of what it should be made of, from `source_digest`
     """
     return _read(work_dir).get(path) == [digest(data), source]
 
 
-def note(work_dir: str, path: str, data: bytes, source: str) -> None:
-    """Write down what is about to be written, so that nothing needs room once it is.
+def record(work_dir: str, path: str, data: bytes, source: str) -> None:
+    """Record a file that is about to be written; paths that no longer exist are dropped.
 
-    What no [install] section writes any more goes with the file.
+    It is recorded before, so that nothing needs room on the disk once the file is written.
 
-    :raises InstallError: it could not be written down
+    :raises InstallError: it could not be recorded
     """
     known = {known: hashes for known, hashes in _read(work_dir).items() if os.path.lexists(known)}
     known[path] = [digest(data), source]
@@ -45,9 +45,11 @@ def note(work_dir: str, path: str, data: bytes, source: str) -> None:
         raise files.cannot_write(record, error) from None
 
 
-def source_of(lineage: Lineage, password: bytes) -> str:
-    """What a PKCS#12 is made of. The password may be short: a slow hash keeps a record that
-    somebody has copied from telling it."""
+def source_digest(lineage: Lineage, password: bytes) -> str:
+    """Return the digest of what a PKCS#12 is made of.
+
+    The password may be short: a slow hash keeps a copied record from revealing it.
+    """
     parts = b"\0".join((lineage.privkey, lineage.fullchain, lineage.name.encode()))
     salt = hashlib.sha256(parts).digest()
     return hashlib.pbkdf2_hmac("sha256", password, salt, 20000).hex()
@@ -58,5 +60,5 @@ def _read(work_dir: str) -> dict[str, list[str]]:
         with open(os.path.join(work_dir, RECORD_NAME), "rb") as file:
             found = json.load(file)
     except (OSError, ValueError, RecursionError):
-        return {}  # then the file is written anew
+        return {}  # the files are written again
     return found if isinstance(found, dict) else {}

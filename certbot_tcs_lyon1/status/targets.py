@@ -65,23 +65,20 @@ def _fault(kind: str, path: str, target: Target, version: lineages.Lineage, plac
     from certbot_tcs_lyon1.install import files, formats, written
 
     try:
-        uid, gid = files.uid(target.owner), files.gid(target.group)
-        with files.opened(path, uid, ()) as place:
+        rights = files.rights(target, kind)
+        with files.opened(path, rights.uid, ()) as place:
             found = files.look(place)
         if found is None:
             return "is not there"
         if kind == "pkcs12":  # which is never opened: a service may have put another there
-            password = disk.read(target.pkcs12_password_file or "")[0].rstrip(b"\r\n")
-            source = written.source_of(version, password)
-            live = written.is_ours(places.work_dir, place.path, found.data, source)
+            source = written.source_digest(version, files.password(target))
+            live = written.is_unchanged(places.work_dir, place.path, found.data, source)
         else:
             live = found.data == formats.pem(kind, version)
     except (InstallError, DiskError) as error:
         return f"cannot be looked at: {'; '.join(filter(None, (error.cause, error.remedy)))}"
     except OSError as error:
         return f"cannot be looked at: {error.filename}: {error.strerror}"
-    default = 0o600 if kind in formats.WITH_KEY else 0o644
-    rights = disk.Rights(uid, gid, default if target.mode is None else target.mode)
     if not live:
         return "is not the live version"
     return "" if found.rights == rights else f"has {_said(found.rights)}, and not {_said(rights)}"

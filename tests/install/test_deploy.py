@@ -365,7 +365,7 @@ def test_no_key_is_in_the_representation_of_anything(desk, service):
     secret = desk.shelf.read("privkey").decode().splitlines()[1]
     with contextlib.ExitStack() as held:
         places = deploy._open_all(service.target, desk.machine, held)
-        wrong = deploy._find_wrong(service.target, lineage, places, desk.machine)
+        wrong = deploy._find_differing(service.target, lineage, places, desk.machine)
         desk.deploy(service)
         found = disk.look(places["privkey"])
     assert len(wrong) == 3

@@ -90,7 +90,7 @@ def test_accepting_needs_no_room_on_the_disk(records, key, monkeypatch):
 
     for name in ("write", "write_aside"):
         monkeypatch.setattr(disk, name, full)
-    undo.accept(records, "mail")
+    undo.commit(records, "mail")
     assert not os.path.exists(records)
 
 
