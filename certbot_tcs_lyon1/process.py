@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from certbot_tcs_lyon1.ca.listener import Listener
     from certbot_tcs_lyon1.department.settings import Settings
     from certbot_tcs_lyon1.dns01.queries import Servers
-    from certbot_tcs_lyon1.watch.why import Watch
+    from certbot_tcs_lyon1.watch.reasons import Watch
 
 
 @dataclass

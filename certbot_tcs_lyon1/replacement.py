@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from certbot_tcs_lyon1.department.settings import Department, Settings
     from certbot_tcs_lyon1.process import Process
-    from certbot_tcs_lyon1.watch.why import Watch, Watched
+    from certbot_tcs_lyon1.watch.reasons import Watch, Watched
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def replace_if_needed(
 
 
 def _watch(config: NamespaceConfig, settings: Settings, process: Process) -> Watch:
-    from certbot_tcs_lyon1.watch.why import Watch
+    from certbot_tcs_lyon1.watch.reasons import Watch
 
     if process.watch is None:
         process.watch = Watch(config.work_dir, process.report)
@@ -80,7 +80,7 @@ def _watch(config: NamespaceConfig, settings: Settings, process: Process) -> Wat
 def _watched(config: NamespaceConfig, name: str, department: Optional[Department]) -> Watched:
     from cryptography import x509
 
-    from certbot_tcs_lyon1.watch.why import Watched
+    from certbot_tcs_lyon1.watch.reasons import Watched
 
     live = lineage.read(os.path.join(config.live_dir, name))
     return Watched(

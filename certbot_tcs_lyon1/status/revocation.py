@@ -9,20 +9,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from certbot_tcs_lyon1.status.facts import Folders, Lineage
-from certbot_tcs_lyon1.watch.record import Record
+from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME, Record
 
 if TYPE_CHECKING:
     from cryptography import x509
-
-#: `watch.kept`'s, which loads cryptography.
-_FOLDER_NAME = "tcs-lyon1-crls"
 
 
 def look(found: Iterable[Lineage], places: Folders) -> list[Lineage]:
     """The lineages with what is known of their revocation: `watched` are those whose CRL is kept,
     and `crl_asked` is when its server last answered, or since when it can't be had."""
     record = Record(places.work_dir)
-    if not (os.path.isdir(os.path.join(places.work_dir, _FOLDER_NAME)) or record.has("unusable")):
+    if not (
+        os.path.isdir(os.path.join(places.work_dir, CRL_FOLDER_NAME)) or record.has("unusable")
+    ):
         return list(found)  # and cryptography isn't loaded
     now = datetime.datetime.now(datetime.timezone.utc)
     known: dict[Any, Any] = {}
@@ -35,7 +34,7 @@ def _with_crl(
     from cryptography import x509
 
     from certbot_tcs_lyon1.errors import WatchError
-    from certbot_tcs_lyon1.watch import crl, kept
+    from certbot_tcs_lyon1.watch import cache, crl
 
     try:
         certificate = x509.load_der_x509_certificate(one.der)
@@ -45,7 +44,7 @@ def _with_crl(
         for point, url in urls:
             key = (url, tuple(issuer.subject.public_bytes() for issuer in issuers))
             if key not in known:
-                known[key] = kept.peek(places.work_dir, url, issuers, now)
+                known[key] = cache.peek(places.work_dir, url, issuers, now)
             if known[key] is None:
                 continue
             list_of, asked = known[key]

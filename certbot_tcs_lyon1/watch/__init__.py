@@ -1,1 +1,1 @@
-"""Why a certificate is replaced before it is due: revoked, a campaign, the CA's own word (ARI)."""
+"""The reasons to replace a certificate before it is due: revoked, a campaign, the CA's ARI."""

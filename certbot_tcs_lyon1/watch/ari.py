@@ -1,4 +1,4 @@
-"""The CA's own word on when to renew: ARI (RFC 9773), for a certbot that does not know it."""
+"""When the CA wants a certificate renewed: ARI (RFC 9773), for certbot before 4.1."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from certbot_tcs_lyon1.watch.record import Record
 _MOST_BYTES = 64 * 1024
 _MOST_SECONDS = 10
 
-#: How long an answer holds without Retry-After (RFC 9773, 4.3.2), and the bounds for one.
-_USUAL, _LEAST, _MOST = 6 * 3600, 60, 86400
+#: Seconds until the next request: without Retry-After (RFC 9773 §4.3.2), at least, at most.
+_DEFAULT_WAIT, _SHORTEST_WAIT, _LONGEST_WAIT = 6 * 3600, 60, 86400
 
 
 def find(
@@ -32,14 +32,17 @@ def find(
     fetcher: Fetcher,
     now: datetime.datetime,
 ) -> Optional[Reason]:
-    """The reason, once the window that the CA suggests has begun.
+    """Return the reason to renew, if the window that the CA suggests has begun.
 
     :param server: the ACME directory URL
-    :raises WatchError: the CA's answer can't be had or understood
+    :param now: UTC
+    :raises WatchError: the CA gives no answer, or not one that can be understood
     """
     name = certificate_id(certificate)
     wait = record.get("ari", name) if name else None
-    if not name or (isinstance(wait, (int, float)) and now.timestamp() < wait <= _end(now, _MOST)):
+    if not name or (
+        isinstance(wait, (int, float)) and now.timestamp() < wait <= _end(now, _LONGEST_WAIT)
+    ):
         return None
     url = _renewal_info(server, record, fetcher, now)
     if not url:
@@ -47,17 +50,19 @@ def find(
     try:
         answer = fetcher.get(f"{url.rstrip('/')}/{name}", {}, _MOST_SECONDS, _MOST_BYTES)
     except WatchError:
-        record.note("ari", name, _end(now, _USUAL))
+        record.note("ari", name, _end(now, _DEFAULT_WAIT))
         raise
     record.note("ari", name, _end(now, _retry_after(answer.headers.get("retry-after"), now)))
     reason = _reason(answer.body, now)
     if reason is not None:
-        record.forget("ari", name)  # a replacement that fails is tried again at the next run
+        record.forget("ari", name)  # if the replacement fails, the next run tries it again
     return reason
 
 
 def certificate_id(certificate: x509.Certificate) -> str:
-    """RFC 9773, 4.1; "" for a certificate without an authority key identifier."""
+    """Return the certificate's ARI identifier (RFC 9773 §4.1); "" without an authority key
+    identifier.
+    """
     try:
         key = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
@@ -76,17 +81,19 @@ def _end(now: datetime.datetime, seconds: float) -> float:
 
 
 def _renewal_info(server: str, record: Record, fetcher: Fetcher, now: datetime.datetime) -> str:
-    """Where the directory says that ARI is, "" for nowhere; it is read once a day."""
+    """Return the ARI URL of the directory, "" if it has none; the directory is fetched once a
+    day.
+    """
     known = record.get("directories", server)
     until = known[1] if isinstance(known, list) and len(known) == 2 else None
-    if isinstance(until, (int, float)) and now.timestamp() < until <= _end(now, _MOST):
+    if isinstance(until, (int, float)) and now.timestamp() < until <= _end(now, _LONGEST_WAIT):
         return str(known[0])
     url = ""
     try:
         found = _json(fetcher.get(server, {}, _MOST_SECONDS, _MOST_BYTES).body)
         url = str(found.get("renewalInfo") or "")
     finally:
-        record.note("directories", server, [url, _end(now, _MOST)])
+        record.note("directories", server, [url, _end(now, _LONGEST_WAIT)])
     return url
 
 
@@ -101,14 +108,16 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _retry_after(text: Optional[str], now: datetime.datetime) -> float:
-    """Seconds, from a number of them or a date (RFC 9110, 10.2.3)."""
-    seconds: float = _USUAL
+    """Return the seconds that the header Retry-After says: a number or a date (RFC 9110
+    §10.2.3).
+    """
+    seconds: float = _DEFAULT_WAIT
     if text and re.fullmatch("[0-9]{1,9}", text):
         seconds = int(text)
     elif text:
         with contextlib.suppress(TypeError, ValueError):
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - now.timestamp()
-    return min(max(seconds, _LEAST), _MOST)
+    return min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
 
 
 def _reason(body: bytes, now: datetime.datetime) -> Optional[Reason]:
@@ -128,7 +137,10 @@ def _reason(body: bytes, now: datetime.datetime) -> Optional[Reason]:
 
 
 def _time(text: Any) -> datetime.datetime:
-    """A time of RFC 3339, without the fraction of a second."""
+    """Return a time of RFC 3339, without fractions of a second, UTC.
+
+    :raises WatchError: it is not one
+    """
     match = re.fullmatch(
         r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.\d+)?([Zz]|[+-]\d\d:\d\d)", str(text)
     )

@@ -1,8 +1,8 @@
-"""Whether a certificate is in a CRL, and whether that CRL counts for it (RFC 5280, 5 and 6.3.3).
+"""Whether a CRL lists a certificate, and whether the CRL is valid for it (RFC 5280 §5, §6.3.3).
 
-It counts if the certificate's issuer signed it, it is of its time, and its scope holds the
-certificate. A delta CRL, and one with a critical extension that is unknown here, is left alone.
-All of cryptography from 3.3.2 on has what is used.
+It is valid if the certificate's issuer has signed it, it is current, and the certificate is in its
+scope. Delta CRLs, and CRLs with an unknown critical extension, are not used. The code needs
+cryptography 3.3.2 or later.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID, SignatureA
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.watch import der
 
-#: A clock that is behind the CA's by less does not make a CRL one of the future.
+#: The tolerance for a clock that is behind that of the CA.
 _SKEW = datetime.timedelta(minutes=5)
 
-#: The critical extensions that are understood.
+#: The critical extensions that are supported, of a CRL and of its entries.
 _KNOWN = (ExtensionOID.ISSUING_DISTRIBUTION_POINT, ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
 _KNOWN_OF_ENTRY = (
     CRLEntryExtensionOID.CRL_REASON,
@@ -36,23 +36,28 @@ _KNOWN_OF_ENTRY = (
 
 @dataclass(frozen=True)
 class Revocation:
-    """An entry: its date (UTC), and the reason as RFC 5280, 5.3.1 writes it, "" for none that is
-    known."""
+    """An entry of a CRL.
+
+    :ivar date: UTC
+    :ivar reason: as RFC 5280 §5.3.1 writes it; "" if unspecified or unknown
+    """
 
     date: datetime.datetime
     reason: str
 
     @property
     def is_final(self) -> bool:
-        """Whether the certificate can't come back."""
+        """Whether the revocation can't be lifted again."""
         return self.reason not in ("certificateHold", "removeFromCRL")
 
 
 @dataclass(frozen=True)
 class Point:
-    """A distribution point of a certificate that can be asked.
+    """A CRL distribution point of a certificate.
 
-    `names` are all its names, `urls` those for http and https; `is_partial`: for some reasons only.
+    :ivar names: all its names
+    :ivar urls: those for http and https
+    :ivar is_partial: its CRL is for some reasons of revocation only
     """
 
     names: frozenset[x509.GeneralName]
@@ -61,9 +66,9 @@ class Point:
 
 
 def points(certificate: x509.Certificate) -> list[Point]:
-    """The distribution points of a certificate whose CRLs its own issuer signs.
+    """Return a certificate's distribution points whose CRLs its own issuer signs.
 
-    :raises WatchError: they can't be read
+    :raises WatchError: its extensions can't be read
     """
     try:
         found = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
@@ -86,7 +91,7 @@ def _urls(point: Any) -> Iterator[str]:
 
 
 def issuers(certificate: x509.Certificate, chain: bytes) -> list[x509.Certificate]:
-    """The certificates of a chain (PEM) that bear the name of the certificate's issuer.
+    """Return the certificates of a chain (PEM) whose subject is the certificate's issuer.
 
     :raises WatchError: there is none, or the chain can't be read
     """
@@ -106,9 +111,10 @@ def _certificates(chain: bytes) -> list[x509.Certificate]:
 
 
 class Crl:
-    """A CRL that was parsed, from DER or PEM.
+    """A parsed CRL.
 
-    :raises WatchError: it is none
+    :param data: DER or PEM
+    :raises WatchError: it is no CRL
     """
 
     def __init__(self, data: bytes) -> None:
@@ -126,14 +132,15 @@ class Crl:
 
     @property
     def next_update(self) -> Optional[datetime.datetime]:
-        """When the CA will have issued the next one (UTC); None where it doesn't say."""
+        """When the CA issues the next one at the latest (UTC); None if it doesn't say."""
         return _utc(self._crl, "next_update")
 
     def verify(self, candidates: Sequence[x509.Certificate], now: datetime.datetime) -> None:
-        """Check signature, time and kind.
+        """Check signature, time and critical extensions.
 
-        :param candidates: what may be its issuer
-        :raises WatchError: it doesn't count for any certificate of this issuer
+        :param candidates: certificates that may be the issuer
+        :param now: UTC
+        :raises WatchError: it is not valid for certificates of this issuer
         """
         try:
             if not any(self._is_signed_by(candidate) for candidate in candidates):
@@ -171,16 +178,16 @@ class Crl:
         if not is_rsa and not isinstance(key, ec.EllipticCurvePublicKey):
             return bool(self._crl.is_signature_valid(key))
         known = self._crl.signature_hash_algorithm
-        if known is None:  # another key's
+        if known is None:  # not an algorithm for this kind of key
             return False
         how = (padding.PKCS1v15(), known) if is_rsa else (ec.ECDSA(known),)
         key.verify(sent, der.signed_part(self._der), *how)
         return True
 
     def find(self, certificate: x509.Certificate, point: Point) -> Optional[Revocation]:
-        """The certificate's entry, if it has one.
+        """Return the certificate's entry; None if it has none.
 
-        :raises WatchError: the CRL's scope is another, or the entry can't be understood
+        :raises WatchError: the certificate is not in its scope, or the entry can't be understood
         """
         scope = self._scope()
         self._check_scope(scope, point)
@@ -193,7 +200,7 @@ class Crl:
         return None if entry is None else _revocation(entry)
 
     def _has(self, serial: int) -> bool:
-        """Whether some entry has the serial number."""
+        """Return whether an entry has the serial number."""
         if self._serials is None:
             try:
                 self._serials = der.serials(self._der)
@@ -224,7 +231,11 @@ class Crl:
             raise WatchError("it is the CRL of another distribution point")
 
     def _find_indirect(self, certificate: x509.Certificate) -> Any:
-        """The entry, where each may be for another issuer: that of the last one which says so."""
+        """Return the certificate's entry in an indirect CRL.
+
+        An entry without the extension Certificate Issuer has the issuer of the entry before it (RFC
+        5280 §5.3.3).
+        """
         issuer: Optional[x509.Name] = self._crl.issuer
         for entry in self._crl:
             for extension in _entry_extensions(entry):
@@ -244,13 +255,14 @@ def _revocation(entry: Any) -> Revocation:
         if extension.oid == CRLEntryExtensionOID.CRL_REASON:
             reason = str(extension.value.reason.value)
     date = _utc(entry, "revocation_date")
-    assert date is not None  # RFC 5280 has no entry without
+    assert date is not None  # each entry has one
     return Revocation(date, "" if reason == "unspecified" else reason)
 
 
 def _entry_extensions(entry: Any) -> Sequence[Any]:
-    """Its extensions; none where cryptography can't read one, such as a reason that is not in RFC
-    5280: revoked is revoked."""
+    """Return an entry's extensions; [] if cryptography can't read one, for the entry revokes all
+    the same.
+    """
     try:
         return list(entry.extensions)
     except (ValueError, x509.DuplicateExtension):
@@ -258,7 +270,7 @@ def _entry_extensions(entry: Any) -> Sequence[Any]:
 
 
 def _without_pem(data: bytes) -> bytes:
-    """What PEM holds; DER as it is."""
+    """Return the DER of a CRL in PEM or DER."""
     begin, end = b"-----BEGIN X509 CRL-----", b"-----END X509 CRL-----"
     if not data.lstrip().startswith(begin):
         return data
@@ -266,7 +278,7 @@ def _without_pem(data: bytes) -> bytes:
 
 
 def _utc(thing: Any, name: str) -> Optional[datetime.datetime]:
-    # cryptography 42 deprecates the plain names (a warning), and older ones have no others.
+    # cryptography 42 deprecates the plain names (with a warning); before, there are no others.
     if hasattr(type(thing), f"{name}_utc"):
         found: Optional[datetime.datetime] = getattr(thing, f"{name}_utc")
         return found
@@ -275,7 +287,7 @@ def _utc(thing: Any, name: str) -> Optional[datetime.datetime]:
 
 
 def not_before(certificate: x509.Certificate) -> datetime.datetime:
-    """When the certificate begins (UTC)."""
+    """Return when the certificate's validity begins (UTC)."""
     found = _utc(certificate, "not_valid_before")
     assert found is not None
     return found

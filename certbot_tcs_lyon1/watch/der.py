@@ -1,7 +1,8 @@
-"""Two looks at the bytes of a large CRL that are ten times as fast as the library's.
+"""Reading DER: of large CRLs, ten times as fast as cryptography, and of certificates for `status`.
 
-For CRLs that cryptography has parsed. It writes all of a CRL anew for its signature, and makes an
-object of each entry: with 100,000 entries that is 0.15 s of each `certbot renew`.
+cryptography encodes a CRL anew to verify its signature, and makes an object of each entry: for
+100,000 entries that takes 0.15 s in each `certbot renew`. The CRLs were parsed by cryptography
+before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ _TIMES = (0x17, 0x18)  # UTCTime, GeneralizedTime
 
 
 def signed_part(crl: bytes) -> bytes:
-    """What the signature is for: tbsCertList, as it was written (RFC 5280, 5.1.1.1).
+    """Return the bytes that the signature is for: tbsCertList (RFC 5280 §5.1.1.1).
 
     :raises ValueError: it is no DER
     """
@@ -20,7 +21,7 @@ def signed_part(crl: bytes) -> bytes:
 
 
 def serials(crl: bytes) -> frozenset[bytes]:
-    """The serial numbers of all entries, each as `integer` writes it.
+    """Return the serial numbers of all entries, each as `integer` encodes it.
 
     :raises ValueError: it is no DER
     """
@@ -35,12 +36,14 @@ def serials(crl: bytes) -> frozenset[bytes]:
 
 
 def integer(number: int) -> bytes:
-    """The content of a positive INTEGER."""
+    """Return the content of a positive INTEGER."""
     return number.to_bytes(number.bit_length() // 8 + 1, "big")
 
 
 def _entries(crl: bytes) -> tuple[int, int]:
-    """Where revokedCertificates begins and ends: the SEQUENCE behind the times (5.1.2.6)."""
+    """Return begin and end of revokedCertificates, the SEQUENCE after the times (RFC 5280
+    §5.1.2.6).
+    """
     at, end = content(crl, content(crl, 0)[0])
     was_time = False
     while at < end:
@@ -53,7 +56,7 @@ def _entries(crl: bytes) -> tuple[int, int]:
 
 
 def content(data: bytes, at: int) -> tuple[int, int]:
-    """Where the content of the element at `at` begins and ends.
+    """Return begin and end of the content of the element at `at`.
 
     :raises ValueError: there is none
     """

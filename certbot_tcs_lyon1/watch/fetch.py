@@ -1,4 +1,4 @@
-"""GETs for what a certificate points to (a CRL), and for ARI: a slow server is asked once a run."""
+"""Fetching CRLs and ARI for one process, which does not wait twice for a slow server."""
 
 from __future__ import annotations
 

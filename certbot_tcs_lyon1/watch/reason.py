@@ -1,4 +1,4 @@
-"""Why a certificate is to be replaced."""
+"""The reason to replace a certificate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason.
+    """A reason to replace a certificate.
 
-    :param kind: `revoked`, `campaign` or `ari`
-    :param key: tells one reason of that kind from another
-    :param text: for the user, after the certificate's name
-    :param needs_new_key: the old key is not to be used again, whatever the lineage says
+    :ivar kind: `revoked`, `campaign` or `ari`
+    :ivar key: distinguishes reasons of one kind
+    :ivar text: for the user, after the certificate's name
+    :ivar needs_new_key: don't use the old key again, even if the lineage has `reuse_key`
     """
 
     kind: str

@@ -1,9 +1,9 @@
-"""What the watch remembers from run to run, in one file of certbot's work folder.
+"""What the watch remembers from run to run, in a file of certbot's work folder.
 
-Before a certificate is replaced, its serial number is written down with the reason. The next run
-that finds the same reason tells by it what became of that: the number is still the live one (it
-failed, or was killed: again), or it is another (done: never again, whatever `notBefore` the CA has
-put into the new one).
+Before a lineage is replaced, its serial number is recorded with the reason. If a later run finds
+the same reason and the same serial number, the replacement has failed or was killed, and is tried
+again; with another serial number it is done, whatever `notBefore` the CA has put into the new
+certificate.
 """
 
 from __future__ import annotations
@@ -22,14 +22,21 @@ from certbot_tcs_lyon1.watch.reason import Reason
 #: "directories": {server: [URL, time]}}; times are seconds of the epoch.
 RECORD_NAME = "tcs-lyon1-watch.json"
 
-#: 200 bytes a lineage, and of those on one machine there can be thousands.
+#: The folder of the CRLs of `cache`, in certbot's work folder. It is here for those who don't load
+#: cryptography, as `cache` does.
+CRL_FOLDER_NAME = "tcs-lyon1-crls"
+
+#: A lineage takes 200 bytes, and a machine may have thousands.
 _MOST_BYTES = 16 * 1024 * 1024
 
 _PARTS = ("begun", "unusable", "ari", "directories")
 
 
 class Record:
-    """The file as it was read; each change is on disk when the method returns."""
+    """The content of the file; each change is written before the method returns.
+
+    :param work_dir: certbot's work folder
+    """
 
     def __init__(self, work_dir: str) -> None:
         self._path = os.path.join(work_dir, RECORD_NAME)
@@ -38,12 +45,14 @@ class Record:
             found = json.loads(disk.read(self._path, _MOST_BYTES)[0])
             self._parts.update({p: found[p] for p in _PARTS if isinstance(found.get(p), dict)})
         except (OSError, DiskError, ValueError, AttributeError, RecursionError):
-            pass  # then nothing is remembered
+            pass  # nothing is remembered
         asked = self._parts["ari"].items()
         self._parts["ari"] = {key: end for key, end in asked if _is_ahead(end)}
 
     def is_done(self, lineage: str, serial: int, reason: Reason) -> bool:
-        """Whether the lineage was replaced for this reason, so that it has another serial now."""
+        """Return whether the lineage was replaced for this reason: it has another serial number
+        now.
+        """
         begun = self._parts["begun"].get(lineage)
         entry = begun.get(reason.kind) if isinstance(begun, dict) else None
         return (
@@ -51,9 +60,10 @@ class Record:
         )
 
     def begin(self, lineage: str, serial: int, reason: Reason, live_dir: str) -> None:
-        """Note that the lineage is about to be replaced; those that are gone are forgotten.
+        """Record that the lineage is about to be replaced; lineages that no longer exist are
+        dropped.
 
-        :raises WatchError: it can't be written down; then nothing may be ordered
+        :raises WatchError: it can't be recorded; then the lineage must not be replaced
         """
         begun = {
             name: entry
@@ -73,22 +83,22 @@ class Record:
             ) from None
 
     def get(self, part: str, key: str) -> Any:
-        """What is noted; None if nothing is."""
+        """Return what is noted for a key of a part; None if nothing is."""
         return self._parts[part].get(key)
 
     def has(self, part: str) -> bool:
-        """Whether anything is noted of a part."""
+        """Return whether anything is noted in a part."""
         return bool(self._parts[part])
 
     def note(self, part: str, key: str, value: Any) -> None:
-        """Note something that can be found out again."""
+        """Note a value that can be found out again, so that a failed write does not matter."""
         if self._parts[part].get(key) != value:
             self._parts[part][key] = value
             with contextlib.suppress(OSError):
                 self._write()
 
     def forget(self, part: str, key: str) -> None:
-        """Strike it."""
+        """Remove a note."""
         if self._parts[part].pop(key, None) is not None:
             with contextlib.suppress(OSError):
                 self._write()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
 
-from certbot_tcs_lyon1.watch.kept import FOLDER_NAME
+from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME
 from tests.bench import orders
 from tests.bench.renewals import RENEW, lineages
 from tests.bench.runs import Sample
@@ -34,7 +34,7 @@ def watched(
         exchange(client, ca, [url], "n0")
         for number in range(1, count):
             client.copy_lineage("n0", f"n{number}")
-        kept: Path = client.folder / "work" / FOLDER_NAME
+        kept: Path = client.folder / "work" / CRL_FOLDER_NAME
 
         def run(check: str) -> Sample:
             stage.configure(client, tcs={"revocation_check": check})

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from certbot_tcs_lyon1.status import command, looking, revocation
-from certbot_tcs_lyon1.watch import crl, fetch, kept
-from certbot_tcs_lyon1.watch.record import Record
+from certbot_tcs_lyon1.status import command
+from certbot_tcs_lyon1.watch import cache, crl, fetch
+from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME, Record
 from tests.status.conftest import NAME
 from tests.watch.conftest import ca, web
 
@@ -31,8 +31,8 @@ def watched(machine, ca, web, capsys):
         now = datetime.datetime.now(datetime.timezone.utc)
         work = str(machine.folder / "var")
         issuers = crl.issuers(leaf.certificate, ca.pem)
-        kept.Crls(work, fetch.Fetcher()).get(f"{web.url}/status.crl", issuers, now)
-        (path,) = (machine.folder / "var" / kept.FOLDER_NAME).iterdir()
+        cache.CrlCache(work, fetch.Fetcher()).get(f"{web.url}/status.crl", issuers, now)
+        (path,) = (machine.folder / "var" / CRL_FOLDER_NAME).iterdir()
         head, _, data = path.read_bytes().partition(b"\n")
         said = json.loads(head)
         said["asked"] -= days_ago * 86400
@@ -74,11 +74,6 @@ def test_status_tells_a_certificate_that_names_no_crl_from_one_that_is_not_watch
 def test_a_crl_that_was_not_seen_for_three_days_is_a_warning(watched):
     assert "CRL" not in watched(revoked=False, days_ago=2)[1]
     assert "its CRL was not seen since" in watched(revoked=False, days_ago=4)[1]
-
-
-def test_the_folder_is_the_watchs():
-    assert revocation._FOLDER_NAME == kept.FOLDER_NAME
-    assert looking.revocation is revocation
 
 
 def test_a_crl_that_was_never_had_is_a_warning_after_three_days(machine, ca, capsys):

@@ -12,8 +12,9 @@ import pytest
 from cryptography import x509
 
 from certbot_tcs_lyon1.report import Report
-from certbot_tcs_lyon1.watch import ari, fetch, kept
-from certbot_tcs_lyon1.watch.why import Watch, Watched
+from certbot_tcs_lyon1.watch import ari, fetch
+from certbot_tcs_lyon1.watch.reasons import Watch, Watched
+from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME
 
 DAY = datetime.datetime(2026, 7, 20)
 
@@ -165,7 +166,7 @@ def test_the_second_distribution_point_is_asked_where_the_first_is_dead(ca, web,
 def test_a_certificate_with_ocsp_alone_is_left_to_certbot(ca, web, tmp_path):
     leaf = ca.issue(more=["authorityInfoAccess = OCSP;URI:http://127.0.0.1:9/"])
     assert reason(ca, leaf, tmp_path) is None
-    assert not os.path.exists(tmp_path / kept.FOLDER_NAME)
+    assert not os.path.exists(tmp_path / CRL_FOLDER_NAME)
 
 
 @pytest.mark.parametrize("path", ["reset", "to-file", "loop", "html", "none", "drip.crl"])
@@ -192,7 +193,7 @@ def test_a_run_fetches_a_crl_once_and_the_next_day_asks_whether_it_changed(ca, w
         assert reason(ca, one, tmp_path, watch=watch) is None
     reason(ca, leaf, tmp_path)
     assert web.requests().count("/daily.crl 200") == 1
-    (file,) = (tmp_path / kept.FOLDER_NAME).iterdir()
+    (file,) = (tmp_path / CRL_FOLDER_NAME).iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
 
     tomorrow = now() + datetime.timedelta(hours=25)
@@ -240,7 +241,7 @@ def test_what_lies_in_the_place_of_a_kept_crl_is_not_used(ca, web, tmp_path, abu
     leaf = ca.issue([f"{web.url}/{abuse[-4:]}.crl"])
     web.put(f"{abuse[-4:]}.crl", ca.crl({leaf.serial: "superseded"}))
     assert reason(ca, leaf, tmp_path) is not None
-    (file,) = (tmp_path / kept.FOLDER_NAME).iterdir()
+    (file,) = (tmp_path / CRL_FOLDER_NAME).iterdir()
     data = file.read_bytes()
     file.unlink()
     if abuse == "another's file":  # says that it is fresh, of a CRL that nobody has signed
@@ -266,7 +267,7 @@ def test_nobody_else_gets_at_the_folder_of_kept_crls(ca, web, tmp_path):
         reason(ca, leaf, tmp_path)
     finally:
         os.umask(before)
-    folder = tmp_path / kept.FOLDER_NAME
+    folder = tmp_path / CRL_FOLDER_NAME
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o777)  # somebody has opened it: what lies there could be anybody's
     web.put("kept.crl", ca.crl({leaf.serial: "keyCompromise"}))
@@ -277,11 +278,11 @@ def test_a_crl_that_no_certificate_wants_is_removed(ca, web, tmp_path):
     leaf = ca.issue([f"{web.url}/unwanted.crl"])
     web.put("unwanted.crl", ca.crl({}))
     reason(ca, leaf, tmp_path)
-    (file,) = (tmp_path / kept.FOLDER_NAME).iterdir()
+    (file,) = (tmp_path / CRL_FOLDER_NAME).iterdir()
     long_ago = time.time() - 4 * 86400
     os.utime(file, (long_ago, long_ago))
     new_watch(tmp_path)
-    assert list((tmp_path / kept.FOLDER_NAME).iterdir()) == []
+    assert list((tmp_path / CRL_FOLDER_NAME).iterdir()) == []
 
 
 def test_the_user_is_warned_after_three_days_without_a_crl(ca, web, tmp_path, caplog):
@@ -328,7 +329,7 @@ def test_a_kept_time_that_is_none_is_fetched_anew(ca, web, tmp_path, asked):
     leaf = ca.issue([f"{web.url}/bent.crl"])
     web.put("bent.crl", ca.crl({leaf.serial: "superseded"}))
     reason(ca, leaf, tmp_path)
-    (file,) = (tmp_path / kept.FOLDER_NAME).iterdir()
+    (file,) = (tmp_path / CRL_FOLDER_NAME).iterdir()
     head, _, data = file.read_bytes().partition(b"\n")
     bent = re.sub(rb'"asked": [0-9.]+', b'"asked": ' + asked.encode(), head)
     assert bent != head

@@ -12,8 +12,8 @@ import certbot
 import pytest
 
 from certbot_tcs_lyon1.report import Report
+from certbot_tcs_lyon1.watch.reasons import Watch, Watched
 from certbot_tcs_lyon1.watch.record import RECORD_NAME
-from certbot_tcs_lyon1.watch.why import Watch, Watched
 from tests.install.conftest import Service, make_service
 from tests.lab import front
 from tests.lab.certbot import Certbot

@@ -1,4 +1,4 @@
-"""From a certificate and its department to the reason why it is replaced now, or none."""
+"""Finding the reason to replace a certificate now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography import x509
 
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.report import Report, foreign
-from certbot_tcs_lyon1.watch import ari, crl, kept
+from certbot_tcs_lyon1.watch import ari, cache, crl
 from certbot_tcs_lyon1.watch.crl import Crl, Point, Revocation
 from certbot_tcs_lyon1.watch.fetch import Fetcher
 from certbot_tcs_lyon1.watch.reason import Reason
@@ -19,16 +19,18 @@ from certbot_tcs_lyon1.watch.record import Record
 
 logger = logging.getLogger(__name__)
 
-#: After so long without a CRL that counts the user is told.
-PATIENCE = 3 * kept.DAY
+#: After this time without a valid CRL the user is warned.
+PATIENCE = 3 * cache.DAY
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A certificate and what is known of it.
+    """A certificate that is watched.
 
-    `chain` is PEM; `campaign` is the department's `replace_issued_before`; `ari_server` is the ACME
-    directory that is asked for ARI, "" for none.
+    :ivar name: of the lineage
+    :ivar chain: PEM
+    :ivar campaign: the department's `replace_issued_before`
+    :ivar ari_server: the ACME directory for ARI; "" to make no use of ARI
     """
 
     name: str
@@ -39,25 +41,26 @@ class Watched:
 
 
 class Watch:
-    """What one process learns of CRLs and CAs, and what was learnt before.
+    """Finds reasons, for the lineages of one process.
 
-    :param work_dir: certbot's
+    :param work_dir: certbot's work folder
     """
 
     def __init__(self, work_dir: str, report: Report) -> None:
         self._record = Record(work_dir)
         self._fetcher = Fetcher()
-        self._crls = kept.Crls(work_dir, self._fetcher)
+        self._crls = cache.CrlCache(work_dir, self._fetcher)
         self._report = report
-        kept.tidy(work_dir)
+        cache.tidy(work_dir)
 
     def reason(
         self, watched: Watched, now: datetime.datetime, crls: bool = True
     ) -> Optional[Reason]:
-        """Why the certificate is replaced now. What can't be found out is no reason.
+        """Return the reason to replace the certificate now; None if there is none, or it can't be
+        found out.
 
         :param now: UTC
-        :param crls: whether they are looked at (`revocation_check`)
+        :param crls: whether to look at CRLs (`revocation_check`)
         """
         looks = (self._revoked, self._campaign, self._ari)
         for look in looks if crls else looks[1:]:
@@ -72,10 +75,10 @@ class Watch:
         return None
 
     def begin(self, watched: Watched, reason: Reason, live_dir: str) -> None:
-        """Note that the certificate is about to be replaced for this reason.
+        """Record that the certificate is about to be replaced for this reason.
 
-        :param live_dir: certbot's
-        :raises WatchError: it can't be written down; then nothing may be ordered
+        :param live_dir: certbot's folder `live`
+        :raises WatchError: it can't be recorded; then the certificate must not be replaced
         """
         serial = watched.certificate.serial_number
         self._record.begin(watched.name, serial, reason, live_dir)
@@ -97,7 +100,7 @@ class Watch:
         return Reason("revoked", key, text, found.reason == "keyCompromise")
 
     def _revocation(self, watched: Watched, now: datetime.datetime) -> Optional[Revocation]:
-        """The entry of the first CRL that has one."""
+        """Return the entry of the first CRL that has one; None if no CRL has one."""
         certificate, faults = watched.certificate, []
         points = [point for point in crl.points(certificate) if point.urls]
         if not points:
@@ -111,17 +114,17 @@ class Watch:
             except WatchError as error:
                 faults.append(error if error.where else WatchError(error.cause, where=url))
                 continue
-            if revocation is not None or _covers(found.crl, point):
+            if revocation is not None or _is_conclusive(found.crl, point):
                 self._record.forget("unusable", mark)
                 if found.fault is not None:
                     self._warn(found.fault, found.asked, now)
                 return revocation
         if faults:
-            self._tell(mark, faults, now)
+            self._note_unusable(mark, faults, now)
         return None
 
-    def _tell(self, mark: str, faults: list[WatchError], now: datetime.datetime) -> None:
-        """Say that nobody can tell: at once for the log, after three days for the user."""
+    def _note_unusable(self, mark: str, faults: list[WatchError], now: datetime.datetime) -> None:
+        """Log why no CRL can be used, and warn the user after three days."""
         for fault in faults:
             logger.debug("CRL: %s", fault)
         since = self._record.get("unusable", mark)
@@ -156,6 +159,6 @@ class Watch:
         return ari.find(watched.certificate, watched.ari_server, self._record, self._fetcher, now)
 
 
-def _covers(found: Crl, point: Point) -> bool:
-    """Whether a certificate that is not in it is not revoked, for whatever reason."""
+def _is_conclusive(found: Crl, point: Point) -> bool:
+    """Return whether a certificate that is not in the CRL is not revoked for any reason."""
     return not (found.is_partial or point.is_partial)

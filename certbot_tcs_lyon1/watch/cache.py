@@ -1,8 +1,8 @@
-"""CRLs in certbot's work folder: each asked for at most once a day, or until its next update.
+"""CRLs in certbot's work folder: each is fetched at most once a day, or until its next update.
 
-A file is a line of JSON (URL, ETag, Last-Modified, when the server was last asked), and the CRL.
-Only one that counts is kept, so that nobody on the way can put another in place of a good one. A
-file that no lineage has asked for in three days is removed.
+A file is a line of JSON (URL, ETag, Last-Modified, time of the last request), and the CRL. Only a
+valid CRL replaces the one that is there, so that nobody on the way can. A file that no lineage has
+used in three days is removed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1.errors import DiskError, WatchError
 from certbot_tcs_lyon1.watch import fetch
 from certbot_tcs_lyon1.watch.crl import Crl
+from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME
 
 if TYPE_CHECKING:
     from cryptography import x509
 
 logger = logging.getLogger(__name__)
-
-FOLDER_NAME = "tcs-lyon1-crls"
 
 DAY = datetime.timedelta(days=1)
 _UNWANTED = 3 * DAY
@@ -36,10 +35,13 @@ _MOST_BYTES = fetch.MOST_BYTES + 64 * 1024
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A CRL that counts.
+class CachedCrl:
+    """A valid CRL.
 
-    `asked` is when its server last had it, `fault` why it has it no more.
+    :ivar asked: when its server was last asked successfully (UTC)
+    :ivar etag: the header ETag; "" if there was none
+    :ivar modified: the header Last-Modified; "" if there was none
+    :ivar fault: why the server could not be asked since
     """
 
     crl: Crl
@@ -50,26 +52,29 @@ class Kept:
     fault: Optional[WatchError] = None
 
     def is_fresh(self, now: datetime.datetime) -> bool:
-        """Whether its server need not be asked."""
+        """Return whether its server need not be asked yet."""
         end = self.crl.next_update
         return self.asked <= now < self.asked + DAY and end is not None and now < end
 
 
-class Crls:
+class CrlCache:
     """The CRLs of one process.
 
-    :param work_dir: certbot's
+    :param work_dir: certbot's work folder
     """
 
     def __init__(self, work_dir: str, fetcher: fetch.Fetcher) -> None:
-        self._folder = os.path.join(work_dir, FOLDER_NAME)
+        self._folder = os.path.join(work_dir, CRL_FOLDER_NAME)
         self._fetcher = fetcher
-        self._known: dict[Any, Union[Kept, WatchError]] = {}
+        self._known: dict[Any, Union[CachedCrl, WatchError]] = {}
 
-    def get(self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime) -> Kept:
-        """The CRL at `url`, verified; the server is asked at most once in a process.
+    def get(
+        self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime
+    ) -> CachedCrl:
+        """Return the valid CRL at `url`; its server is asked at most once in a process.
 
-        :raises WatchError: there is none that counts
+        :param now: UTC
+        :raises WatchError: there is no valid one
         """
         key = (url, *issuers)
         if key not in self._known:
@@ -82,50 +87,52 @@ class Crls:
             raise found
         return found
 
-    def _load(self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime) -> Kept:
+    def _load(
+        self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime
+    ) -> CachedCrl:
         path = _path(self._folder, url)
-        kept = _read(path, url, issuers, now)
-        if kept is not None and kept.is_fresh(now):
-            return kept
+        cached = _read(path, url, issuers, now)
+        if cached is not None and cached.is_fresh(now):
+            return cached
         try:
-            fresh = self._ask(url, kept, now)
-            if kept is None or fresh.crl is not kept.crl:
+            fresh = self._ask(url, cached, now)
+            if cached is None or fresh.crl is not cached.crl:
                 fresh.crl.verify(issuers, now)
-                _check_order(fresh.crl, kept)
+                _check_order(fresh.crl, cached)
         except WatchError as error:
             fault = error if error.where else WatchError(error.cause, where=url)
-            if kept is None:
+            if cached is None:
                 raise fault from None
-            logger.debug("%s The one of %s still counts.", fault, kept.asked)
+            logger.debug("%s The one of %s is still valid.", fault, cached.asked)
             with contextlib.suppress(OSError):
-                os.utime(path)  # it is wanted
-            return replace(kept, fault=fault)
+                os.utime(path)  # it was used
+            return replace(cached, fault=fault)
         _write(path, url, fresh)
         return fresh
 
-    def _ask(self, url: str, kept: Optional[Kept], now: datetime.datetime) -> Kept:
-        """What the server has.
+    def _ask(self, url: str, cached: Optional[CachedCrl], now: datetime.datetime) -> CachedCrl:
+        """Fetch the CRL, unless it is unchanged.
 
-        :raises WatchError: it can't be had
+        :raises WatchError: the server gives no answer, or not a CRL
         """
         headers = {}
-        if kept is not None and kept.etag:
-            headers["If-None-Match"] = kept.etag
-        if kept is not None and kept.modified:
-            headers["If-Modified-Since"] = kept.modified
+        if cached is not None and cached.etag:
+            headers["If-None-Match"] = cached.etag
+        if cached is not None and cached.modified:
+            headers["If-Modified-Since"] = cached.modified
         answer = self._fetcher.get(url, headers)
         if answer.status == 304:
-            if kept is None:
+            if cached is None:
                 raise WatchError("HTTP status 304, though nothing was kept", where=url)
-            return replace(kept, asked=now)
+            return replace(cached, asked=now)
         etag, modified = (_validator(answer.headers, one) for one in ("etag", "last-modified"))
-        return Kept(Crl(answer.body), now, etag, modified, answer.body)
+        return CachedCrl(Crl(answer.body), now, etag, modified, answer.body)
 
 
 def tidy(work_dir: str) -> None:
-    """Remove what no lineage has wanted of late, and what a run that was killed has left."""
+    """Remove files that no lineage has used of late, and those that a killed run has left."""
     with contextlib.suppress(OSError):
-        for entry in os.scandir(os.path.join(work_dir, FOLDER_NAME)):
+        for entry in os.scandir(os.path.join(work_dir, CRL_FOLDER_NAME)):
             if entry.stat(follow_symlinks=False).st_mtime < time.time() - _UNWANTED.total_seconds():
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)
@@ -134,11 +141,11 @@ def tidy(work_dir: str) -> None:
 def peek(
     work_dir: str, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime
 ) -> Optional[tuple[Crl, datetime.datetime]]:
-    """The CRL that is kept of a URL, if it counts still, and when its server was last asked.
+    """Return the CRL of a URL and when its server was last asked; None if there is no valid one.
 
-    Nothing is fetched, and nothing changes.
+    Nothing is fetched or changed.
     """
-    path = _path(os.path.join(work_dir, FOLDER_NAME), url)
+    path = _path(os.path.join(work_dir, CRL_FOLDER_NAME), url)
     found = _read(path, url, issuers, now)
     return (found.crl, found.asked) if found else None
 
@@ -148,32 +155,33 @@ def _path(folder: str, url: str) -> str:
 
 
 def _validator(headers: Mapping[str, str], name: str) -> str:
-    """What is sent back to the server at the next time; "" where that could be no header."""
+    """Return a header that is sent back with the next request; "" if it can't be a header."""
     text = headers.get(name, "")
     return text if len(text) <= 200 and text.isascii() and text.isprintable() else ""
 
 
-def _check_order(fresh: Crl, kept: Optional[Kept]) -> None:
+def _check_order(fresh: Crl, cached: Optional[CachedCrl]) -> None:
+    """Check that the CRL is not older than the one that is there.
+
+    :raises WatchError: it is
     """
-    :raises WatchError: the CA has issued the one that is kept later
-    """
-    before, after = kept.crl.this_update if kept else None, fresh.this_update
+    before, after = cached.crl.this_update if cached else None, fresh.this_update
     if before is not None and after is not None and after < before:
         raise WatchError(f"it is older ({after}) than the one that is kept ({before})")
 
 
 def _read(
     path: str, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime
-) -> Optional[Kept]:
-    """What is kept, if it counts still."""
+) -> Optional[CachedCrl]:
+    """Return the CRL of a file; None if there is none, or it is not valid any more."""
     try:
         head, _, data = disk.read(path, _MOST_BYTES)[0].partition(b"\n")
         said = json.loads(head)
         asked = datetime.datetime.fromtimestamp(said["asked"], datetime.timezone.utc)
         crl = Crl(data)
         crl.verify(issuers, now)
-        kept = Kept(crl, asked, str(said["etag"]), str(said["modified"]), data)
-        return kept if said["url"] == url else None
+        cached = CachedCrl(crl, asked, str(said["etag"]), str(said["modified"]), data)
+        return cached if said["url"] == url else None
     except FileNotFoundError:
         return None
     except (
@@ -190,15 +198,15 @@ def _read(
         return None
 
 
-def _write(path: str, url: str, kept: Kept) -> None:
+def _write(path: str, url: str, cached: CachedCrl) -> None:
     head = {
         "url": url,
-        "etag": kept.etag,
-        "modified": kept.modified,
-        "asked": kept.asked.timestamp(),
+        "etag": cached.etag,
+        "modified": cached.modified,
+        "asked": cached.asked.timestamp(),
     }
     try:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        disk.write(path, json.dumps(head).encode() + b"\n" + kept.data)
-    except OSError as error:  # then it is fetched at the next run again
+        disk.write(path, json.dumps(head).encode() + b"\n" + cached.data)
+    except OSError as error:  # the next run fetches it again
         logger.debug("%s can't be written: %s", path, error)
