@@ -7,6 +7,7 @@ import errno
 import grp
 import os
 import pwd
+import shlex
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Optional
 
@@ -121,7 +122,7 @@ def opened(path: str, owner: int, forbidden: Iterable[str]) -> Iterator[folders.
         except OSError as error:
             raise InstallError(
                 f"its folder cannot be used: {error.strerror}",
-                f"create {os.path.dirname(path)}, or correct the path",
+                f"run: mkdir -p {shlex.quote(os.path.dirname(path))}, or correct the path",
                 where=foreign(path),
             ) from None
         for folder in map(os.path.realpath, forbidden):

@@ -1,4 +1,4 @@
-"""Whether CAA records let a CA issue (RFC 8659), for this account and by dns-01 (RFC 8657)."""
+"""Whether CAA records let a CA issue (RFC 8659), for an account and by dns-01 (RFC 8657)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ _KNOWN = ("issue", "issuewild", "issuemail", "iodef", "contactemail", "contactph
 
 @dataclass(frozen=True)
 class Record:
-    """One record: its tag, the CA's name, "" for nobody, and the parameters."""
+    """A CAA record.
+
+    :ivar domain: the CA's name; "" forbids every CA
+    :ivar parameters: `accounturi`, `validationmethods` and so on
+    """
 
     flags: int
     tag: str
@@ -23,7 +27,9 @@ class Record:
 
 
 def parse(text: str) -> list[Record]:
-    """The records of a text as zone files have them, several parted by commas."""
+    """Return the CAA records in a text: their data as in a zone file, several separated by
+    commas.
+    """
     found = []
     for match in _RECORD.finditer(text):
         domain, *rest = match["value"].replace('\\"', '"').replace("\\;", ";").split(";")
@@ -37,11 +43,11 @@ def parse(text: str) -> list[Record]:
 def permits(
     records: Sequence[Record], names: Sequence[str], account: Optional[str], wild: bool
 ) -> bool:
-    """Whether the CA may issue by dns-01.
+    """Return whether the CA may issue by dns-01.
 
-    :param names: the CA's
-    :param account: the account's URL; None if there is none yet, and then no `accounturi` fits
-    :param wild: a wildcard, for which `issuewild` goes before `issue` (RFC 8659 §4.3)
+    :param names: the CA's names in CAA records
+    :param account: the account's URL; None if there is none, so that no `accounturi` matches
+    :param wild: for a wildcard, where `issuewild` takes precedence over `issue` (RFC 8659 §4.3)
     """
     if any(one.flags & _CRITICAL and one.tag not in _KNOWN for one in records):
         return False
@@ -60,7 +66,10 @@ def _permits(record: Record, names: Sequence[str], account: Optional[str]) -> bo
 
 
 def to_ask_for(holder: str, names: Sequence[str], account: Optional[str], wild: bool) -> str:
-    """The record that lets the CA issue, as a zone file has it."""
+    """Return the CAA record that lets the CA issue for this account by dns-01, as in a zone file.
+
+    :param holder: the name that has CAA records, or the name to be ordered
+    """
     more = f"; accounturi={account}" if account else ""
     tag, name = "issuewild" if wild else "issue", names[0] if names else "(ask the CA its name)"
     return f'{holder}. CAA 0 {tag} "{name}{more}; validationmethods=dns-01"'

@@ -1,8 +1,8 @@
-"""What certbot's log says of the last runs of `renew`: when they were, and what failed in them.
+"""Reading from certbot's logs when `certbot renew` ran last, and which renewals failed.
 
-certbot writes a file for each run, `letsencrypt.log` and, older, `letsencrypt.log.1` and so on, in
-a folder of root's. The wordings are those of certbot 1.12 to 5.8: of an unknown one nothing is
-told, and the certificate's days left speak then.
+certbot writes one file per run: `letsencrypt.log`, and for older runs `letsencrypt.log.1` and so
+on. The patterns are those of certbot 1.12 to 5.8. If another version words a failure differently,
+it is not found, and the certificate's remaining lifetime gives the alarm.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from certbot_tcs_lyon1.report import foreign
 
 _NAME = re.compile(r"letsencrypt\.log(\.[0-9]+)?")
 _START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+:(\w+):")
-#: certbot takes the verb out of the arguments before it writes them down, so `renew` is known by
-#: how it ends.
+#: certbot does not log the verb, so `renew` is recognized by the end of its log.
 _ENDED = re.compile(r":(no renewal failures|\d+ renew failure\(s\))")
 _TEST = re.compile(r"Arguments: \[.*'--dry-run'")
 _FAILED = re.compile(
@@ -28,14 +27,18 @@ _FAILED = re.compile(
     r": (?P<why>.*)"
 )
 
-#: Files and bytes of each that are looked at: `renew` runs twice a day.
+#: The most files, and bytes of each, that are read: `renew` runs twice a day.
 _MOST_FILES = 40
 _MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A renewal that failed: when (seconds of the epoch), and why in certbot's or our words."""
+    """A renewal that failed.
+
+    :ivar when: seconds since the epoch
+    :ivar cause: the error in the log
+    """
 
     when: int
     cause: str
@@ -43,14 +46,18 @@ class Failure:
 
 @dataclass(frozen=True)
 class Runs:
-    """When `renew` ran last (seconds of the epoch; None if it isn't known), and what failed."""
+    """What the logs say.
+
+    :ivar last_renew: when `certbot renew` ran last, in seconds since the epoch; None if unknown
+    :ivar failures: the last failure of each lineage
+    """
 
     last_renew: Optional[int]
     failures: dict[str, Failure]
 
 
 def read(folder: str) -> Runs:
-    """Read the logs of a folder, the newest first; none is there before the first run.
+    """Read the logs of a folder, the newest first; it does not exist before the first run.
 
     :raises OSError: the folder or a log can't be read
     """
@@ -60,7 +67,7 @@ def read(folder: str) -> Runs:
         return Runs(None, {})
     dated = []
     for path in (os.path.join(folder, name) for name in names):
-        with contextlib.suppress(FileNotFoundError):  # certbot renames them when it starts
+        with contextlib.suppress(FileNotFoundError):  # certbot rotates them when it starts
             dated.append((os.path.getmtime(path), path))
     last: Optional[int] = None
     failures: dict[str, Failure] = {}
@@ -77,7 +84,7 @@ def read(folder: str) -> Runs:
 
 
 def _text(path: str) -> str:
-    """A log's beginning and end."""
+    """Return the beginning and the end of a log."""
     with open(path, "rb") as file:
         head = file.read(_MOST_BYTES)
         file.seek(max(len(head), os.fstat(file.fileno()).st_size - _MOST_BYTES))
@@ -85,13 +92,13 @@ def _text(path: str) -> str:
 
 
 def _of_run(text: str) -> tuple[Optional[int], bool, dict[str, Failure]]:
-    """When the run of a log began, whether it was `renew`, and what failed in it."""
+    """Return when the run of a log began, whether it was `renew`, and the failures in it."""
     begun, ended, is_test, when = None, False, False, 0
     failures: dict[str, tuple[int, list[str]]] = {}
     going_on: list[str] = []
     for line in text.splitlines():
         start = _START.match(line)
-        if start is None:  # a message's next line
+        if start is None:  # a further line of a message
             going_on.append(line)
             continue
         when = int(time.mktime(time.strptime(start[1], "%Y-%m-%d %H:%M:%S")))

@@ -1,5 +1,7 @@
-"""What the command wants of a certificate, read from its DER (RFC 5280 §4.1) without cryptography,
-whose import alone takes longer than reading a thousand."""
+"""Parsing what `status` needs of a certificate from its DER (RFC 5280 §4.1), without cryptography.
+
+Importing cryptography takes longer than parsing a thousand certificates here.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,17 @@ _ORGANIZATION, _COMMON_NAME = bytes.fromhex("55040a"), bytes.fromhex("550403")
 
 @dataclass(frozen=True)
 class Certificate:
-    """One certificate; the times are seconds of the epoch, `serial` is hexadecimal; `key` is what
-    stands in its private key as well: modulus and exponent, or the point."""
+    """A certificate.
+
+    :ivar key: the part of the public key that its private key holds, too (RSA: modulus and
+        exponent; EC: the point)
+    :ivar serial: hexadecimal
+    :ivar issuer: its common name or organization
+    :ivar not_before: seconds since the epoch; so is `not_after`
+    :ivar names: DNS names and IP addresses
+    :ivar client_auth: it has the extended key usage clientAuth
+    :ivar names_crl: it has a CRL distribution point
+    """
 
     der: bytes = field(repr=False)
     key: bytes = field(repr=False)
@@ -44,7 +55,7 @@ class Certificate:
 
 
 def parse(pem: bytes) -> Certificate:
-    """The first certificate of a PEM file.
+    """Return the first certificate of a PEM file.
 
     :raises ValueError: there is none, or it is damaged
     """
@@ -58,9 +69,9 @@ def parse(pem: bytes) -> Certificate:
 
 
 def parse_der(der: bytes) -> Certificate:
-    """The certificate of these bytes.
+    """Return the certificate in DER.
 
-    :raises ValueError, IndexError: it is damaged
+    :raises ValueError, IndexError, KeyError, UnicodeError: it is damaged
     """
     (_, whole), *_ = _items(der)
     (_, body), *_ = _items(whole)
@@ -83,8 +94,10 @@ def parse_der(der: bytes) -> Certificate:
 
 
 def is_key_of(pem: bytes, certificate: Certificate) -> bool:
-    """Whether a private key (PEM) is the certificate's, as far as that is seen without arithmetic:
-    one that is no match may still be, if it holds no public key."""
+    """Return whether a private key (PEM) holds the certificate's public key.
+
+    If not, it may still be the certificate's: some private keys hold no public key.
+    """
     match = _KEY.search(pem)
     try:
         return match is not None and certificate.key in base64.b64decode(match[1])
@@ -93,7 +106,9 @@ def is_key_of(pem: bytes, certificate: Certificate) -> bool:
 
 
 def _public_key(data: bytes) -> bytes:
-    """Of a SubjectPublicKeyInfo, what its private key repeats (RFC 8017 §A.1.2, RFC 5915 §3)."""
+    """Return the part of a SubjectPublicKeyInfo that private keys hold (RFC 8017 §A.1.2, RFC 5915
+    §3).
+    """
     (_, algorithm), (_, bits) = _items(data)
     (_, oid), *_ = _items(algorithm)
     if oid != _RSA:
@@ -103,7 +118,7 @@ def _public_key(data: bytes) -> bytes:
 
 
 def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tag and content of each element that stands in `data`."""
+    """Yield tag and content of each DER element in `data`."""
     at = 0
     while at < len(data):
         begin, after = encoding.content(data, at)
@@ -112,13 +127,13 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _inner(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The elements of the one sequence in `data`; none of an empty one."""
+    """Yield the elements within the elements in `data`."""
     for _, content in _items(data):
         yield from _items(content)
 
 
 def _time(kind: int, text: bytes) -> int:
-    """Seconds of the epoch of a UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5)."""
+    """Return a UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5) in seconds since the epoch."""
     digits = text.decode("ascii").rstrip("Z")
     if kind == _UTC_TIME:
         digits = ("19" if digits[0] >= "5" else "20") + digits
@@ -145,7 +160,7 @@ def _alt_names(data: bytes) -> Iterator[str]:
 
 
 def _name(data: bytes) -> str:
-    """The issuer as a person calls it: its organization and common name."""
+    """Return the common name or the organization of a distinguished name."""
     found: dict[bytes, str] = {}
     for tag, relative in _items(data):
         if tag == _SET:

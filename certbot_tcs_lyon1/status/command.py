@@ -1,4 +1,4 @@
-"""The command `certbot-tcs-lyon1`: its subcommands and their options."""
+"""The command `certbot-tcs-lyon1`: its subcommands and options."""
 
 from __future__ import annotations
 
@@ -21,52 +21,69 @@ _DEFAULTS = {
     "work-dir": "/var/lib/letsencrypt",
     "logs-dir": "/var/log/letsencrypt",
 }
-#: As certbot's ConfigArgParse takes it.
+#: A line of cli.ini, as certbot's ConfigArgParse parses it.
 _LINE = re.compile(
     r"""\s*-*(?P<name>[^:=;\#\s[]+)\s*[:=\s]\s*(?P<quote>['"]?)(?P<value>.+?)(?P=quote)"""
     r"\s*(?:\s[;#].*)?$"
 )
 _CONFIG = "tcs-lyon1-config"
-#: How certbot keeps that option in a renewal conf.
+#: That option in a renewal conf.
 _KEPT = re.compile(r"tcs_lyon1_config = (.+)$")
 
 
 def parser() -> argparse.ArgumentParser:
-    """All that the command takes; the manual page and the reference are held against it."""
+    """Return the command's parser; tests compare it with the manual and the reference."""
     shared = argparse.ArgumentParser(add_help=False)
     for name, default in _DEFAULTS.items():
         shared.add_argument(
-            f"--{name}", metavar="DIR", help=f"certbot's, as in cli.ini; else {default}"
+            f"--{name}",
+            metavar="DIR",
+            help=f"certbot's; by default that of cli.ini, or {default}",
         )
     shared.add_argument(
-        f"--{_CONFIG}", metavar="FILE", help="the department config; else tcs-lyon1.ini in DIR"
+        f"--{_CONFIG}",
+        metavar="FILE",
+        help="the department config; by default tcs-lyon1.ini in the config DIR",
     )
     whole = argparse.ArgumentParser(
         prog="certbot-tcs-lyon1",
-        description="Look whether this machine's certificates are right, and will stay so.",
+        description="Check this machine's certificates and their renewal.",
         epilog="Exit codes of check: 0 right, 1 warning, 2 critical, 3 unknown. With --checkmk or "
         "--prometheus it is 0 whatever was found.",
     )
     verbs = whole.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    status = verbs.add_parser("status", parents=[shared], help="a table for a person")
-    status.add_argument("--json", action="store_true", help="the same facts as JSON")
-    check = verbs.add_parser("check", parents=[shared], help="the same, judged for a monitoring")
+    status = verbs.add_parser("status", parents=[shared], help="show a table of the certificates")
+    status.add_argument("--json", action="store_true", help="print the facts as JSON")
+    _add_check_options(
+        verbs.add_parser("check", parents=[shared], help="print verdicts for a monitoring system")
+    )
+    test = verbs.add_parser(
+        "test", parents=[shared], help="try all that an order needs, without ordering"
+    )
+    test.add_argument(
+        "names", nargs="*", metavar="NAME", help="without one, only the department config is read"
+    )
+    test.add_argument("--no-dns-update", action="store_true", help="publish no TXT record")
+    return whole
+
+
+def _add_check_options(check: argparse.ArgumentParser) -> None:
     form = check.add_mutually_exclusive_group()
-    form.add_argument("--checkmk", action="store_true", help="lines of a Checkmk local check")
-    form.add_argument("--prometheus", metavar="FILE", help="write FILE for node_exporter")
-    form.add_argument("--json", action="store_true", help="facts and verdicts as JSON")
-    for name, percent in (("warning", 25.0), ("critical", 10.0)):
+    form.add_argument(
+        "--checkmk", action="store_true", help="print the lines of a Checkmk local check"
+    )
+    form.add_argument(
+        "--prometheus", metavar="FILE", help="write FILE for node_exporter's textfile collector"
+    )
+    form.add_argument("--json", action="store_true", help="print facts and verdicts as JSON")
+    for name, verb, percent in (("warning", "warn", 25.0), ("critical", "be critical", 10.0)):
         check.add_argument(
             f"--{name}",
             metavar="PERCENT",
             type=_percent,
             default=percent,
-            help=f"of a lifetime that is left, {percent:g} without it",
+            help=f"{verb} when this part of a lifetime is left (default: {percent:g})",
         )
-    test = verbs.add_parser("test", parents=[shared], help="all that an order needs, but the order")
-    test.add_argument("names", nargs="*", metavar="NAME", help="none: only the file is read")
-    test.add_argument("--no-dns-update", action="store_true", help="put no TXT record")
-    return whole
 
 
 def _percent(text: str) -> float:
@@ -77,57 +94,60 @@ def _percent(text: str) -> float:
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command, and return its exit code."""
     options = parser().parse_args(arguments)
     try:
         return _run(options)
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
-    except Exception:  # after which Python's own exit code, 1, would be a WARNING
+    except Exception:  # Python's own exit code, 1, would mean WARNING
         traceback.print_exc()
         return 1 if options.verb == "test" else 3
 
 
 def _run(options: argparse.Namespace) -> int:
-    places = _places(options)
+    folders = _folders(options)
     if options.verb == "test":
         from certbot_tcs_lyon1.status import probe
 
-        return probe.run(options.names, places, with_record=not options.no_dns_update)
-    return _report(options, places)
+        return probe.run(options.names, folders, with_record=not options.no_dns_update)
+    return _report(options, folders)
 
 
-def _report(options: argparse.Namespace, places: Folders) -> int:
-    from certbot_tcs_lyon1.status import forms, looking, verdicts
+def _report(options: argparse.Namespace, folders: Folders) -> int:
+    from certbot_tcs_lyon1.status import gather, output, verdicts
 
-    facts = looking.look(places)
+    facts = gather.look(folders)
     limits = verdicts.Limits()
     if options.verb == "check":
         limits = verdicts.Limits(options.warning, options.critical)
     found = verdicts.judge(facts, limits)
     if options.verb == "status":
         if options.json:
-            _print(forms.to_json(facts, None))
+            output.show(output.to_json(facts, None))
         else:
             width = shutil.get_terminal_size().columns
             colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-            _print(forms.table(facts, found, width, colour))
+            output.show(output.table(facts, found, width, colour))
         return 0
     if options.json:
-        _print(forms.to_json(facts, found))
+        output.show(output.to_json(facts, found))
     elif options.checkmk:
-        _print(forms.checkmk(facts, found, limits))
+        output.show(output.checkmk(facts, found, limits))
         return 0
     elif options.prometheus:
-        return _write(options.prometheus, forms.prometheus(facts, found))
+        return _write(options.prometheus, output.prometheus(facts, found))
     else:
-        _print(forms.nagios(facts, found, limits))
+        output.show(output.nagios(facts, found, limits))
     return int(verdicts.worst(found))
 
 
 def _write(path: str, text: str) -> int:
-    """Write the file aside, readable by all, and rename it; node_exporter isn't root."""
+    """Write the file under another name, readable by all users (node_exporter's), and rename it.
+
+    :returns: the exit code
+    """
     aside = f"{path}.{os.getpid()}"
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -145,17 +165,13 @@ def _write(path: str, text: str) -> int:
     return 0
 
 
-def _print(text: str) -> None:
-    """Print it, with escapes for what the output's encoding has not."""
-    encoding = sys.stdout.encoding or "ascii"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
 # certbot's folders
 
 
-def _places(options: argparse.Namespace) -> Folders:
-    """The folders: of the command line, else of certbot's cli.ini, else its defaults."""
+def _folders(options: argparse.Namespace) -> Folders:
+    """Return certbot's folders: those of the options, else of certbot's cli.ini, else its
+    defaults.
+    """
     kept = _cli_ini()
     found = {}
     for name, default in _DEFAULTS.items():
@@ -170,7 +186,7 @@ def _places(options: argparse.Namespace) -> Folders:
 
 
 def _of_lineages(config_dir: str, otherwise: str) -> str:
-    """The department config that all lineages were ordered with, which certbot keeps."""
+    """Return the department config that all lineages have stored; `otherwise` if it is not one."""
     pattern = os.path.join(glob.escape(config_dir), "renewal", "*.conf")
     named = set()
     for path in glob.glob(pattern):
@@ -181,7 +197,7 @@ def _of_lineages(config_dir: str, otherwise: str) -> str:
 
 
 def _cli_ini() -> dict[str, str]:
-    """What certbot's `cli.ini` says, at its two places, of which the latter wins."""
+    """Return the options in certbot's two `cli.ini`; the user's own wins."""
     home = os.environ.get("XDG_CONFIG_HOME", "~/.config")
     kept = {}
     for path in ("/etc/letsencrypt/cli.ini", os.path.join(home, "letsencrypt", "cli.ini")):

@@ -1,7 +1,7 @@
-"""What a validating resolver says of a name, as a CA's resolver does since 2026-03-15 (SC-085v2).
+"""Checking DNSSEC of a name, as a CA's resolver does since 2026-03-15 (CA/Browser Forum SC-085v2).
 
-A resolver that validates says AD of what is signed and right (RFC 4035 §3.2.3), and SERVFAIL of
-what is wrong, which it hands out only to who asks with CD. Without AD the chain is walked here.
+A validating resolver sets AD for a valid answer (RFC 4035 §3.2.3), and answers SERVFAIL for an
+invalid one, which it returns only to queries with CD. Without AD the answer is validated here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import dns.exception
 import dns.flags
@@ -20,24 +20,16 @@ import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
-from certbot_tcs_lyon1.status import chain
+from certbot_tcs_lyon1.status import dnssec_validation as validation
+from certbot_tcs_lyon1.status.facts import Step
 
 _SECONDS = 5.0
 _DAY = 86400
 
-#: Signatures of so few days are made at each answer, and end soon always.
+#: Signatures of so few days are made for each answer, and are never near their end.
 _ONLINE_DAYS = 4
 
 _ASK = "send this to the DNS administrator, with what https://dnsviz.net shows of the name"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Right, wrong, or (None) not to be told from here."""
-
-    right: Optional[bool]
-    text: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,12 +46,12 @@ class _Resolver:
             return dns.query.tcp(query, self.address, _SECONDS, self.port)
 
     def fetch(self, name: dns.name.Name, rdtype: str) -> dns.message.Message:
-        """The answer, verified or not."""
+        """Return the answer, whether it is valid or not."""
         return self.ask(name, rdtype, dns.flags.CD)
 
 
-def look(name: str, rdtype: str) -> Verdict:
-    """Ask the system's resolvers for a name and type, which need not exist."""
+def look(name: str, rdtype: str) -> Step:
+    """Check the answer for a name and type, also a negative one, by the system's resolvers."""
     try:
         system = dns.resolver.get_default_resolver()
         found = [_Resolver(str(one), system.port) for one in system.nameservers]
@@ -68,48 +60,50 @@ def look(name: str, rdtype: str) -> Verdict:
     why = "no resolver is named in /etc/resolv.conf"
     for resolver in found:
         try:
-            return _by(resolver, dns.name.from_text(name), rdtype)
+            return _validate_by(resolver, dns.name.from_text(name), rdtype)
         except (dns.exception.DNSException, OSError, ValueError) as error:
             why = f"{resolver.address} does not answer ({error or type(error).__name__})"
-    return Verdict(None, f"DNSSEC of its {rdtype} cannot be looked at: {why}")
+    return Step(None, f"DNSSEC of its {rdtype} cannot be looked at: {why}")
 
 
-def _by(resolver: _Resolver, name: dns.name.Name, rdtype: str) -> Verdict:
+def _validate_by(resolver: _Resolver, name: dns.name.Name, rdtype: str) -> Step:
     reply = resolver.ask(name, rdtype)
     if reply.rcode() == dns.rcode.SERVFAIL:
         reply = resolver.fetch(name, rdtype)
         if reply.rcode() == dns.rcode.SERVFAIL:
             text = f"its {rdtype} cannot be resolved (SERVFAIL of {resolver.address})"
-            return Verdict(False, text, f"the name servers do not answer for it; {_ASK}")
-        ended = [_said(one) for one in _signatures(resolver, reply) if _left(one[1]) <= 0]
+            return Step(False, text, f"the name servers do not answer for it; {_ASK}")
+        ended = [
+            _describe(one) for one in _signatures(resolver, reply) if _seconds_left(one[1]) <= 0
+        ]
         why = f"signatures have ended: {', '.join(ended)}" if ended else "keys or DS do not fit"
         return _broken(rdtype, why)
-    soon = [one for one in _signatures(resolver, reply) if 0 < _left(one[1]) < 2 * _DAY]
+    soon = [one for one in _signatures(resolver, reply) if 0 < _seconds_left(one[1]) < 2 * _DAY]
     soon = [one for one in soon if one[1].expiration - one[1].inception > _ONLINE_DAYS * _DAY]
     if soon:
-        text = f"signatures of its {rdtype} end within two days: {', '.join(map(_said, soon))}"
-        return Verdict(False, text, f"the zone is not signed anew as it should be; {_ASK}")
+        text = f"signatures of its {rdtype} end within two days: {', '.join(map(_describe, soon))}"
+        return Step(False, text, f"the zone is not signed anew as it should be; {_ASK}")
     if reply.flags & dns.flags.AD:
-        return Verdict(True, f"the DNSSEC chain of its {rdtype} holds")
+        return Step(True, f"the DNSSEC chain of its {rdtype} holds")
     try:
-        if chain.holds(name, rdtype, resolver.fetch):
-            return Verdict(True, f"the DNSSEC chain of its {rdtype} holds, verified here")
-    except chain.Broken as error:
+        if validation.holds(name, rdtype, resolver.fetch):
+            return Step(True, f"the DNSSEC chain of its {rdtype} holds, verified here")
+    except validation.Broken as error:
         return _broken(rdtype, str(error))
-    except chain.Unknown as error:
-        return Verdict(None, f"DNSSEC of its {rdtype} cannot be looked at: {error}")
-    return Verdict(True, f"its {rdtype} is not signed, so DNSSEC does not stand in the way")
+    except validation.Unknown as error:
+        return Step(None, f"DNSSEC of its {rdtype} cannot be looked at: {error}")
+    return Step(True, f"its {rdtype} is not signed, so DNSSEC does not stand in the way")
 
 
-def _broken(rdtype: str, why: str) -> Verdict:
+def _broken(rdtype: str, why: str) -> Step:
     text = f"the DNSSEC chain of its {rdtype} is broken ({why})"
-    return Verdict(False, text, f"no CA issues until it is mended; {_ASK}")
+    return Step(False, text, f"no CA issues until it is mended; {_ASK}")
 
 
 def _signatures(
     resolver: _Resolver, reply: dns.message.Message
 ) -> Iterator[tuple[dns.name.Name, Any]]:
-    """The signatures of an answer, and those of the signing zones' keys, with their names."""
+    """Yield the RRSIGs of an answer, and those of the signing zones' keys, with their names."""
     zones: set[dns.name.Name] = set()
     for rrset in (*reply.answer, *reply.authority):
         if rrset.rdtype == dns.rdatatype.RRSIG:
@@ -121,12 +115,12 @@ def _signatures(
                 yield from ((rrset.name, one) for one in rrset)
 
 
-def _left(signature: Any) -> float:
-    """Seconds that it holds still."""
+def _seconds_left(signature: Any) -> float:
+    """Return the seconds until a signature expires."""
     return float(signature.expiration - time.time())
 
 
-def _said(one: tuple[dns.name.Name, Any]) -> str:
+def _describe(one: tuple[dns.name.Name, Any]) -> str:
     name, signature = one
     kind = dns.rdatatype.to_text(signature.type_covered)
     end = time.strftime("%F %H:%M UTC", time.gmtime(signature.expiration))

@@ -1,7 +1,7 @@
-"""What is so on this machine, as frozen data; whether that is right is for `verdicts`.
+"""The state of this machine as frozen data; `verdicts` judges it.
 
-Times are seconds of the epoch. certbot's folders are read as they are, without its lock: a lineage
-that is being replaced at this instant is seen before or after.
+Times are seconds since the epoch. certbot's folders are read without its lock: a lineage that is
+being replaced is seen as it was before, or as it is after.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from certbot_tcs_lyon1.status.timer import Timer
 
 @dataclass(frozen=True)
 class Folders:
-    """certbot's, and the department config; all absolute."""
+    """certbot's folders, and the path of the department config; all absolute."""
 
     config_dir: str
     work_dir: str
@@ -24,8 +24,8 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """A file of a target: `fault` is "" where it is the live version."""
+class DeployedFile:
+    """A file of a target; `fault` is "" if it is that of the live version."""
 
     target: str
     path: str
@@ -33,8 +33,8 @@ class Deployed:
 
 
 @dataclass(frozen=True)
-class ServedThere:
-    """A service of a target: `fault` is "" where it gives the live version."""
+class ServedTarget:
+    """A service of a target; `fault` is "" if it serves the live version."""
 
     target: str
     service: str
@@ -43,12 +43,16 @@ class ServedThere:
 
 @dataclass(frozen=True)
 class Lineage:
-    """A certificate of certbot's.
+    """A lineage.
 
-    `fault` says why it can't be read, and then little else is known; `renews` is when certbot
-    replaces it by its own rule; `written` is when the live version came here; `department` is
-    None for one of none; `misfit` is why it won't be renewed, by the department config or its own;
-    `crl_asked` is when its CRL was last seen.
+    :ivar fault: why it can't be read or used; the other values are then mostly unknown
+    :ivar department: None if it was made without one
+    :ivar renews: when certbot renews it by its own rule
+    :ivar written: when the live version was saved
+    :ivar names_crl: its certificate has a CRL distribution point
+    :ivar watched: its CRL was fetched
+    :ivar crl_asked: when its CRL was last fetched, or since when it could not be
+    :ivar misfit: why it will not be renewed: a fault between it and the department config
     """
 
     name: str
@@ -71,8 +75,8 @@ class Lineage:
     names_crl: bool = False
     watched: bool = False
     crl_asked: Optional[int] = None
-    deployed: tuple[Deployed, ...] = ()
-    served: tuple[ServedThere, ...] = ()
+    deployed: tuple[DeployedFile, ...] = ()
+    served: tuple[ServedTarget, ...] = ()
     failure: Optional[Failure] = None
     misfit: str = ""
     der: bytes = field(default=b"", repr=False)
@@ -80,11 +84,7 @@ class Lineage:
 
 @dataclass(frozen=True)
 class DepartmentFact:
-    """A department of the config.
-
-    `account` is the id of the ACME account that its next lineage gets, or None; `accounts` are all
-    that a lineage of it keeps at a renewal.
-    """
+    """A department of the config; `account` is the id of its Key ID's ACME account, or None."""
 
     name: str
     key_id: str
@@ -95,7 +95,10 @@ class DepartmentFact:
 
 @dataclass(frozen=True)
 class DnsFact:
-    """A `[dns]` section, without its secret."""
+    """A `[dns]` section, without its secret.
+
+    :ivar key: the name of the key
+    """
 
     section: str
     servers: tuple[str, ...]
@@ -104,12 +107,13 @@ class DnsFact:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known of the machine.
+    """The state of the machine.
 
-    `config_fault` is why the department config can't be used; `keys_missing` if that is only that
-    files of keys for the DNS aren't there; `unreadable` are the folders that this user can't read,
-    `full` those that certbot can't write any more; `without_lineage` are targets, each with the
-    certificate that certbot has not.
+    :ivar config_fault: why the department config can't be used
+    :ivar keys_missing: the only faults are missing key files of `[dns]`
+    :ivar unreadable: folders and files that this user can't read
+    :ivar full: certbot's folders to which nothing can be written
+    :ivar without_lineage: targets whose lineage does not exist, each with its name
     """
 
     now: int
@@ -124,3 +128,15 @@ class Facts:
     unreadable: tuple[str, ...]
     full: tuple[str, ...] = ()
     without_lineage: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """The result of one check of `test`.
+
+    :ivar right: None if it can't be found out from here
+    """
+
+    right: Optional[bool]
+    text: str
+    remedy: str = ""

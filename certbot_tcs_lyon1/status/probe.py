@@ -1,58 +1,49 @@
-"""`certbot-tcs-lyon1 test NAME…`: all that an order needs, tried without ordering.
+"""`certbot-tcs-lyon1 test NAME…`: tries everything that an order needs, without ordering.
 
-The one thing that changes is a TXT record of a random value, put at the challenge's name and
-withdrawn again. It has a journal of its own: certbot's may be in use by a `renew` at this moment.
-What a test that was killed has left is withdrawn by the next one.
+The only change is a TXT record with a random value, published at the challenge's name and withdrawn
+again. It has its own journal: certbot's may be in use by a `renew`. A record that a killed test has
+left is withdrawn by the next one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
-import grp
 import json
 import os
-import pwd
 import secrets
-import shlex
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Optional
 
 import certbot_tcs_lyon1
-from certbot_tcs_lyon1 import folders, lyon1
+from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.department import reader, values
 from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
-from certbot_tcs_lyon1.errors import ConfigError, DiskError, OrderError, ServerError
+from certbot_tcs_lyon1.errors import ConfigError, InstallError, OrderError, ServerError
 from certbot_tcs_lyon1.report import foreign
-from certbot_tcs_lyon1.status import caa, looking, tree
-from certbot_tcs_lyon1.status.facts import Folders
+from certbot_tcs_lyon1.status import caa, config_dir, gather, output
+from certbot_tcs_lyon1.status.facts import Folders, Step
 
 #: In certbot's work folder.
 JOURNAL_NAME = "tcs-lyon1-test-journal.json"
 
 _USER_AGENT = f"certbot-tcs-lyon1/{certbot_tcs_lyon1.__version__}"
-#: Seconds that the clock may be wrong: TSIG's fudge (RFC 8945 §10) is the narrowest.
+#: Seconds that the clock may be off: TSIG's fudge (RFC 8945 §10), the smallest tolerance.
 _SKEW = 300
 
 
-@dataclass(frozen=True)
-class Step:
-    """One thing that was tried: right, wrong, or (None) not to be told from here."""
+def run(names: Sequence[str], folders: Folders, with_record: bool) -> int:
+    """Try everything and print the results; without names only the department config is read.
 
-    right: Optional[bool]
-    text: str
-    remedy: str = ""
-
-
-def run(names: Sequence[str], places: Folders, with_record: bool) -> int:
-    """Try everything and print it; 0 if nothing is wrong, else 1. Without names, the file alone."""
+    :returns: the exit code: 0, or 1 if anything is wrong
+    """
     failed = False
-    for step in _steps(names, places, with_record):
+    for step in _steps(names, folders, with_record):
         failed = failed or step.right is False
         _print(step)
     return int(failed)
@@ -66,17 +57,16 @@ def _print(step: Step) -> None:
     except UnicodeError:
         mark = {True: "ok", False: "FAILED", None: "-"}[step.right]
     lines = [f"{mark} {step.text}", *(f"    {line}" for line in step.remedy.splitlines())]
-    text = "\n".join(lines)
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    output.show("\n".join(lines))
 
 
-def _steps(names: Sequence[str], places: Folders, with_record: bool) -> Iterator[Step]:
+def _steps(names: Sequence[str], folders: Folders, with_record: bool) -> Iterator[Step]:
     try:
-        settings = reader.read(places.config)
+        settings = reader.read(folders.config)
     except ConfigError as error:
-        yield Step(False, f"{places.config} can be used", str(error))
+        yield Step(False, f"{folders.config} can be used", str(error))
         return
-    yield Step(True, f"{places.config} can be used")
+    yield Step(True, f"{folders.config} can be used")
     for warning in settings.warnings:
         yield Step(None, "it could be better", str(warning))
     if not names:
@@ -85,7 +75,7 @@ def _steps(names: Sequence[str], places: Folders, with_record: bool) -> Iterator
     yield from faults
     if faults:
         return
-    full = looking.full(places)
+    full = gather.full(folders)
     remedy = f"make room, or mount it for writing: {', '.join(full)}" if full else ""
     yield Step(not full, "certbot's folders have room", remedy)
     department, step = _department(settings, names)
@@ -95,15 +85,17 @@ def _steps(names: Sequence[str], places: Folders, with_record: bool) -> Iterator
     found, steps = _directory(department)
     yield from steps
     for name in names:
-        yield from _dns(name, settings, places, with_record)
+        yield from _dns(name, settings, folders, with_record)
         if _has_dnspython():
-            yield from _policy(name, settings, department, found, places)
+            yield from _policy(name, settings, department, found, folders)
     for target in settings.targets:
-        yield from _target(target)
+        yield _target(target, folders)
 
 
 def _plain(names: Sequence[str]) -> tuple[list[str], list[Step]]:
-    """The names as certbot orders them: A-labels, in lower case; and those that are none."""
+    """Return the names as certbot orders them (A-labels in lower case), and a failed step for each
+    other.
+    """
     plain, faults = [], []
     for name in names:
         wild = "*." if name.startswith("*.") else ""
@@ -128,7 +120,7 @@ def _department(settings: Settings, names: Sequence[str]) -> tuple[Optional[Depa
 
 
 def _directory(department: Department) -> tuple[dict[str, Any], list[Step]]:
-    """The CA's directory, {} if there is none; and what was seen of the clock."""
+    """Return the CA's directory, {} if there is none, and the steps for it and the clock."""
     from certbot_tcs_lyon1.ca import directory
 
     url, what = department.server, f"the CA's directory {department.server} answers"
@@ -160,7 +152,7 @@ def _has_dnspython() -> bool:
     return importlib.util.find_spec("dns") is not None
 
 
-def _dns(name: str, settings: Settings, places: Folders, with_record: bool) -> Iterator[Step]:
+def _dns(name: str, settings: Settings, folders: Folders, with_record: bool) -> Iterator[Step]:
     owner = f"_acme-challenge.{without_wildcard(name)}"
     if settings.dns_server_for(owner) is None:
         text = (
@@ -174,7 +166,7 @@ def _dns(name: str, settings: Settings, places: Folders, with_record: bool) -> I
         return
     from certbot_tcs_lyon1.dns01 import challenge
 
-    journal = os.path.join(places.work_dir, JOURNAL_NAME)
+    journal = os.path.join(folders.work_dir, JOURNAL_NAME)
     servers = challenge.Servers()
     said: list[str] = []
     what = f"{owner}: a zone that this key may change"
@@ -184,7 +176,7 @@ def _dns(name: str, settings: Settings, places: Folders, with_record: bool) -> I
         if not with_record:
             yield Step(True, f"{owner}: its zone is found (no record was put)")
             return
-        os.makedirs(places.work_dir, 0o755, exist_ok=True)  # as certbot does, when it first runs
+        os.makedirs(folders.work_dir, 0o755, exist_ok=True)  # as certbot does, when it first runs
         batches = challenge.publish(batches, journal, servers)
         yield Step(True, what)
         what = f"{owner}: every name server shows the record"
@@ -203,18 +195,18 @@ def _policy(
     settings: Settings,
     department: Department,
     directory: dict[str, Any],
-    places: Folders,
+    folders: Folders,
 ) -> Iterator[Step]:
-    """CAA and DNSSEC of a name."""
+    """Check CAA and DNSSEC of a name."""
     from certbot_tcs_lyon1.ca.directory import caa_identities, known_caa_identities
     from certbot_tcs_lyon1.status import dnssec
 
     identities = caa_identities(directory) or known_caa_identities(department.server)
-    yield _caa(name, settings, identities, _account_uri(settings, department, places))
+    yield _caa(name, settings, identities, _account_uri(settings, department, folders))
     owner = f"_acme-challenge.{without_wildcard(name)}"
     for subject, rdtype in ((owner, "TXT"), (without_wildcard(name), "CAA")):
-        verdict = dnssec.look(subject, rdtype)
-        yield Step(verdict.right, f"{subject}: {verdict.text}", verdict.remedy)
+        step = dnssec.look(subject, rdtype)
+        yield replace(step, text=f"{subject}: {step.text}")
 
 
 def _caa(name: str, settings: Settings, identities: Sequence[str], account: Optional[str]) -> Step:
@@ -245,10 +237,10 @@ def _caa(name: str, settings: Settings, identities: Sequence[str], account: Opti
     return Step(right, what, f"there is: {foreign(found[1])}\nask for: {wanted}")
 
 
-def _account_uri(settings: Settings, department: Department, places: Folders) -> Optional[str]:
-    for one in tree.departments(settings, places):
+def _account_uri(settings: Settings, department: Department, folders: Folders) -> Optional[str]:
+    for one in config_dir.departments(settings, folders):
         if one.name == department.name and one.account:
-            folder = tree.account_folder(places, one.server, one.account)
+            folder = config_dir.account_folder(folders, one.server, one.account)
             try:
                 with open(os.path.join(folder, "regr.json"), "rb") as file:
                     return str(json.load(file)["uri"])
@@ -260,33 +252,33 @@ def _account_uri(settings: Settings, department: Department, places: Folders) ->
 # The services
 
 
-def _target(target: Target) -> Iterator[Step]:
-    faults = []
-    try:
-        owner = target.owner or "0"
-        uid = int(owner) if owner.isdigit() else pwd.getpwnam(owner).pw_uid
-    except KeyError:
-        faults.append(f"there is no user {target.owner}; correct owner")
-        uid = 0
-    if target.group and not target.group.isdigit():
-        try:
-            grp.getgrnam(target.group)
-        except KeyError:
-            faults.append(f"there is no group {target.group}; correct group")
-    for kind in WRITTEN:
-        path = getattr(target, kind)
-        if path is None:
-            continue
-        try:
-            with folders.opened(path, uid):
-                pass
-        except (OSError, DiskError) as error:
-            make = f"run: mkdir -p {shlex.quote(os.path.dirname(path))}"
-            faults.append(f"{kind} {path}: {error}; or {make}")
-    search = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
-    for kind in ("test", "reload"):
-        words = getattr(target, kind)
-        if words and shutil.which(words[0], path=search) is None:
-            faults.append(f"{kind}: there is no program {words[0]}; write its whole path")
+def _target(target: Target, folders: Folders) -> Step:
+    """Check what a deployment checks before it writes: owner, group, folders and commands."""
+    from certbot_tcs_lyon1.install import commands, files
+
+    faults: list[str] = []
+    owner = 0
+    with _collected(faults):
+        owner = files.uid(target.owner)
+    with _collected(faults):
+        files.gid(target.group)
+    certbots = (folders.config_dir, folders.work_dir, folders.logs_dir)
+    for path in filter(None, (getattr(target, kind) for kind in WRITTEN)):
+        with _collected(faults), files.opened(path, owner, certbots):
+            pass
+    environment = commands.environment(os.environ, {})
+    for key, words in (("test", target.test), ("reload", target.reload)):
+        with _collected(faults):
+            if words and commands.find_program(key, words, environment) is None:
+                faults.append(f"{key}: there is no program {words[0]}; write its whole path")
     what = f"[install {target.name}] has its folders, owners and commands"
-    yield Step(not faults, what, "\n".join(faults))
+    return Step(not faults, what, "\n".join(faults))
+
+
+@contextlib.contextmanager
+def _collected(faults: list[str]) -> Iterator[None]:
+    """Add an InstallError to the faults."""
+    try:
+        yield
+    except InstallError as error:
+        faults.append(str(error))

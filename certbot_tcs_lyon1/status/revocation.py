@@ -1,10 +1,12 @@
-"""What the CRLs that `certbot renew` has kept say of the certificates; nothing is fetched here."""
+"""What the CRLs that `certbot renew` has fetched say of the certificates; nothing is fetched
+here.
+"""
 
 from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +14,23 @@ from certbot_tcs_lyon1.status.facts import Folders, Lineage
 from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME, Record
 
 if TYPE_CHECKING:
-    from cryptography import x509
+    pass
 
 
-def look(found: Iterable[Lineage], places: Folders) -> list[Lineage]:
-    """The lineages with what is known of their revocation: `watched` are those whose CRL is kept,
-    and `crl_asked` is when its server last answered, or since when it can't be had."""
-    record = Record(places.work_dir)
+def look(found: Iterable[Lineage], folders: Folders) -> list[Lineage]:
+    """Return the lineages with `revoked`, `watched` and `crl_asked` filled in."""
+    record = Record(folders.work_dir)
     if not (
-        os.path.isdir(os.path.join(places.work_dir, CRL_FOLDER_NAME)) or record.has("unusable")
+        os.path.isdir(os.path.join(folders.work_dir, CRL_FOLDER_NAME)) or record.has("unusable")
     ):
         return list(found)  # and cryptography isn't loaded
     now = datetime.datetime.now(datetime.timezone.utc)
     known: dict[Any, Any] = {}
-    return [one if one.fault else _with_crl(one, places, now, known, record) for one in found]
+    return [one if one.fault else _with_crl(one, folders, now, known, record) for one in found]
 
 
 def _with_crl(
-    one: Lineage, places: Folders, now: datetime.datetime, known: dict[Any, Any], record: Record
+    one: Lineage, folders: Folders, now: datetime.datetime, known: dict[Any, Any], record: Record
 ) -> Lineage:
     from cryptography import x509
 
@@ -38,13 +39,13 @@ def _with_crl(
 
     try:
         certificate = x509.load_der_x509_certificate(one.der)
-        with open(os.path.join(places.config_dir, "live", one.name, "chain.pem"), "rb") as file:
+        with open(os.path.join(folders.config_dir, "live", one.name, "chain.pem"), "rb") as file:
             issuers = crl.issuers(certificate, file.read())
-        urls = list(_urls(certificate))
+        urls = [(point, url) for point in crl.points(certificate) for url in point.urls]
         for point, url in urls:
             key = (url, tuple(issuer.subject.public_bytes() for issuer in issuers))
             if key not in known:
-                known[key] = cache.peek(places.work_dir, url, issuers, now)
+                known[key] = cache.peek(folders.work_dir, url, issuers, now)
             if known[key] is None:
                 continue
             list_of, asked = known[key]
@@ -57,9 +58,3 @@ def _with_crl(
     except (WatchError, OSError, ValueError):
         pass  # then it is not watched, and that is shown
     return one
-
-
-def _urls(certificate: x509.Certificate) -> Iterator[tuple[Any, str]]:
-    from certbot_tcs_lyon1.watch import crl
-
-    return ((point, url) for point in crl.points(certificate) for url in point.urls)

@@ -1,6 +1,6 @@
-"""Which certificate a service really gives: over TLS, or over STARTTLS of six protocols.
+"""The certificate that a service serves: over TLS, or over STARTTLS of six protocols.
 
-Nothing is verified: what is served is compared with the live version, byte for byte.
+It is not verified, but compared with the live version, byte for byte.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from certbot_tcs_lyon1.report import foreign
 #: Seconds for one service, and for all of them together.
 SECONDS, ALL_SECONDS = 5.0, 30.0
 
-#: Services that are asked at the same time.
+#: The most services that are connected to at the same time.
 _AT_ONCE = 32
 _MOST_BYTES = 16384
 
 #: extendedRequest with the name 1.3.6.1.4.1.1466.20037 (RFC 4511 §4.14), as message 1.
 _LDAP_REQUEST = bytes.fromhex("301d02010177188016") + b"1.3.6.1.4.1.1466.20037"
-_POSTGRES_REQUEST = bytes.fromhex("0000000804d2162f")  # SSLRequest, of its protocol's chapter 55
+_POSTGRES_REQUEST = bytes.fromhex("0000000804d2162f")  # SSLRequest (PostgreSQL manual, §55.7)
 
 
 @dataclass(frozen=True)
 class Served:
-    """What a service gave: its certificate (DER), or why there is none."""
+    """The answer of a service: its certificate (DER), or why there is none."""
 
     service: Service
     der: Optional[bytes] = field(default=None, repr=False)
@@ -38,7 +38,7 @@ class Served:
 
 
 def look(services: Sequence[Service]) -> dict[Service, Served]:
-    """Ask all services in parallel; what has not answered in time is a fault."""
+    """Connect to all services in parallel; no answer in time is a fault."""
     found: dict[Service, Served] = {}
     waiting = list(dict.fromkeys(services))
     deadline = time.monotonic() + ALL_SECONDS
@@ -94,7 +94,7 @@ def _get(service: Service, deadline: float) -> bytes:
 
 
 def _connected(service: Service, deadline: float) -> socket.socket:
-    """A connection to the first address that takes one; each gets its share of the time."""
+    """Return a connection to the first address that accepts one; each has its share of the time."""
     found = socket.getaddrinfo(service.host, service.port, type=socket.SOCK_STREAM)
     for tried, (*_, address) in enumerate(found, 1):
         try:
@@ -107,9 +107,9 @@ def _connected(service: Service, deadline: float) -> socket.socket:
 
 
 def _left(deadline: float) -> float:
-    """Seconds until then.
+    """Return the seconds until the deadline.
 
-    :raises socket.timeout: there are none
+    :raises socket.timeout: it has passed
     """
     left = deadline - time.monotonic()
     if left <= 0:
@@ -118,14 +118,17 @@ def _left(deadline: float) -> float:
 
 
 class _Talk:
-    """The words before TLS, none of them read beyond what was asked for."""
+    """The dialogue before TLS; nothing is read beyond its end."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection
         self._deadline = deadline
 
     def start(self, protocol: str) -> None:
-        """Ask for TLS in the words of a protocol of `settings.STARTTLS`."""
+        """Ask for TLS in a protocol of `settings.STARTTLS`.
+
+        :raises ValueError: the service does not offer it
+        """
         if protocol == "smtp":  # RFC 3207
             self._expect("220")
             self._send("EHLO localhost")
@@ -174,7 +177,9 @@ class _Talk:
         return data.decode("utf-8", "replace").rstrip("\r\n")
 
     def _expect(self, *starts: str) -> None:
-        """Read an answer, of several lines where a hyphen follows the code."""
+        """Read an answer, of several lines if a hyphen follows the code, and check its
+        beginning.
+        """
         for _ in range(100):
             line = self._line()
             if not (line[:3].isdigit() and line[3:4] == "-"):

@@ -1,4 +1,6 @@
-"""Where a lineage goes: the files of its `[install NAME]` sections, and what services give."""
+"""Whether the files of a lineage's `[install NAME]` sections, and its services, have the live
+version.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +16,22 @@ from certbot_tcs_lyon1.department.settings import Target
 from certbot_tcs_lyon1.errors import DiskError, InstallError
 from certbot_tcs_lyon1.report import foreign
 from certbot_tcs_lyon1.status import certificate, served
-from certbot_tcs_lyon1.status.facts import Deployed, Folders, Lineage, ServedThere
+from certbot_tcs_lyon1.status.facts import DeployedFile, Folders, Lineage, ServedTarget
 
 
-def look(found: Sequence[Lineage], targets: Sequence[Target], places: Folders) -> list[Lineage]:
-    """The lineages with what lies at their targets, and what their services give."""
+def look(found: Sequence[Lineage], targets: Sequence[Target], folders: Folders) -> list[Lineage]:
+    """Return the lineages with `deployed` and `served` filled in."""
     answers = served.look([service for target in targets for service in target.serves])
     made = []
     for one in found:
         mine = [target for target in targets if target.certificate == one.name and not one.fault]
         if mine:
             there = tuple(
-                ServedThere(target.name, str(service), _difference(answers[service], one))
+                ServedTarget(target.name, str(service), _difference(answers[service], one))
                 for target in mine
                 for service in target.serves
             )
-            one = replace(one, deployed=tuple(_deployed(one, mine, places)), served=there)
+            one = replace(one, deployed=tuple(_deployed(one, mine, folders)), served=there)
         made.append(one)
     return made
 
@@ -47,21 +49,23 @@ def _difference(answer: served.Served, live: Lineage) -> str:
     return f"gives another certificate than the live version ({foreign(what)})"
 
 
-def _deployed(live: Lineage, targets: Iterable[Target], places: Folders) -> Iterator[Deployed]:
+def _deployed(live: Lineage, targets: Iterable[Target], folders: Folders) -> Iterator[DeployedFile]:
     try:
-        version = lineages.read(os.path.join(places.config_dir, "live", live.name))
+        version = lineages.read(os.path.join(folders.config_dir, "live", live.name))
     except InstallError as error:
-        yield Deployed("", places.config_dir, str(error))
+        yield DeployedFile("", folders.config_dir, str(error))
         return
     for target in targets:
         for kind in WRITTEN:
             path = getattr(target, kind)
             if path is not None:
-                yield Deployed(target.name, path, _fault(kind, path, target, version, places))
+                yield DeployedFile(target.name, path, _fault(kind, path, target, version, folders))
 
 
-def _fault(kind: str, path: str, target: Target, version: lineages.Lineage, places: Folders) -> str:
-    """Why a file is not as `certbot renew` would have it; "" if it is."""
+def _fault(
+    kind: str, path: str, target: Target, version: lineages.Lineage, folders: Folders
+) -> str:
+    """Return how a file differs from what `certbot renew` would deploy; "" if it does not."""
     from certbot_tcs_lyon1.install import files, formats, written
 
     try:
@@ -70,9 +74,9 @@ def _fault(kind: str, path: str, target: Target, version: lineages.Lineage, plac
             found = files.look(place)
         if found is None:
             return "is not there"
-        if kind == "pkcs12":  # which is never opened: a service may have put another there
+        if kind == "pkcs12":  # not opened, see `written`
             source = written.source_digest(version, files.password(target))
-            live = written.is_unchanged(places.work_dir, place.path, found.data, source)
+            live = written.is_unchanged(folders.work_dir, place.path, found.data, source)
         else:
             live = found.data == formats.pem(kind, version)
     except (InstallError, DiskError) as error:

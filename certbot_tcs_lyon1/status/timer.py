@@ -1,4 +1,4 @@
-"""What starts `certbot renew` on this machine: a timer of systemd's, the snap's, or cron."""
+"""What starts `certbot renew` on this machine: a systemd timer, the snap's, or cron."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Optional
 
-#: Of Debian and EPEL, of pip's guide, and of the snap.
+#: The timers of Debian, of EPEL, and of the snap.
 UNITS = ("certbot.timer", "certbot-renew.timer", "snap.certbot.renew.timer")
 _CRON = ("/etc/crontab", "/etc/anacrontab", "/var/spool/cron/root", "/var/spool/cron/crontabs/root")
 _CRON_FOLDERS = ("/etc/cron.d", "/etc/cron.daily", "/etc/cron.weekly")
@@ -20,8 +20,12 @@ _SECONDS = 5
 
 @dataclass(frozen=True)
 class Timer:
-    """What starts `renew`: `name` is "" for nothing; `last` is seconds of the epoch; `failed` is
-    its service, if the last run of it did."""
+    """What starts `certbot renew`.
+
+    :ivar name: of the unit, or the path of the crontab; "" if nothing starts it
+    :ivar last: when it started it last, in seconds since the epoch
+    :ivar failed: the service that it starts, if that failed the last time
+    """
 
     name: str
     enabled: bool
@@ -32,7 +36,7 @@ class Timer:
 
 
 def find() -> Timer:
-    """The timer of this machine: one that runs before one that doesn't."""
+    """Return the timer of this machine; an active one before an inactive one."""
     found = [*_systemd(), *_cron()]
     found.sort(key=lambda timer: not (timer.enabled and timer.active))
     return found[0] if found else Timer("", enabled=False, active=False)
@@ -48,7 +52,7 @@ def _systemd() -> list[Timer]:
 
 
 def _show(*words: str) -> list[dict[str, str]]:
-    """What `systemctl show` says, for each unit; nothing where it fails."""
+    """Return the output of `systemctl show` for each unit; [] if it fails."""
     command = ["systemctl", "show", *words]
     try:
         done = subprocess.run(
@@ -75,7 +79,7 @@ def _timer(shown: dict[str, str]) -> Timer:
 
 
 def _cron() -> list[Timer]:
-    """The crontabs with a line for `certbot renew`; Debian's own does nothing under systemd."""
+    """Return the crontabs with `certbot renew`; Debian's own does nothing under systemd."""
     under_systemd = os.path.isdir("/run/systemd/system")
     paths = list(_CRON)
     for folder in _CRON_FOLDERS:
@@ -83,7 +87,7 @@ def _cron() -> list[Timer]:
             paths += [
                 os.path.join(folder, name)
                 for name in sorted(os.listdir(folder))
-                if re.fullmatch(r"[A-Za-z0-9_-]+", name)  # cron passes over all others
+                if re.fullmatch(r"[A-Za-z0-9_-]+", name)  # cron ignores all others
             ]
     found = []
     for path in paths:

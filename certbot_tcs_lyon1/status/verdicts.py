@@ -1,4 +1,4 @@
-"""From facts to verdicts: OK, WARNING, CRITICAL or UNKNOWN, each with its reason."""
+"""Judging the facts: OK, WARNING, CRITICAL or UNKNOWN, each with its reason."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from certbot_tcs_lyon1.status.facts import Facts, Lineage
 
 _DAY = 86400
 
-#: `renew` that has not run for longer is silent.
+#: Seconds without a run of `certbot renew` that draw a warning.
 _SILENCE = 2 * _DAY
 
-#: A CRL that was not seen for longer says nothing of a revocation since.
+#: Seconds without fetching a CRL that draw a warning.
 _CRL_PATIENCE = 3 * _DAY
 
 
@@ -28,16 +28,18 @@ class State(enum.IntEnum):
     UNKNOWN = 3
 
 
-#: What sudo may run: one that lets options be added lets a file be written where its user likes.
+#: The command for sudoers: with options of the user's choice, it could write any file.
 SUDO_COMMAND = "/usr/bin/certbot-tcs-lyon1 check"
 
-#: From the least to the worst: what can't be looked at hides less than what is seen to be wrong.
+#: From the best to the worst: UNKNOWN must not hide what is known to be wrong.
 _ORDER = (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Percents of a certificate's lifetime that are left."""
+    """The percentages of a certificate's remaining lifetime that draw a warning, or are
+    critical.
+    """
 
     warning: float = 25.0
     critical: float = 10.0
@@ -45,8 +47,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One thing that isn't right, or that can't be told; `about` is a lineage, or a part of the
-    machine in brackets."""
+    """Something that is wrong, or can't be found out.
+
+    :ivar about: the name of a lineage, or a part of the machine in brackets
+    """
 
     state: State
     about: str
@@ -54,7 +58,7 @@ class Verdict:
 
 
 def judge(facts: Facts, limits: Limits) -> list[Verdict]:
-    """All that isn't right, the worst first."""
+    """Return everything that is wrong, the worst first."""
     found = list(_of_machine(facts))
     for lineage in facts.lineages:
         found += _of_lineage(lineage, facts, limits)
@@ -62,18 +66,18 @@ def judge(facts: Facts, limits: Limits) -> list[Verdict]:
 
 
 def worst(found: Iterable[Verdict]) -> State:
-    """The state of the whole."""
+    """Return the worst state; OK without a verdict."""
     states = [verdict.state for verdict in found]
     return max(states, key=_ORDER.index, default=State.OK)
 
 
 def days_left(lineage: Lineage, now: int) -> float:
-    """Days until the end; less than 0 after it."""
+    """Return the days until the end; negative after it."""
     return (lineage.ends - now) / _DAY
 
 
 def days_at(lineage: Lineage, percent: float) -> float:
-    """Days that are left when so much of the lifetime is."""
+    """Return the days that are left at a percentage of the lifetime."""
     return (lineage.ends - lineage.issued) * percent / 100 / _DAY
 
 

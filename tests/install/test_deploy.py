@@ -249,7 +249,7 @@ def test_a_disk_that_is_really_full_leaves_the_old_files(desk, service):
     [
         ({"owner": "nobody-here"}, "there is no user nobody-here on this machine"),
         ({"group": "nobody-here"}, "there is no group nobody-here on this machine"),
-        ({"privkey": "/nowhere/at/all/privkey.pem"}, "create /nowhere/at/all"),
+        ({"privkey": "/nowhere/at/all/privkey.pem"}, "mkdir -p /nowhere/at/all"),
         ({"privkey": "/dev/null"}, "not an ordinary file"),
         ({"privkey": "/etc/passwd/privkey.pem"}, "Not a directory"),
     ],

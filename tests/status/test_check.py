@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from certbot_tcs_lyon1.status import certbots_log, command, looking, timer, verdicts
+from certbot_tcs_lyon1.status import certbots_log, command, gather, timer, verdicts
 from tests.lab import services, terminal
 from tests.lab.require import require_root
 from tests.status.conftest import NAME, Machine
@@ -65,7 +65,7 @@ def test_a_critical_limit_above_the_warning_counts(machine, check):
 
 def test_what_cannot_be_read_hides_no_config_that_is_wrong(machine):
     options = command.parser().parse_args(machine.arguments("check"))
-    facts = looking.look(command._places(options))
+    facts = gather.look(command._folders(options))
     broken = replace(facts, config_fault="line 1: broken", unreadable=("/var/log/letsencrypt",))
     found = verdicts.judge(broken, verdicts.Limits())
     assert verdicts.worst(found) is verdicts.State.CRITICAL
@@ -75,7 +75,7 @@ def test_a_machine_that_cannot_be_judged_is_unknown_and_no_warning(machine, monk
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(looking, "look", fail)
+    monkeypatch.setattr(gather, "look", fail)
     assert command.main(machine.arguments("check")) == 3
     assert "ZeroDivisionError" in capsys.readouterr().err
 

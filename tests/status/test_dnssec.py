@@ -11,7 +11,7 @@ import dns.resolver
 import dns.rrset
 import pytest
 
-from certbot_tcs_lyon1.status import chain, dnssec
+from certbot_tcs_lyon1.status import dnssec, dnssec_validation
 from tests.lab import ports, process, unbound
 
 #: Each zone with what signs it; None: nothing does. The children go before their parents.
@@ -92,7 +92,7 @@ def _use(monkeypatch, resolvers, validates):
         dns.name.from_text(zone): dns.rrset.from_text(f"{zone}.", 0, "IN", *ds.split(None, 1))
         for zone, ds in anchors.items()
     }
-    monkeypatch.setattr(chain, "ANCHORS", known)
+    monkeypatch.setattr(dnssec_validation, "ANCHORS", known)
 
 
 @pytest.mark.parametrize("rdtype", ["TXT", "CAA"])
@@ -130,7 +130,11 @@ def test_what_has_no_trust_anchor_and_no_ad_can_not_be_told(resolvers, monkeypat
     assert (found.right, "no trust anchor" in found.text) == (None, True)
     monkeypatch.undo()
     _use(monkeypatch, resolvers, False)
-    monkeypatch.setattr(chain, "ANCHORS", {dns.name.root: next(iter(chain.ANCHORS.values()))})
+    monkeypatch.setattr(
+        dnssec_validation,
+        "ANCHORS",
+        {dns.name.root: next(iter(dnssec_validation.ANCHORS.values()))},
+    )
     found = dnssec.look("www.good.test", "CAA")
     assert (found.right, "does not give the keys of ." in found.text) == (None, True)
 
@@ -141,8 +145,8 @@ def test_a_loop_of_aliases_is_left(resolvers, monkeypatch):
 
 
 def test_the_anchors_are_those_of_the_root():
-    assert list(chain.ANCHORS) == [dns.name.root]
-    assert [ds.key_tag for ds in chain.ANCHORS[dns.name.root]] == [20326, 38696]
+    assert list(dnssec_validation.ANCHORS) == [dns.name.root]
+    assert [ds.key_tag for ds in dnssec_validation.ANCHORS[dns.name.root]] == [20326, 38696]
 
 
 def test_a_resolver_that_does_not_answer_tells_nothing(monkeypatch):

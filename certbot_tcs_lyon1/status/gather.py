@@ -1,4 +1,4 @@
-"""From certbot's folders and the department config to `Facts`."""
+"""Gathering the facts from certbot's folders, the department config, the services and the timer."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ from certbot_tcs_lyon1.ca import departments
 from certbot_tcs_lyon1.department import reader
 from certbot_tcs_lyon1.department.settings import Settings
 from certbot_tcs_lyon1.errors import ConfigError, OrderError
-from certbot_tcs_lyon1.status import certbots_log, revocation, targets, timer, tree
+from certbot_tcs_lyon1.status import certbots_log, config_dir, revocation, targets, timer
 from certbot_tcs_lyon1.status.facts import DnsFact, Facts, Folders, Lineage
 
-#: A fault of the department config that is only a key file of `[dns]` that is not there.
+#: A fault of the department config that is a missing key file of `[dns]`.
 _KEY_MISSING = re.compile(r"\[dns[^]]*\] (key_file|keytab): .*no such file")
 
-#: Bytes and files that a file system must have room for, or else certbot can't renew.
+#: Bytes and files for which a file system must have room, so that certbot can renew.
 _ROOM_BYTES, _ROOM_FILES = 1 << 20, 32
 
 
-def look(places: Folders) -> Facts:
-    """Find out all that `status` and `check` tell; the services of `serves` are connected to."""
+def look(folders: Folders) -> Facts:
+    """Return the facts; the services of `serves` are connected to."""
     unreadable: list[str] = []
     found = [
-        tree.look(name, places, unreadable) for name in tree.names(places.config_dir, unreadable)
+        config_dir.look(name, folders, unreadable)
+        for name in config_dir.names(folders.config_dir, unreadable)
     ]
-    settings, fault = _settings(places.config, unreadable)
-    if settings is None and not fault and places.config not in unreadable and _need_it(found):
-        fault = f"{places.config}: it is not there, and lineages need it; put it back"
+    settings, fault = _settings(folders.config, unreadable)
+    if settings is None and not fault and folders.config not in unreadable and _need_it(found):
+        fault = f"{folders.config}: it is not there, and lineages need it; put it back"
     runs = certbots_log.Runs(None, {})
     try:
-        runs = certbots_log.read(places.logs_dir)
+        runs = certbots_log.read(folders.logs_dir)
     except OSError:
-        unreadable.append(places.logs_dir)
+        unreadable.append(folders.logs_dir)
     found = [
         replace(one, failure=_failure(one, runs), misfit=_misfit(one, settings)) for one in found
     ]
-    found = targets.look(found, settings.targets if settings else (), places)
+    found = targets.look(found, settings.targets if settings else (), folders)
     known = {one.name for one in found}
     lines = fault.splitlines()
     return Facts(
         now=int(time.time()),
-        folders=places,
-        lineages=tuple(revocation.look(found, places)),
-        departments=tuple(tree.departments(settings, places)) if settings else (),
+        folders=folders,
+        lineages=tuple(revocation.look(found, folders)),
+        departments=tuple(config_dir.departments(settings, folders)) if settings else (),
         dns=tuple(
             DnsFact(f"[{one.section}]", tuple(map(str, one.servers)), one.key.name)
             for one in (settings.dns if settings else ())
@@ -58,7 +59,7 @@ def look(places: Folders) -> Facts:
         config_fault=fault,
         keys_missing=bool(lines) and all(map(_KEY_MISSING.search, lines)),
         unreadable=tuple(dict.fromkeys(unreadable)),
-        full=tuple(full(places)),
+        full=tuple(full(folders)),
         without_lineage=tuple(
             f"[install {one.name}] {one.certificate}"
             for one in (settings.targets if settings else ())
@@ -68,12 +69,12 @@ def look(places: Folders) -> Facts:
 
 
 def _need_it(found: list[Lineage]) -> bool:
-    """Whether a lineage is renewed by this plugin, which reads the department config."""
+    """Return whether a lineage is renewed by this plugin, which needs the department config."""
     return any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
 
 
 def _settings(path: str, unreadable: list[str]) -> tuple[Optional[Settings], str]:
-    """The department config, or why it can't be used; neither where there is none."""
+    """Return the department config, or why it can't be used; neither if there is none."""
     try:
         with open(path, "rb"):
             pass
@@ -91,13 +92,13 @@ def _settings(path: str, unreadable: list[str]) -> tuple[Optional[Settings], str
 
 
 def _failure(found: Lineage, runs: certbots_log.Runs) -> Optional[certbots_log.Failure]:
-    """The last failure, unless the live version was written since."""
+    """Return the last failure of a lineage, unless its live version is newer."""
     failure = runs.failures.get(found.name)
     return failure if failure and failure.when >= found.written else None
 
 
 def _misfit(found: Lineage, settings: Optional[Settings]) -> str:
-    """Why the lineage won't be renewed; "" if it will, as far as the department config says."""
+    """Return why the lineage will not be renewed, by the department config; "" if it will."""
     if settings is None or found.fault or found.misfit or not found.department:
         return found.misfit
     try:
@@ -107,10 +108,10 @@ def _misfit(found: Lineage, settings: Optional[Settings]) -> str:
     return ""
 
 
-def full(places: Folders) -> list[str]:
-    """certbot's folders that it can write no more, for want of room or as they are read-only."""
+def full(folders: Folders) -> list[str]:
+    """Return certbot's folders to which nothing can be written: the disk is full, or read-only."""
     found = []
-    for folder in (places.config_dir, places.work_dir, places.logs_dir):
+    for folder in (folders.config_dir, folders.work_dir, folders.logs_dir):
         with contextlib.suppress(OSError):
             state = os.statvfs(folder)
             room = state.f_bfree * state.f_frsize >= _ROOM_BYTES

@@ -1,6 +1,6 @@
-"""What certbot keeps in its config folder: lineages with their live version, and accounts.
+"""Reading certbot's config folder: the lineages with their live version, and the accounts.
 
-certbot 1.12 to 5.8 lay them out alike. A lineage that certbot itself would refuse has a fault.
+certbot 1.12 to 5.8 have the same layout. A lineage that certbot itself would refuse has a fault.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from certbot_tcs_lyon1.status.facts import DepartmentFact, Folders, Lineage
 _DAY = 86400
 _UNITS = {"hour": 3600, "day": _DAY, "week": 7 * _DAY, "month": 30 * _DAY}
 
-#: What configobj takes for true.
+#: The words for true of configobj.
 _YES = ("true", "on", "1", "yes")
 _NOT_RENEWED = "its renewal conf says autorenew = False; take that line out"
 
@@ -33,9 +33,9 @@ _ACCOUNT_FILES = ("regr.json", "private_key.json")
 
 
 def names(config_dir: str, unreadable: list[str]) -> list[str]:
-    """The lineages: what has a renewal conf, or a folder in `live`.
+    """Return the names of the lineages: of each renewal conf, and of each folder in `live`.
 
-    :param unreadable: gets the folders that this user can't read
+    :param unreadable: is extended by the folders that this user can't read
     """
     found = set()
     for folder, ending in (("renewal", ".conf"), ("live", "")):
@@ -51,12 +51,12 @@ def names(config_dir: str, unreadable: list[str]) -> list[str]:
     return sorted(found)
 
 
-def look(name: str, places: Folders, unreadable: list[str]) -> Lineage:
-    """A lineage, with why it can't be used if so.
+def look(name: str, folders: Folders, unreadable: list[str]) -> Lineage:
+    """Return a lineage; if it can't be used, with the fault.
 
-    :param unreadable: gets the folders that this user can't read
+    :param unreadable: is extended by the folders that this user can't read
     """
-    conf = os.path.join(places.config_dir, "renewal", f"{name}.conf")
+    conf = os.path.join(folders.config_dir, "renewal", f"{name}.conf")
     try:
         paths, options, before_expiry = _read_conf(conf)
         found = _read_live(paths)
@@ -75,7 +75,7 @@ def look(name: str, places: Folders, unreadable: list[str]) -> Lineage:
             authenticator=options.get("authenticator", ""),
             installer=options.get("installer", "").replace("None", ""),
             account=account,
-            account_is_there=not account or _is_there(account_folder(places, server, account)),
+            account_is_there=not account or _is_there(account_folder(folders, server, account)),
             misfit="" if options.get("autorenew", "True").lower() in _YES else _NOT_RENEWED,
             lost_client_auth=not found.client_auth
             and _had_client_auth(os.path.dirname(paths["cert"])),
@@ -92,13 +92,14 @@ def look(name: str, places: Folders, unreadable: list[str]) -> Lineage:
 
 
 def _read_conf(path: str) -> tuple[dict[str, str], dict[str, str], str]:
-    """Of a renewal conf: the files of the live version, the options, and `renew_before_expiry`.
+    """Return the paths of the live version, the options and `renew_before_expiry` of a renewal
+    conf.
 
     :raises ValueError: certbot can't use it
     """
-    import configobj  # certbot's own
+    import configobj  # a dependency of certbot's
 
-    os.stat(path)  # configobj's error for a file that isn't there has no errno
+    os.stat(path)  # configobj's error for a missing file has no errno
     try:
         kept = configobj.ConfigObj(path, encoding="utf-8", default_encoding="utf-8")
         options: Mapping[str, Any] = kept.get("renewalparams", {})
@@ -112,14 +113,14 @@ def _read_conf(path: str) -> tuple[dict[str, str], dict[str, str], str]:
         paths = {kind: str(kept[kind]) for kind in lineages.KINDS}
         plain = {key: str(value) for key, value in options.items()}
         return paths, plain, str(kept.get("renew_before_expiry", ""))
-    except (configobj.ConfigObjError, ValueError) as error:  # of the latter is UnicodeError
+    except (configobj.ConfigObjError, ValueError) as error:  # including UnicodeError
         raise ValueError(f"{path}: it is damaged ({foreign(str(error), 100)})") from None
 
 
 def _read_live(paths: Mapping[str, str]) -> certificate.Certificate:
-    """The certificate of the live version, whose files go together.
+    """Return the certificate of the live version, once it is checked that its files match.
 
-    :raises ValueError, InstallError: they do not, or one is damaged
+    :raises ValueError, InstallError: they don't, or one is damaged
     :raises OSError: one can't be read
     """
     content = {}
@@ -138,13 +139,16 @@ def _read_live(paths: Mapping[str, str]) -> certificate.Certificate:
             "of the three is damaged or of another version"
         )
     if not certificate.is_key_of(content["privkey"], found):
-        lineages.check_pair(lineages.read(os.path.dirname(paths["cert"])))  # as OpenSSL sees it
+        lineages.check_pair(lineages.read(os.path.dirname(paths["cert"])))  # OpenSSL decides
     return found
 
 
 def _renews(found: certificate.Certificate, setting: str) -> int:
-    """When certbot replaces it: 30 days before the end up to 3.x, from 4.0 with a third of the
-    lifetime left (half of ten days and less), or as the lineage's `renew_before_expiry` says."""
+    """Return when certbot renews it, in seconds since the epoch.
+
+    By `renew_before_expiry` of the lineage; without it, certbot before 4.0 renews 30 days before
+    the end, later ones when a third of the lifetime is left (half of one of at most ten days).
+    """
     import certbot
 
     match = re.fullmatch(r"\s*([0-9]+)\s*([a-z]+?)s?\s*", setting)
@@ -159,7 +163,7 @@ def _renews(found: certificate.Certificate, setting: str) -> int:
 
 
 def _had_client_auth(live: str) -> bool:
-    """Whether the version before the live one was for clients as well."""
+    """Return whether the version before the live one had clientAuth."""
     try:
         before = lineages.read_previous(live)
         return before is not None and certificate.parse(before.cert).client_auth
@@ -170,17 +174,17 @@ def _had_client_auth(live: str) -> bool:
 # Accounts
 
 
-def account_folder(places: Folders, server: str, account: str = "") -> str:
-    """The folder of an account, as certbot lays them out by the server's URL."""
+def account_folder(folders: Folders, server: str, account: str = "") -> str:
+    """Return the folder of an account, or of the accounts of a server, as certbot lays them out."""
     url = urlsplit(server)
     parts = [part for part in (url.netloc + url.path).split("/") if part not in ("", "..")]
-    return os.path.join(places.config_dir, "accounts", *parts, os.path.basename(account))
+    return os.path.join(folders.config_dir, "accounts", *parts, os.path.basename(account))
 
 
 def _is_there(folder: str) -> bool:
-    """Whether certbot can use the account of a folder.
+    """Return whether certbot can use the account in a folder.
 
-    :raises PermissionError: this user can't tell
+    :raises PermissionError: this user can't read it
     """
     try:
         for name in _ACCOUNT_FILES:
@@ -191,14 +195,10 @@ def _is_there(folder: str) -> bool:
     return True
 
 
-def departments(settings: Settings, places: Folders) -> Iterator[DepartmentFact]:
-    """The departments with their accounts, as `ca.accounts` chooses among them.
-
-    It keeps a lineage's account if that is of the department's Key ID, or of one that the user gave
-    by option; else it takes the first of the Key ID.
-    """
+def departments(settings: Settings, folders: Folders) -> Iterator[DepartmentFact]:
+    """Yield the departments, each with the account of its Key ID."""
     for one in settings.departments:
-        folder = account_folder(places, one.server)
+        folder = account_folder(folders, one.server)
         mine, given = [], []
         with contextlib.suppress(OSError):
             for name in sorted(os.listdir(folder)):

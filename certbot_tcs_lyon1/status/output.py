@@ -1,9 +1,10 @@
-"""The facts and verdicts as text: for a person, and for four kinds of monitoring."""
+"""Facts and verdicts as text: for a person, and for four kinds of monitoring."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import textwrap
 import time
 from collections.abc import Sequence
@@ -14,10 +15,16 @@ from certbot_tcs_lyon1.report import foreign
 from certbot_tcs_lyon1.status.facts import Facts, Lineage
 from certbot_tcs_lyon1.status.verdicts import Limits, State, Verdict, days_at, days_left, worst
 
-#: Of `--json`. A key that is new does not change it; one that goes, or means another thing, does.
+#: The version of `--json`. A new key does not change it; one that is removed or redefined does.
 SCHEMA = 1
 
 _COLOURS = {State.OK: "32", State.WARNING: "33", State.CRITICAL: "31", State.UNKNOWN: "35"}
+
+
+def show(text: str) -> None:
+    """Print it at once, with escapes for what the output's encoding does not have."""
+    encoding = sys.stdout.encoding or "ascii"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def _date(when: Optional[int]) -> str:
@@ -28,7 +35,12 @@ def _date(when: Optional[int]) -> str:
 
 
 def table(facts: Facts, found: Sequence[Verdict], width: int, colour: bool) -> str:
-    """What `status` shows: a line per lineage, details below it, no line wider than `width`."""
+    """Return the output of `status`: for each lineage a line and its details.
+
+    :param found: the verdicts
+    :param width: the most characters of a line
+    :param colour: whether to colour lines by their state
+    """
     name_width = max([11, *(len(one.name) for one in facts.lineages)])
     name_width = max(11, min(name_width, width - 55))
     head = f"{'CERTIFICATE':<{name_width}} NAMES {'ISSUED':<10} {'ENDS':<10}  DAYS {'RENEWS':<10}"
@@ -93,7 +105,7 @@ def _machine(facts: Facts, found: Sequence[Verdict], width: int) -> list[str]:
 
 
 def _of_machine(facts: Facts, found: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts that are about no lineage."""
+    """Return the verdicts that are not about a lineage."""
     lineages = {one.name for one in facts.lineages}
     return [verdict for verdict in found if verdict.about not in lineages]
 
@@ -106,7 +118,7 @@ def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
             max(20, width),
             initial_indent=indent,
             subsequent_indent="  ",
-            break_on_hyphens=False,  # of options and names, which are copied
+            break_on_hyphens=False,  # options and names are meant to be copied
         )
     return lines
 
@@ -119,7 +131,9 @@ def _painted(text: str, state: State, colour: bool) -> str:
 
 
 def nagios(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
-    """One line with the perfdata, then a line for each verdict."""
+    """Return the output for Nagios and Icinga: a line with performance data, a line for each
+    verdict.
+    """
     state, readable = worst(found), [one for one in facts.lineages if not one.fault]
     soonest = min((days_left(one, facts.now) for one in readable), default=0)
     said = f"{len(facts.lineages)} certificates, the first ends in {soonest:.0f} days"
@@ -139,7 +153,9 @@ def nagios(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
 
 
 def _label(name: str) -> str:
-    """Monitoring Plugins' guidelines: quoted, a quote in it doubled, no `=`."""
+    """Return a label of performance data: in quotes, without `=` (Monitoring Plugins
+    guidelines).
+    """
     plain = _one_line(name).replace("=", "_").replace("|", "_").replace("'", "''")
     return f"'{plain} days'"
 
@@ -152,7 +168,7 @@ def _one_line(text: str) -> str:
 
 
 def checkmk(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
-    """A line for each lineage, and one for the machine."""
+    """Return the output for Checkmk: a line for each lineage, and one for the machine."""
     lines = []
     for one in facts.lineages:
         mine = [verdict for verdict in found if verdict.about == one.name]
@@ -175,22 +191,10 @@ def checkmk(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
 
 
 def prometheus(facts: Facts, found: Sequence[Verdict]) -> str:
-    """The text of a file for node_exporter's textfile collector."""
+    """Return the content of a file for node_exporter's textfile collector."""
     readable = [one for one in facts.lineages if not one.fault]
-    rows = [(one, {"name": one.name}) for one in readable]
-    info = [
-        (
-            {
-                "name": one.name,
-                "department": one.department or "",
-                "issuer": one.issuer,
-                "serial": one.serial,
-                "server": one.server,
-            },
-            1,
-        )
-        for one in readable
-    ]
+    labels = ("name", "department", "issuer", "serial", "server")
+    info = [({key: getattr(one, key) or "" for key in labels}, 1) for one in readable]
     states = [
         ({"name": one.name}, int(worst(v for v in found if v.about == one.name)))
         for one in facts.lineages
@@ -201,19 +205,19 @@ def prometheus(facts: Facts, found: Sequence[Verdict]) -> str:
         _metric(
             "certificate_issued_timestamp_seconds",
             "Begin of the live version's validity.",
-            [(labels, one.issued) for one, labels in rows],
+            [({"name": one.name}, one.issued) for one in readable],
         ),
         _metric(
             "certificate_end_timestamp_seconds",
             "End of the live version's validity.",
-            [(labels, one.ends) for one, labels in rows],
+            [({"name": one.name}, one.ends) for one in readable],
         ),
         _metric("certificate_state", "0 right, 1 warning, 2 critical, 3 unknown.", states),
         _metric("state", "The same of the whole machine.", [({}, int(worst(found)))]),
         _metric("renew_run_timestamp_seconds", "Last run of certbot renew; 0: none.", [({}, last)]),
         _metric("check_run_timestamp_seconds", "When this was written.", [({}, facts.now)]),
     ]
-    return "".join(part for part in parts if part)
+    return "".join(parts)
 
 
 def _metric(name: str, text: str, rows: Sequence[tuple[dict[str, str], int]]) -> str:
@@ -231,11 +235,11 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-# As data
+# As JSON
 
 
 def to_json(facts: Facts, found: Optional[Sequence[Verdict]]) -> str:
-    """The facts, with the verdicts if there are any to be told; times are seconds of the epoch."""
+    """Return the facts as JSON, with the verdicts unless they are None."""
     whole: dict[str, Any] = asdict(facts)
     for one in whole["lineages"]:
         del one["der"]

@@ -1,7 +1,8 @@
-"""The DNSSEC chain of a name, verified here (RFC 4035 §5), for where no resolver does it.
+"""DNSSEC validation of an answer from the trust anchor down (RFC 4035 §5), without a validating
+resolver.
 
-The resolver only fetches. That a zone is not signed is taken from it as it says so: whoever can lie
-about that can also answer in the resolver's place.
+The resolver only fetches. That a zone is not signed is believed without proof (NSEC is not
+verified): who could forge that could forge the unsigned answer as well.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ANCHORS = {
 _RRSIG = dns.rdatatype.RRSIG
 _DIGESTS = {1: "SHA1", 2: "SHA256", 4: "SHA384"}
 
-#: Aliases one after the other.
+#: The most CNAMEs in a chain that are followed.
 _MOST_HOPS = 8
 
 #: Asks the resolver for a name and type, with signatures, verified or not.
@@ -40,18 +41,19 @@ Ask = Callable[[dns.name.Name, str], dns.message.Message]
 
 
 class Broken(Exception):
-    """A validating resolver answers SERVFAIL; the text says why."""
+    """The answer is bogus: a validating resolver answers SERVFAIL. The text says why."""
 
 
 class Unknown(Exception):
-    """The chain can't be followed from here; the text says why."""
+    """The answer can't be validated from here. The text says why."""
 
 
 def holds(name: dns.name.Name, rdtype: str, ask: Ask) -> bool:
-    """Whether the records of a name, or that there are none, are signed; False if its zone isn't.
+    """Return whether the answer for a name, also a negative one, is signed; False if its zone is
+    not.
 
-    :raises Broken: they are, and wrongly
-    :raises Unknown: the resolver doesn't give what is needed, or a library
+    :raises Broken: it is bogus
+    :raises Unknown: the resolver or a library lacks what is needed
     :raises dns.exception.DNSException, OSError: the resolver does not answer
     """
     for _ in range(_MOST_HOPS):
@@ -60,7 +62,7 @@ def holds(name: dns.name.Name, rdtype: str, ask: Ask) -> bool:
             return False
         reply, alias = ask(name, rdtype), None
         records = [one for one in reply.answer or reply.authority if one.rdtype != _RRSIG]
-        if reply.answer:  # what is further on in a chain of aliases has its turn
+        if reply.answer:  # the target of a CNAME is validated in the next round
             records = [one for one in records if name.is_subdomain(one.name)]
         by_dname = any(one.rdtype == dns.rdatatype.DNAME for one in records)
         for rrset in records:
@@ -75,7 +77,7 @@ def holds(name: dns.name.Name, rdtype: str, ask: Ask) -> bool:
 
 
 def _zone(name: dns.name.Name, ask: Ask) -> Optional[tuple[dns.name.Name, dns.rrset.RRset]]:
-    """The zone that holds a name and its keys, verified from the anchor on; None if not signed."""
+    """Return the zone of a name and its verified keys; None if it is not signed."""
     zone = max((one for one in ANCHORS if name.is_subdomain(one)), key=len, default=None)
     if zone is None:
         raise Unknown("no trust anchor is known")
@@ -102,7 +104,7 @@ def _get(
 
 
 def _keys(zone: dns.name.Name, digests: dns.rrset.RRset, ask: Ask) -> dns.rrset.RRset:
-    """The keys of a zone, signed by one that its parent's DS is of."""
+    """Return the keys of a zone, verified by a key that matches the DS at its parent."""
     reply = ask(zone, "DNSKEY")
     keys = _get(reply, zone, dns.rdatatype.DNSKEY)
     if keys is None and zone in ANCHORS:
@@ -121,7 +123,7 @@ def _is_of(ds: Any, zone: dns.name.Name, key: Any) -> bool:
         return False
     try:
         made = dns.dnssec.make_ds(zone, key, digest)
-    except dns.exception.DNSException:  # dnspython's policy has none of SHA-1
+    except dns.exception.DNSException:  # dnspython's policy refuses SHA-1
         return False
     return bool(made.digest == ds.digest)
 
@@ -132,6 +134,11 @@ def _verify(
     zone: dns.name.Name,
     keys: dns.rrset.RRset,
 ) -> None:
+    """Verify the signature of an RRset by the zone's keys.
+
+    :raises Broken: it is bogus
+    :raises Unknown: the resolver leaves signatures out, or the algorithm is not supported
+    """
     what = f"{dns.rdatatype.to_text(rrset.rdtype)} of {rrset.name}"
     signatures = None
     for section in (reply.answer, reply.authority):
