@@ -25,6 +25,12 @@ def deb() -> Path:
 
 
 @pytest.fixture(scope="session")
+def wheel() -> Path:
+    """The wheel that `make dist` has built."""
+    return packages.built("certbot_tcs_lyon1-*.whl")
+
+
+@pytest.fixture(scope="session")
 def collection() -> Path:
     """The collection that `make collection` has built."""
     return packages.built("univ_lyon1-tcs-*.tar.gz")

@@ -16,12 +16,13 @@ def test_keys_that_someone_wrote_into_the_config_are_not_shown_by_diff(
     lab: Lab, control: Control, hosts_of: Any
 ) -> None:
     [host] = hosts_of({"twelve": "bookworm"})
-    old = [new_hmac_key(), new_key("old").secret]
+    old = [new_hmac_key(), new_key("old").secret, new_hmac_key(), new_key("older").secret]
     config = host.files.config_dir / "tcs-lyon1.ini"
     write_private(
         config,
         f"[department labo]\neab_kid = kid\n  EAB_HMAC_KEY={old[0]}\n"
-        f"[dns]\nserver = ns\nkey_name = k\nkey_secret = {old[1]}\n",
+        f"[dns]\nserver = ns\nkey_name = k\nkey_secret = {old[1]}\n"
+        f";eab_hmac_key = {old[2]}\n# key_secret = {old[3]}\n",
     )
     write_inventory(control.inventory, [host], variables(lab), {})
     played = control.play("certificates", "--tags", "tcs_config", "--check", "--diff", "-vvv")
