@@ -182,7 +182,7 @@ def test_a_fleet_gets_certificates_and_moves_in_batches_with_nothing_ordered_twi
     assert moved == {one.name for one in fleet.hosts[: 2 * BATCH]} - {broken}
     assert all(f"{one} has moved" in stopped.output for one in sorted(moved)[:BATCH])
     # Those of the batch that was the last as well, though nobody asks them any more.
-    assert f"Moved so far: {', '.join(sorted(moved))}." in " ".join(stopped.output.split())
+    assert f"Done so far: {', '.join(sorted(moved))}." in " ".join(stopped.output.split())
 
     fleet.plan(moved_to(fleet))
     fleet.play("move, gone on", "move_ca", *batch).or_fail()

@@ -9,7 +9,8 @@ module: tcs_certificate
 short_description: A certificate of certbot with the plugin tcs-lyon1
 version_added: "0.1.0"
 description:
-  - Orders the certificate if certbot has none of this name, or if that has other DNS names.
+  - Orders the certificate if certbot has none of this name, if that has other DNS names, or if it
+    is of another department or of one that is gone, so that certbot would renew it no more.
   - Puts it where C([install]) sections want it, if it is not there.
   - Renewed before it is due, where asked, it moves to its department's CA or in a campaign.
 options:
@@ -30,7 +31,8 @@ options:
     type: bool
     default: false
   move:
-    description: Renew it, once, where CA or account are not those of its department.
+    description: Renew it, once, where CA or account are not those of its department; it is an error
+      if they are not after that either.
     type: bool
     default: false
   bin:
@@ -65,34 +67,41 @@ from ansible_collections.univ_lyon1.tcs.plugins.module_utils import status
 PLUGIN = "tcs-lyon1"
 
 
+def misplaced(params, one):
+    """Is the lineage of another department than is wanted, or of none that renews it?"""
+    other = params["department"] not in ("", one["department"])
+    return one["department"] is not None and (other or bool(one["misfit"]))
+
+
 def moved(one, departments):
     """Have server and account of the lineage become others than those of its department?"""
     for department in departments:
         if department["name"] == one["department"]:
-            other_account = department["account"] != one["account"]
+            other_account = one["account"] not in department["accounts"]
             return one["server"] != department["server"] or other_account
     return False
 
 
 def needed(params, one, departments):
     """What is to be done: "order", "renew", "deploy" or ""."""
-    if one is None or set(params["names"]) != set(one["names"]):
+    if one is None or set(params["names"]) != set(one["names"]) or misplaced(params, one):
         return "order"
-    if params["take_over"] and one.get("authenticator", PLUGIN) != PLUGIN:
+    if params["take_over"] and one["authenticator"] != PLUGIN:
         return "order"
     if params["move"] and moved(one, departments):
         return "renew"
-    if one.get("installer") == PLUGIN and any(file["fault"] for file in one["deployed"]):
+    if one["installer"] == PLUGIN and any(file["fault"] for file in one["deployed"]):
         return "deploy"
     return ""
 
 
-def arguments(params, action):
-    """The arguments of certbot that do it."""
+def arguments(params, action, names):
+    """The arguments of certbot that do it; `names` are those that the certificate has."""
     named = ["--non-interactive", "--cert-name", params["name"]]
     if action == "order":
         given = ["certonly", "--configurator", PLUGIN]
-        given += ["--force-renewal"] if params["take_over"] else []
+        # With other names certbot orders anyway.
+        given += ["--force-renewal"] if set(params["names"]) == set(names) else []
         given += ["--tcs-lyon1-department", params["department"]] if params["department"] else []
         return given + named + [word for name in params["names"] for word in ("-d", name)]
     force = ["--force-renewal"] if action == "renew" else []
@@ -101,7 +110,47 @@ def arguments(params, action):
 
 def find(facts, name):
     """The lineage of that name, or None."""
-    return next((one for one in (facts or {}).get("lineages", []) if one["name"] == name), None)
+    return next((one for one in facts["lineages"] if one["name"] == name), None)
+
+
+def successor(module, one, departments):
+    """The name of the department in the place of the lineage's, to which certbot would keep."""
+    if len(departments) != 1:
+        text = "{}: {} In tcs_certificates, name its department, and it is ordered anew."
+        module.fail_json(msg=text.format(one["name"], one["misfit"]))
+    return departments[0]["name"]
+
+
+def fault_after(params, action, one, departments):
+    """What is not as certbot was to make it, though it says that it did; "" if all is."""
+    if one is None:
+        return "certbot has none of that name"
+    if one["fault"]:
+        return one["fault"]
+    left = needed(params, one, departments)
+    if left == "order":
+        return one["misfit"] or "it has other names or another department"
+    if left == action == "renew":
+        text = "it still has {} and account {}; look for server, account and eab_kid in cli.ini"
+        return text.format(one["server"], one["account"])
+    return ""
+
+
+def act(module, action, names):
+    """Have certbot do it, and look whether it did; the lineage afterwards."""
+    params = module.params
+    certbot = params["bin"] + "certbot"
+    code, out, err = module.run_command([certbot] + arguments(params, action, names))
+    if code:
+        text = "certbot could not {} {}: {}".format(action, params["name"], err.strip())
+        module.fail_json(msg=text[-4000:], stdout=out[-4000:], rc=code)
+    facts = status.read(module, params["bin"])
+    after = find(facts, params["name"])
+    fault = fault_after(params, action, after, facts["departments"])
+    if fault:
+        text = "certbot was to {} {}, and it is not as it should be: {}"
+        module.fail_json(msg=text.format(action, params["name"], fault))
+    return after
 
 
 def main():
@@ -117,31 +166,23 @@ def main():
     module = AnsibleModule(spec, supports_check_mode=True)
     params = module.params
     facts = status.read(module, params["bin"])
-    before = find(facts, params["name"])
-    if before is None and not params["names"]:
+    one = find(facts, params["name"])
+    if one is None and not params["names"]:
         module.fail_json(msg="certbot has no certificate {}".format(params["name"]))
-    if before and before["fault"]:  # an order mends none of them, and would be made at each run
+    if one and one["fault"]:  # an order mends none of them, and would be made at each run
         text = "{}: {}; see on this host: certbot certificates"
-        module.fail_json(msg=text.format(params["name"], before["fault"]))
-    given = params["names"] or before["names"]
-    params["names"] = [name.lower().rstrip(".") for name in given]  # as certbot keeps them
-    action = needed(params, before, (facts or {}).get("departments", []))
-    serial = before["serial"] if before else ""
-    names = before["names"] if before else []
-    wanted = sorted(params["names"]) if action == "order" else names
+        module.fail_json(msg=text.format(params["name"], one["fault"]))
+    names = one["names"] if one else []
+    # As certbot keeps them.
+    params["names"] = [name.lower().rstrip(".") for name in params["names"] or names]
+    action = needed(params, one, facts["departments"])
+    if action == "order" and one and misplaced(params, one):
+        params["department"] = params["department"] or successor(module, one, facts["departments"])
+    wanted = params["names"] if action == "order" else names
     diff = {"before": "\n".join(sorted(names) + [""]), "after": "\n".join(sorted(wanted) + [""])}
     if action and not module.check_mode:
-        certbot = params["bin"] + "certbot"
-        code, out, err = module.run_command([certbot] + arguments(params, action))
-        if code:
-            text = "certbot could not {} {}: {}".format(action, params["name"], err.strip())
-            module.fail_json(msg=text[-4000:], stdout=out[-4000:], rc=code)
-        after = find(status.read(module, params["bin"]), params["name"])
-        serial = after["serial"] if after else ""
-        if after is None or after["fault"] or needed(params, after, []) == "order":
-            why = after["fault"] if after else "certbot has none of that name"
-            text = "certbot was to {} {}, and it is not there as it should be: {}"
-            module.fail_json(msg=text.format(action, params["name"], why or "other names"))
+        one = act(module, action, names)
+    serial = one["serial"] if one else ""
     module.exit_json(changed=bool(action), action=action, serial=serial, diff=diff)
 
 

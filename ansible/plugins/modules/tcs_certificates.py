@@ -46,8 +46,7 @@ def main():
     spec = {"bin": {"type": "str", "default": ""}}
     module = AnsibleModule(spec, supports_check_mode=True)
     facts = status.read(module, module.params["bin"])
-    known = dict(facts or {"lineages": [], "departments": []}, installed=facts is not None)
-    module.exit_json(changed=False, ansible_facts={"tcs_lyon1": known})
+    module.exit_json(changed=False, ansible_facts={"tcs_lyon1": facts})
 
 
 if __name__ == "__main__":
