@@ -107,7 +107,8 @@ class Authenticator:
             return
         for warning in left:
             # certbot shows the error of `perform` after this warning: don't show the same twice.
-            if warning.why is not None and _is_same(warning.why, self._failure):
+            why, shown = warning.why, self._failure
+            if why and shown and (type(why), why.args) == (type(shown), shown.args):
                 warning.why = errors.DnsError("see the error below")
             self._process.report.warning(str(warning))
 
@@ -130,10 +131,6 @@ class Authenticator:
             "that it sees from outside are others (views, a hidden primary: see check_servers), "
             f"or the zone's delegation or its DNSSEC is faulty.{followed}"
         )
-
-
-def _is_same(one: errors.DnsError, other: Optional[errors.DnsError]) -> bool:
-    return type(one) is type(other) and other is not None and one.args == other.args
 
 
 def _dns_wing() -> ModuleType:

@@ -39,7 +39,7 @@ def register(plugin_class: _PluginClass) -> _PluginClass:
 
 
 def plugin_bases() -> tuple[type, ...]:
-    """Return the ABCs for the plugin to inherit from: of 1.18 and later; before, `()` or fewer."""
+    """Return the ABCs that the plugin inherits from; before 1.18 certbot has only some of them."""
     names = ("Authenticator", "Installer", "GenericUpdater", "RenewDeployer")
     return tuple(getattr(interfaces, name) for name in names if hasattr(interfaces, name))
 

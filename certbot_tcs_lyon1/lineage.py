@@ -92,6 +92,12 @@ def check_pair(lineage: Lineage) -> None:
             ) from None
 
 
+def certificates(pem: bytes) -> list[bytes]:
+    """Return each certificate of a PEM file, in PEM."""
+    end = b"-----END CERTIFICATE-----"
+    return [part + end for part in pem.split(end)[:-1]]
+
+
 def _read(name: str, number: int, paths: dict[str, str]) -> Lineage:
     content = {}
     for kind, path in paths.items():

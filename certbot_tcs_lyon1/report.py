@@ -61,10 +61,6 @@ class Report:
 
     def warning(self, text: str) -> None:
         """Show a warning, once in this process."""
-        if self._is_new(text):
+        if text not in self._said:
+            self._said.add(text)
             logger.warning("%s", text)
-
-    def _is_new(self, text: str) -> bool:
-        new = text not in self._said
-        self._said.add(text)
-        return new

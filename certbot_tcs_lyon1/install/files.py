@@ -48,8 +48,9 @@ def uid(owner: Optional[str]) -> int:
 
 
 def gid(group: Optional[str]) -> int:
-    """Return the number of a group given by name or number; None is that of the user that runs
-    this.
+    """Return the number of a group given by name or number.
+
+    None is root's group, or that of the user that runs this.
 
     :raises InstallError: there is no such group
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from certbot_tcs_lyon1.errors import InstallError
-from certbot_tcs_lyon1.lineage import Lineage
+from certbot_tcs_lyon1.lineage import Lineage, certificates
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
@@ -85,15 +85,10 @@ def _parts(lineage: Lineage) -> tuple[PKCS12PrivateKeyTypes, Certificate, list[C
                 "PKCS12PrivateKeyTypes", serialization.load_pem_private_key(lineage.privkey, None)
             ),
             x509.load_pem_x509_certificate(lineage.cert),
-            [x509.load_pem_x509_certificate(pem) for pem in _certificates(lineage.chain)],
+            [x509.load_pem_x509_certificate(pem) for pem in certificates(lineage.chain)],
         )
     except (ValueError, TypeError):
         raise InstallError(
             f"version {lineage.version} of {lineage.name} cannot be read",
             "see: certbot certificates",
         ) from None
-
-
-def _certificates(pem: bytes) -> list[bytes]:
-    end = b"-----END CERTIFICATE-----"
-    return [part + end for part in pem.split(end)[:-1]]

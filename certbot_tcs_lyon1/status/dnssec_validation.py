@@ -49,8 +49,8 @@ class Unknown(Exception):
 
 
 def holds(name: dns.name.Name, rdtype: str, ask: Ask) -> bool:
-    """Return whether the answer for a name, also a negative one, is signed; False if its zone is
-    not.
+    """Return True if the answer for a name, also a negative one, is valid; False if its zone is not
+    signed.
 
     :raises Broken: it is bogus
     :raises Unknown: the resolver or a library lacks what is needed

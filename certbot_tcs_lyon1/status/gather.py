@@ -32,7 +32,8 @@ def look(folders: Folders) -> Facts:
         for name in config_dir.names(folders.config_dir, unreadable)
     ]
     settings, fault = _settings(folders.config, unreadable)
-    if settings is None and not fault and folders.config not in unreadable and _need_it(found):
+    needed = any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
+    if settings is None and not fault and folders.config not in unreadable and needed:
         fault = f"{folders.config}: it is not there, and lineages need it; put it back"
     runs = certbots_log.Runs(None, {})
     try:
@@ -66,11 +67,6 @@ def look(folders: Folders) -> Facts:
             if one.certificate not in known
         ),
     )
-
-
-def _need_it(found: list[Lineage]) -> bool:
-    """Return whether a lineage is renewed by this plugin, which needs the department config."""
-    return any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
 
 
 def _settings(path: str, unreadable: list[str]) -> tuple[Optional[Settings], str]:

@@ -55,7 +55,8 @@ def table(facts: Facts, found: Sequence[Verdict], width: int, colour: bool) -> s
                 f"{name:<{name_width}} {len(one.names):>5} {_date(one.issued)} {_date(one.ends)} "
                 f"{days_left(one, facts.now):>5.0f} {_date(one.renews)}"
             )
-        lines.append(_painted(row[:width], worst(mine), colour))
+        row = row[:width]
+        lines.append(f"\033[{_COLOURS[worst(mine)]}m{row}\033[0m" if colour else row)
         lines += _wrapped(_detail(one), width)
         lines += [part for v in mine for part in _wrapped(f"{v.state.name}: {v.text}", width)]
     lines += _machine(facts, found, width)
@@ -121,10 +122,6 @@ def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
             break_on_hyphens=False,  # options and names are meant to be copied
         )
     return lines
-
-
-def _painted(text: str, state: State, colour: bool) -> str:
-    return f"\033[{_COLOURS[state]}m{text}\033[0m" if colour else text
 
 
 # For Monitoring Plugins (Nagios, Icinga)

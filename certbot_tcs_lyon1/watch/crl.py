@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID, SignatureAlgorithmOID
 
+from certbot_tcs_lyon1 import lineage
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.watch import der
 
@@ -106,8 +107,7 @@ def issuers(certificate: x509.Certificate, chain: bytes) -> list[x509.Certificat
 
 @functools.lru_cache(maxsize=8)  # the chains of a machine are few, its certificates many
 def _certificates(chain: bytes) -> list[x509.Certificate]:
-    end = b"-----END CERTIFICATE-----"
-    return [x509.load_pem_x509_certificate(one + end) for one in chain.split(end)[:-1]]
+    return [x509.load_pem_x509_certificate(pem) for pem in lineage.certificates(chain)]
 
 
 class Crl:

@@ -46,8 +46,11 @@ class Record:
             self._parts.update({p: found[p] for p in _PARTS if isinstance(found.get(p), dict)})
         except (OSError, DiskError, ValueError, AttributeError, RecursionError):
             pass  # nothing is remembered
-        asked = self._parts["ari"].items()
-        self._parts["ari"] = {key: end for key, end in asked if _is_ahead(end)}
+        self._parts["ari"] = {
+            key: end
+            for key, end in self._parts["ari"].items()
+            if isinstance(end, (int, float)) and end > time.time()
+        }
 
     def is_done(self, lineage: str, serial: int, reason: Reason) -> bool:
         """Return whether the lineage was replaced for this reason: it has another serial number
@@ -105,7 +108,3 @@ class Record:
 
     def _write(self) -> None:
         disk.write(self._path, json.dumps(self._parts, indent=1).encode())
-
-
-def _is_ahead(end: Any) -> bool:
-    return isinstance(end, (int, float)) and end > time.time()
