@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_ENHANCEMENTS = (
-    "tcs-lyon1 puts certificates where services want them and does not edit a service's "
+    "tcs-lyon1 writes certificates where services read them and does not edit a service's "
     "configuration, so it has no enhancements (redirect, hsts, uir, staple-ocsp): set them there."
 )
 

@@ -48,7 +48,7 @@ def write_department_config(config: NamespaceConfig, path: str, report: Report) 
         text = _Dialogue(path, report).text(config)
     except (EOFError, KeyboardInterrupt):
         raise Aborted(
-            f"Broken off; {path} was not written",
+            f"Cancelled; {path} was not written",
             "run the command again, or write the file with an editor",
         ) from None
     try:

@@ -99,7 +99,7 @@ _ABOUT_THE_ACCOUNT = (
     ),
     Row(
         "{server} does not take the account of {who} as bound to that Key ID: the binding has "
-        "expired, or was left half made.",
+        "expired, or is incomplete.",
         f"{_NEW_ACCOUNT}.",
         words=("A Key ID MUST be specified", "No Key ID in JWS header"),
     ),
@@ -274,7 +274,7 @@ _ABOUT_THE_WAY = (
         finalizing=False,
     ),
     Row(
-        "The trouble is on the side of {server}, or of the network. A certificate for {names} may "
+        "The problem is on the side of {server}, or of the network. A certificate for {names} may "
         "be issued all the same.",
         "wait an hour, and look in the portal whether it was issued before you order again. "
         f"{_LOOP}.",
@@ -283,7 +283,7 @@ _ABOUT_THE_WAY = (
         finalizing=True,
     ),
     Row(
-        "The trouble is on the side of {server}, or of the network. Nothing was issued for "
+        "The problem is on the side of {server}, or of the network. Nothing was issued for "
         "{names}.",
         f"wait an hour, and try again. {_LOOP}.",
         f"{_RAO}, if it lasts",

@@ -54,7 +54,7 @@ def prepare(
             f"There is nothing to test with: the CA of department {department.name} has no test "
             f"environment, and at {config.server} every name has to be validated in the DNS, for "
             f"which {settings.path} has no [dns] section",
-            f"The file is sound, and {department.server} answers. For more, set dry_run_server",
+            f"The file is valid, and {department.server} answers. For more, set dry_run_server",
         )
     process.report.info(
         f"Test run at {config.server}: the DNS part is tested, the CA of department "

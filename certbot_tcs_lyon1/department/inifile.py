@@ -174,7 +174,7 @@ def parse(source: Source, known_keys: Container[str]) -> dict[str, dict[str, str
                 source.numbers[header, ""] = number
         elif not started:
             if not is_noted:
-                cause = "stands before the first [section]"
+                cause = "is before the first [section]"
                 source.fault("", "", cause, "move it into one", number)
             is_noted = True
         elif not key or not sign:
@@ -215,5 +215,5 @@ def _entries(lines: list[str]) -> Iterator[tuple[int, str, list[str]]]:
 def _note_duplicate(
     source: Source, number: int, header: str, key: str = "", is_known: bool = False
 ) -> None:
-    cause = f"stands here again, after line {source.number(header, key)}"
+    cause = f"is here again, after line {source.number(header, key)}"
     source.fault(header, key if is_known else "", cause, "keep one", number)

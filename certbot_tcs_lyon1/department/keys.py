@@ -104,12 +104,12 @@ def convert(text: str, key: Key, line: str) -> Any:
     _, *more = text.split("\n")
     if more and (not key.is_list or any("=" in part for part in more)):
         raise Fault(
-            "goes on over an indented line",
+            "continues on an indented line",
             "begin every key at the margin, and write its value on one line",
         )
     if key.is_command and re.search(r"\s;", line):
         raise Fault(
-            "commands run without a shell, so `;` does not part them",
+            "commands run without a shell, so `;` does not separate them",
             "put several into a script; a comment goes on a line of its own",
         )
     return key.check(text)

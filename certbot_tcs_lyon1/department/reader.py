@@ -291,7 +291,7 @@ def _target(source: Source, section: Section) -> Target:
             source.fault(header, other, f"is missing, and {key} needs it", f"write {other}")
     keyed = [key for key in ("privkey", "combined", "pkcs12") if key in section.body]
     if keyed and own.get("mode", 0) & stat.S_IRWXO:
-        cause = f"lets everybody at the private key in {keyed[0]}"
+        cause = f"gives everybody access to the private key in {keyed[0]}"
         source.fault(header, "mode", cause, "write it like 0640, or split the section in two")
     password_file = own.get("pkcs12_password_file")
     if password_file and not source.note_missing(password_file):

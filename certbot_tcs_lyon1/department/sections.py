@@ -38,7 +38,7 @@ def by_kind(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, list
         if fault is not None:
             source.note(header, "", fault)
         elif (kind, name) in taken:
-            source.fault(header, "", "stands in this file already", "keep one")
+            source.fault(header, "", "is in this file already", "keep one")
             continue
         taken.add((kind, name))
         found[kind].append(Section(header, name, body))

@@ -175,7 +175,7 @@ def email(text: str) -> str:
     addresses = [address.strip() for address in text.split(",")]
     for address in addresses:
         if not re.fullmatch(r"[^\s@:;<>\"']+@[^\s@:;<>\"'.]+(\.[^\s@:;<>\"'.]+)+", address):
-            raise Fault("is not an e-mail address", "write one, or several parted by commas")
+            raise Fault("is not an e-mail address", "write one, or several separated by commas")
     return ",".join(addresses)
 
 
@@ -310,7 +310,7 @@ def services(text: str) -> tuple[Service, ...]:
         match = re.fullmatch(r"(\[[^]]+\]|[^:]+):[0-9]{1,5}", place)
         if not match or len(more) > 1 or not all(word.startswith("starttls=") for word in more):
             cause = "is not HOST:PORT or HOST:PORT starttls=PROTOCOL"
-            raise Fault(cause, "write one, or several parted by commas")
+            raise Fault(cause, "write one, or several separated by commas")
         protocol = more[0][len("starttls=") :] if more else None
         if protocol is not None and protocol not in STARTTLS:
             raise Fault(f"starttls is one of {', '.join(STARTTLS)}", "correct it")

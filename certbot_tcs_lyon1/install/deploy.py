@@ -96,7 +96,7 @@ def deploy_previous(targets: Sequence[Target], live: str, steps: int, machine: M
             _converge_all(targets, lineage, machine)
             machine.report(
                 f"{name}: rolled back from version {lineages.version(folder)} to version "
-                f"{lineage.version}. The next `certbot renew` goes forward again."
+                f"{lineage.version}. The next `certbot renew` deploys the newer version again."
             )
         except InstallError as error:
             faults.append(error)

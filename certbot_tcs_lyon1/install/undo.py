@@ -129,7 +129,7 @@ def recover(
                 continue
             with contextlib.suppress(InstallError, OSError):
                 commit(folder, name)
-                report(f"{fault}\nThe section is gone, so the old files are forgotten.")
+                report(f"{fault}\nThe section no longer exists, so the old files are dropped.")
     return faults
 
 

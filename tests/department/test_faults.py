@@ -23,17 +23,17 @@ from tests.department.texts import (
 BAD_FORM = [
     ("", "no department; write a section [department NAME] with its Key ID and HMAC"),
     ("[tcs]\n", "no department;"),
-    (f"eab_hmac_key = {HMAC}\n{DEPARTMENT}", "line 1: stands before the first [section]"),
+    (f"eab_hmac_key = {HMAC}\n{DEPARTMENT}", "line 1: is before the first [section]"),
     (f"{DEPARTMENT}{HMAC}\n", "line 4: neither a [section] alone on its line nor key = value"),
     (f"{DEPARTMENT}email: {TSIG}\n", f"line 4, {D} (not shown): is unknown; known are server"),
     (f"{DEPARTMENT}{TSIG}\n", f"line 4, {D} (not shown): is unknown"),
     (f"{DEPARTMENT}email a@x.fr\n", "line 4: neither a [section]"),
     (f"{DEPARTMENT}[dns] {HMAC}\n", "line 4: neither a [section]"),
     (f"{DEPARTMENT}= {HMAC}\n", "line 4: neither a [section]"),
-    (f"{DEPARTMENT}eab_kid = {HMAC}\n", f"line 4, {D} eab_kid: stands here again, after line 2"),
-    (f"{DEPARTMENT}{TSIG}\n{TSIG}\n", f"line 5, {D}: stands here again, after line 4; keep one"),
-    (f"{DEPARTMENT}{DEPARTMENT}", f"line 4, {D}: stands here again, after line 1; keep one"),
-    (f"{DEPARTMENT}[department  labo]\n", "line 4, [department  labo]: stands in this file"),
+    (f"{DEPARTMENT}eab_kid = {HMAC}\n", f"line 4, {D} eab_kid: is here again, after line 2"),
+    (f"{DEPARTMENT}{TSIG}\n{TSIG}\n", f"line 5, {D}: is here again, after line 4; keep one"),
+    (f"{DEPARTMENT}{DEPARTMENT}", f"line 4, {D}: is here again, after line 1; keep one"),
+    (f"{DEPARTMENT}[department  labo]\n", "line 4, [department  labo]: is in this file"),
     (DEPARTMENT.encode() + b"# \xe9t\xe9\n", "line 4: the line is not UTF-8; save the file as"),
     (f"{DEPARTMENT}# a\0b\n", "line 4: the line has a NUL byte; save the file as UTF-8 text"),
     (f"[departement labo]\n{DNS}", "line 1, [departement labo]: is unknown; did you mean [departm"),
@@ -73,8 +73,8 @@ BAD_DEPARTMENT = [
     ("eab_hmac_key = ", "is empty"),
     (f'eab_hmac_key = "{HMAC}"', "has blanks or quotes"),
     (f"eab_hmac_key = {HMAC[:9]} {HMAC[9:]}", "has blanks or quotes"),
-    (f"eab_hmac_key = {HMAC[:9]}\n  {HMAC[9:]}", "goes on over an indented line"),
-    (f"eab_hmac_key = {HMAC}\n  domains = a.fr", "goes on over an indented line"),
+    (f"eab_hmac_key = {HMAC[:9]}\n  {HMAC[9:]}", "continues on an indented line"),
+    (f"eab_hmac_key = {HMAC}\n  domains = a.fr", "continues on an indented line"),
     ("eab_hmac_key = …", "a placeholder is left in"),
     ("eab_hmac_key = HMAC_KEY", "a placeholder is left in"),
     ("eab_hmac_key = NEW_HMAC_KEY", "a placeholder is left in"),
@@ -105,7 +105,7 @@ BAD_DEPARTMENT = [
     (f"server = {HMAC}", "is not an https URL"),
     (f"server = https://user:{HMAC}@x.fr/", "has a user name or password in the URL; take it out"),
     ("dry_run_server = ftp://x.fr/", "is not an https URL"),
-    ("email = a", "is not an e-mail address; write one, or several parted by commas"),
+    ("email = a", "is not an e-mail address; write one, or several separated by commas"),
     ("email = a@b", "is not an e-mail address"),
     ("email = a@x.fr b@x.fr", "is not an e-mail address"),
     ("email = a@x.fr,", "is not an e-mail address"),
@@ -137,7 +137,7 @@ BAD_DEPARTMENT = [
     (f"domains = {'é' * 64}.fr", ".fr: is not a DNS name"),
     (f"domains = {'a.' * 126}fr", ".fr: is not a DNS name"),
     (f"domains = {HMAC}", "(not shown): "),
-    (f"domains = a.fr b..fr\n  eab_hmac_key = {HMAC}", "goes on over an indented line"),
+    (f"domains = a.fr b..fr\n  eab_hmac_key = {HMAC}", "continues on an indented line"),
 ]
 
 BAD_DNS = [
@@ -197,13 +197,13 @@ BAD_INSTALL = [
     ("mode = 0642", "lets everybody write the file; write it like 0640"),
     ("test = nginx -t 'x", "is no command, or a quote in it is not closed; correct it"),
     ('test = ""', "is no command"),
-    ("reload = a ; b", "commands run without a shell, so `;` does not part them"),
+    ("reload = a ; b", "commands run without a shell, so `;` does not separate them"),
     ("reload = a; b", "commands run without a shell; put several into a script, and name that"),
     ("reload = a;b; c", "commands run without a shell; put several into a script"),
     ("reload = a && b", "commands run without a shell; put several into a script"),
     ("reload = a | b", "commands run without a shell"),
     ("reload = a >/dev/null 2>&1", "commands run without a shell"),
-    ("reload = a\n  b", "goes on over an indented line"),
+    ("reload = a\n  b", "continues on an indented line"),
 ]
 
 
@@ -313,12 +313,12 @@ eab_kid = 2
 """
     assert [told.split(";")[0] for told in faults(config, text)] == [
         "line 2, [tcs] server: is not an https URL",
-        "line 4, [tcs] email: stands here again, after line 3",
+        "line 4, [tcs] email: is here again, after line 3",
         "line 5: neither a [section] alone on its line nor key = value",
         "line 8, [department a] eab_hmac_key: has 33 bytes, not an even number: it was cut short",
         "line 11, [dns] key_file: /none.key: no such file or directory",
-        "line 12, [dns]: stands here again, after line 9",
-        "line 15, [department a]: stands here again, after line 6",
+        "line 12, [dns]: is here again, after line 9",
+        "line 15, [department a]: is here again, after line 6",
     ]
 
 
@@ -332,7 +332,7 @@ def test_every_bad_item_of_a_list_is_told_alone(config: Path) -> None:
 
 def test_what_stands_before_the_first_section_is_told_once(config: Path) -> None:
     (told,) = faults(config, "Jan 1 a line of a log\n" * 4000 + DEPARTMENT)
-    assert told == "line 1: stands before the first [section]; move it into one"
+    assert told == "line 1: is before the first [section]; move it into one"
 
 
 FILLED_IN = reader.SMALLEST.replace("<Key ID from the portal>", "kid").replace(
@@ -343,7 +343,7 @@ FILLED_IN = reader.SMALLEST.replace("<Key ID from the portal>", "kid").replace(
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
-        ("privkey = /x/key\nmode = 0644", "lets everybody at the private key in privkey"),
+        ("privkey = /x/key\nmode = 0644", "gives everybody access to the private key in privkey"),
         ("cert = /x/cert\nmode = 0644", None),
         ("pkcs12 = /x/p12\npkcs12_password_file = /x/./p12", "keep the password elsewhere"),
     ],
