@@ -84,7 +84,7 @@ def check_url(url: str, schemes: Sequence[str]) -> None:
             return
     except ValueError:
         pass
-    wanted = " and ".join(schemes)
+    wanted = " or ".join(schemes)
     raise DownloadError(f"only {wanted} without a password is followed, not {foreign(url)}")
 
 

@@ -197,17 +197,19 @@ def _is_there(folder: str) -> bool:
 
 def departments(settings: Settings, folders: Folders) -> Iterator[DepartmentFact]:
     """Yield the departments, each with the account of its Key ID."""
-    for one in settings.departments:
-        folder = account_folder(folders, one.server)
+    for department in settings.departments:
+        folder = account_folder(folders, department.server)
         mine, given = [], []
         with contextlib.suppress(OSError):
             for name in sorted(os.listdir(folder)):
                 with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                     with open(os.path.join(folder, name, "tcs-lyon1.json"), "rb") as file:
                         record = json.load(file)
-                    if record["eab_kid"] == one.eab_kid:
+                    if record["eab_kid"] == department.eab_kid:
                         mine.append(name)
                     elif record.get("given"):
                         given.append(name)
         account = mine[0] if mine else None
-        yield DepartmentFact(one.name, one.eab_kid, one.server, account, (*mine, *given))
+        yield DepartmentFact(
+            department.name, department.eab_kid, department.server, account, (*mine, *given)
+        )

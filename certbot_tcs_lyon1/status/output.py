@@ -34,64 +34,66 @@ def _date(when: Optional[int]) -> str:
 # For a person
 
 
-def table(facts: Facts, found: Sequence[Verdict], width: int, colour: bool) -> str:
+def table(facts: Facts, verdicts: Sequence[Verdict], width: int, colour: bool) -> str:
     """Return the output of `status`: for each lineage a line and its details.
 
-    :param found: the verdicts
+    :param verdicts: the verdicts
     :param width: the most characters of a line
     :param colour: whether to colour lines by their state
     """
-    name_width = max([11, *(len(one.name) for one in facts.lineages)])
+    name_width = max([11, *(len(lineage.name) for lineage in facts.lineages)])
     name_width = max(11, min(name_width, width - 55))
     head = f"{'CERTIFICATE':<{name_width}} NAMES {'ISSUED':<10} {'ENDS':<10}  DAYS {'RENEWS':<10}"
     lines = [head[:width]]
-    for one in facts.lineages:
-        mine = [verdict for verdict in found if verdict.about == one.name]
-        name = foreign(one.name)
+    for lineage in facts.lineages:
+        mine = [verdict for verdict in verdicts if verdict.about == lineage.name]
+        name = foreign(lineage.name)
         name = name if len(name) <= name_width else name[: name_width - 1] + "…"
         row = name
-        if not one.fault:
+        if not lineage.fault:
             row = (
-                f"{name:<{name_width}} {len(one.names):>5} {_date(one.issued)} {_date(one.ends)} "
-                f"{days_left(one, facts.now):>5.0f} {_date(one.renews)}"
+                f"{name:<{name_width}} {len(lineage.names):>5} {_date(lineage.issued)} "
+                f"{_date(lineage.ends)} {days_left(lineage, facts.now):>5.0f} "
+                f"{_date(lineage.renews)}"
             )
         row = row[:width]
         lines.append(f"\033[{_COLOURS[worst(mine)]}m{row}\033[0m" if colour else row)
-        lines += _wrapped(_detail(one), width)
+        lines += _wrapped(_detail(lineage), width)
         lines += [part for v in mine for part in _wrapped(f"{v.state.name}: {v.text}", width)]
-    lines += _machine(facts, found, width)
+    lines += _machine(facts, verdicts, width)
     return "\n".join(lines)
 
 
-def _detail(one: Lineage) -> str:
-    if one.fault:
+def _detail(lineage: Lineage) -> str:
+    if lineage.fault:
         return ""
     parts = [
-        f"department {one.department or '-'}",
-        f"CA {one.issuer or '-'}",
-        f"{one.authenticator or '-'}/{one.installer or '-'}",
-        _watched(one),
+        f"department {lineage.department or '-'}",
+        f"CA {lineage.issuer or '-'}",
+        f"{lineage.authenticator or '-'}/{lineage.installer or '-'}",
+        _watched(lineage),
     ]
-    for target in dict.fromkeys(file.target for file in one.deployed):
-        faults = [file.fault for file in one.deployed if file.target == target and file.fault]
+    for target in dict.fromkeys(file.target for file in lineage.deployed):
+        faults = [file.fault for file in lineage.deployed if file.target == target and file.fault]
         parts.append(f"deployed to {target} ({'not ' if faults else ''}live)")
-    if not one.deployed:
+    if not lineage.deployed:
         parts.append("deployed nowhere")
-    parts += [f"served by {there.service}" for there in one.served if not there.fault]
+    parts += [f"served by {there.service}" for there in lineage.served if not there.fault]
     return foreign(", ".join(parts))
 
 
-def _watched(one: Lineage) -> str:
-    if not one.names_crl:
+def _watched(lineage: Lineage) -> str:
+    if not lineage.names_crl:
         return "names no CRL, so a revocation would not be noticed"
-    return "watched for revocation" if one.watched else "not watched for revocation"
+    return "watched for revocation" if lineage.watched else "not watched for revocation"
 
 
-def _machine(facts: Facts, found: Sequence[Verdict], width: int) -> list[str]:
+def _machine(facts: Facts, verdicts: Sequence[Verdict], width: int) -> list[str]:
     lines = [""]
-    for one in facts.departments:
-        account = f"account {one.account}" if one.account else "no account yet"
-        text = f"[department {one.name}] Key ID {one.key_id}, {account}, {one.server}"
+    for department in facts.departments:
+        account = f"account {department.account}" if department.account else "no account yet"
+        header, key_id = f"[department {department.name}]", f"Key ID {department.key_id}"
+        text = f"{header} {key_id}, {account}, {department.server}"
         lines += _wrapped(text, width, "")
     for section in facts.dns:
         text = f"{section.section} {', '.join(section.servers)}, key {section.key}"
@@ -100,15 +102,15 @@ def _machine(facts: Facts, found: Sequence[Verdict], width: int) -> list[str]:
     state = f"{timer.name} {'on' if timer.enabled and timer.active else 'off'}"
     ran = _date(max(facts.last_renew or 0, timer.last or 0))
     lines += _wrapped(f"[timer] {state if timer.name else 'none'}, last run {ran}", width, "")
-    for verdict in _of_machine(facts, found):
+    for verdict in _of_machine(facts, verdicts):
         lines += _wrapped(f"{verdict.state.name}: {verdict.text}", width)
     return lines
 
 
-def _of_machine(facts: Facts, found: Sequence[Verdict]) -> list[Verdict]:
+def _of_machine(facts: Facts, verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts that are not about a lineage."""
-    lineages = {one.name for one in facts.lineages}
-    return [verdict for verdict in found if verdict.about not in lineages]
+    lineages = {lineage.name for lineage in facts.lineages}
+    return [verdict for verdict in verdicts if verdict.about not in lineages]
 
 
 def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
@@ -127,23 +129,23 @@ def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
 # For Monitoring Plugins (Nagios, Icinga)
 
 
-def nagios(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
+def nagios(facts: Facts, verdicts: Sequence[Verdict], limits: Limits) -> str:
     """Return the output for Nagios and Icinga: a line with performance data, a line for each
     verdict.
     """
-    state, readable = worst(found), [one for one in facts.lineages if not one.fault]
-    soonest = min((days_left(one, facts.now) for one in readable), default=0)
+    state, readable = worst(verdicts), [lineage for lineage in facts.lineages if not lineage.fault]
+    soonest = min((days_left(lineage, facts.now) for lineage in readable), default=0)
     said = f"{len(facts.lineages)} certificates, the first ends in {soonest:.0f} days"
-    if found:
-        first = _one_line(f"{found[0].about} {found[0].text}")
-        said = first if len(found) == 1 else f"{first} (and {len(found) - 1} more)"
+    if verdicts:
+        first = _one_line(f"{verdicts[0].about} {verdicts[0].text}")
+        said = first if len(verdicts) == 1 else f"{first} (and {len(verdicts) - 1} more)"
     data = " ".join(
-        f"{_label(one.name)}={days_left(one, facts.now):.2f};"
-        f"{days_at(one, limits.warning):.2f};{days_at(one, limits.critical):.2f}"
-        for one in readable
+        f"{_label(lineage.name)}={days_left(lineage, facts.now):.2f};"
+        f"{days_at(lineage, limits.warning):.2f};{days_at(lineage, limits.critical):.2f}"
+        for lineage in readable
     )
     lines = [f"TCS {state.name} - {said.replace('|', '/')}" + (f" | {data}" if data else "")]
-    for verdict in found:
+    for verdict in verdicts:
         text = _one_line(f"{verdict.state.name}: {verdict.about} {verdict.text}")
         lines.append(text.replace("|", "/"))
     return "\n".join(lines)
@@ -164,21 +166,21 @@ def _one_line(text: str) -> str:
 # For Checkmk: https://docs.checkmk.com/latest/en/localchecks.html
 
 
-def checkmk(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
+def checkmk(facts: Facts, verdicts: Sequence[Verdict], limits: Limits) -> str:
     """Return the output for Checkmk: a line for each lineage, and one for the machine."""
     lines = []
-    for one in facts.lineages:
-        mine = [verdict for verdict in found if verdict.about == one.name]
+    for lineage in facts.lineages:
+        mine = [verdict for verdict in verdicts if verdict.about == lineage.name]
         values = "-"
-        if not one.fault:
-            warning, critical = days_at(one, limits.warning), days_at(one, limits.critical)
-            left = days_left(one, facts.now)
+        if not lineage.fault:
+            warning, critical = days_at(lineage, limits.warning), days_at(lineage, limits.critical)
+            left = days_left(lineage, facts.now)
             values = f"days={left:.2f};{warning:.2f};{critical:.2f}"
         said = "; ".join(_one_line(verdict.text) for verdict in mine)
-        said = said or f"ends on {_date(one.ends)}"
-        service = _one_line(one.name).replace('"', "'")
+        said = said or f"ends on {_date(lineage.ends)}"
+        service = _one_line(lineage.name).replace('"', "'")
         lines.append(f'{int(worst(mine))} "TCS {service}" {values} {said}')
-    mine = _of_machine(facts, found)
+    mine = _of_machine(facts, verdicts)
     said = "; ".join(_one_line(f"{verdict.about} {verdict.text}") for verdict in mine)
     lines.append(f'{int(worst(mine))} "TCS certbot" - {said or "renewal runs"}')
     return "\n".join(lines)
@@ -187,14 +189,14 @@ def checkmk(facts: Facts, found: Sequence[Verdict], limits: Limits) -> str:
 # For Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 
-def prometheus(facts: Facts, found: Sequence[Verdict]) -> str:
+def prometheus(facts: Facts, verdicts: Sequence[Verdict]) -> str:
     """Return the content of a file for node_exporter's textfile collector."""
-    readable = [one for one in facts.lineages if not one.fault]
+    readable = [lineage for lineage in facts.lineages if not lineage.fault]
     labels = ("name", "department", "issuer", "serial", "server")
-    info = [({key: getattr(one, key) or "" for key in labels}, 1) for one in readable]
+    info = [({key: getattr(lineage, key) or "" for key in labels}, 1) for lineage in readable]
     states = [
-        ({"name": one.name}, int(worst(v for v in found if v.about == one.name)))
-        for one in facts.lineages
+        ({"name": lineage.name}, int(worst(v for v in verdicts if v.about == lineage.name)))
+        for lineage in facts.lineages
     ]
     last = max(facts.last_renew or 0, facts.timer.last or 0)
     parts = [
@@ -202,15 +204,15 @@ def prometheus(facts: Facts, found: Sequence[Verdict]) -> str:
         _metric(
             "certificate_issued_timestamp_seconds",
             "Begin of the live version's validity.",
-            [({"name": one.name}, one.issued) for one in readable],
+            [({"name": lineage.name}, lineage.issued) for lineage in readable],
         ),
         _metric(
             "certificate_end_timestamp_seconds",
             "End of the live version's validity.",
-            [({"name": one.name}, one.ends) for one in readable],
+            [({"name": lineage.name}, lineage.ends) for lineage in readable],
         ),
         _metric("certificate_state", "0 right, 1 warning, 2 critical, 3 unknown.", states),
-        _metric("state", "The same of the whole machine.", [({}, int(worst(found)))]),
+        _metric("state", "The same of the whole machine.", [({}, int(worst(verdicts)))]),
         _metric("renew_run_timestamp_seconds", "Last run of certbot renew; 0: none.", [({}, last)]),
         _metric("check_run_timestamp_seconds", "When this was written.", [({}, facts.now)]),
     ]
@@ -235,13 +237,15 @@ def _escaped(text: str) -> str:
 # As JSON
 
 
-def to_json(facts: Facts, found: Optional[Sequence[Verdict]]) -> str:
+def to_json(facts: Facts, verdicts: Optional[Sequence[Verdict]]) -> str:
     """Return the facts as JSON, with the verdicts unless they are None."""
     whole: dict[str, Any] = asdict(facts)
-    for one in whole["lineages"]:
-        del one["der"]
+    for lineage in whole["lineages"]:
+        del lineage["der"]
     whole = {"schema": SCHEMA, **whole}
-    if found is not None:
-        whole["state"] = worst(found).name
-        whole["verdicts"] = [{**asdict(verdict), "state": verdict.state.name} for verdict in found]
+    if verdicts is not None:
+        whole["state"] = worst(verdicts).name
+        whole["verdicts"] = [
+            {**asdict(verdict), "state": verdict.state.name} for verdict in verdicts
+        ]
     return json.dumps(whole, indent=1, ensure_ascii=True)

@@ -26,11 +26,18 @@ def look(found: Iterable[Lineage], folders: Folders) -> list[Lineage]:
         return list(found)  # and cryptography isn't loaded
     now = datetime.datetime.now(datetime.timezone.utc)
     known: dict[Any, Any] = {}
-    return [one if one.fault else _with_crl(one, folders, now, known, record) for one in found]
+    return [
+        lineage if lineage.fault else _with_crl(lineage, folders, now, known, record)
+        for lineage in found
+    ]
 
 
 def _with_crl(
-    one: Lineage, folders: Folders, now: datetime.datetime, known: dict[Any, Any], record: Record
+    lineage: Lineage,
+    folders: Folders,
+    now: datetime.datetime,
+    known: dict[Any, Any],
+    record: Record,
 ) -> Lineage:
     from cryptography import x509
 
@@ -38,8 +45,10 @@ def _with_crl(
     from certbot_tcs_lyon1.watch import cache, crl
 
     try:
-        certificate = x509.load_der_x509_certificate(one.der)
-        with open(os.path.join(folders.config_dir, "live", one.name, "chain.pem"), "rb") as file:
+        certificate = x509.load_der_x509_certificate(lineage.der)
+        with open(
+            os.path.join(folders.config_dir, "live", lineage.name, "chain.pem"), "rb"
+        ) as file:
             issuers = crl.issuers(certificate, file.read())
         urls = [(point, url) for point in crl.points(certificate) for url in point.urls]
         for point, url in urls:
@@ -52,9 +61,11 @@ def _with_crl(
             entry = list_of.find(certificate, point)
             revoked = entry is not None and entry.is_final
             when = int(asked.timestamp())
-            return replace(one, watched=True, revoked=revoked, crl_asked=when)
+            return replace(lineage, watched=True, revoked=revoked, crl_asked=when)
         since = record.get("unusable", urls[0][1]) if urls else None
-        return replace(one, crl_asked=int(since)) if isinstance(since, (int, float)) else one
+        return (
+            replace(lineage, crl_asked=int(since)) if isinstance(since, (int, float)) else lineage
+        )
     except (WatchError, OSError, ValueError):
         pass  # then it is not watched, and that is shown
-    return one
+    return lineage

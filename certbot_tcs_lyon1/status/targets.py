@@ -23,16 +23,20 @@ def look(found: Sequence[Lineage], targets: Sequence[Target], folders: Folders) 
     """Return the lineages with `deployed` and `served` filled in."""
     answers = served.look([service for target in targets for service in target.serves])
     made = []
-    for one in found:
-        mine = [target for target in targets if target.certificate == one.name and not one.fault]
+    for lineage in found:
+        mine = [
+            target for target in targets if target.certificate == lineage.name and not lineage.fault
+        ]
         if mine:
             there = tuple(
-                ServedTarget(target.name, str(service), _difference(answers[service], one))
+                ServedTarget(target.name, str(service), _difference(answers[service], lineage))
                 for target in mine
                 for service in target.serves
             )
-            one = replace(one, deployed=tuple(_deployed(one, mine, folders)), served=there)
-        made.append(one)
+            lineage = replace(
+                lineage, deployed=tuple(_deployed(lineage, mine, folders)), served=there
+            )
+        made.append(lineage)
     return made
 
 

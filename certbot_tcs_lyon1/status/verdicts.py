@@ -123,68 +123,73 @@ def _of_timer(facts: Facts) -> Iterator[str]:
     if timer.failed:
         yield f"{timer.failed} has failed when it ran last; see: journalctl -u {timer.failed}"
     last = max(facts.last_renew or 0, timer.last or 0)
-    oldest = min((one.issued for one in facts.lineages if not one.fault), default=facts.now)
+    oldest = min(
+        (lineage.issued for lineage in facts.lineages if not lineage.fault), default=facts.now
+    )
     readable = facts.folders.logs_dir not in facts.unreadable
     if readable and facts.now - (last or oldest) > _SILENCE:
         when = time.strftime("since %F", time.gmtime(last)) if last else "yet, by its logs"
         yield f"`certbot renew` has not run {when}; see: journalctl -u certbot"
 
 
-def _of_lineage(one: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]:
-    if one.fault:
-        denied = "permission denied" in one.fault
+def _of_lineage(lineage: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]:
+    if lineage.fault:
+        denied = "permission denied" in lineage.fault
         if not denied:
-            text = f"{one.fault.rstrip('.')}; see: certbot certificates"
-            yield Verdict(State.CRITICAL, one.name, text)
+            text = f"{lineage.fault.rstrip('.')}; see: certbot certificates"
+            yield Verdict(State.CRITICAL, lineage.name, text)
         return
-    yield from _of_age(one, facts.now, limits)
-    if one.revoked:
-        text = f"is revoked; run: certbot renew --force-renewal --cert-name {quote(one.name)}"
-        yield Verdict(State.CRITICAL, one.name, text)
-    if one.crl_asked is not None and facts.now - one.crl_asked > _CRL_PATIENCE:
-        when = time.strftime("%F", time.gmtime(one.crl_asked))
+    yield from _of_age(lineage, facts.now, limits)
+    if lineage.revoked:
+        text = f"is revoked; run: certbot renew --force-renewal --cert-name {quote(lineage.name)}"
+        yield Verdict(State.CRITICAL, lineage.name, text)
+    if lineage.crl_asked is not None and facts.now - lineage.crl_asked > _CRL_PATIENCE:
+        when = time.strftime("%F", time.gmtime(lineage.crl_asked))
         text = f"its CRL was not seen since {when}; look whether this machine reaches its URL"
-        yield Verdict(State.WARNING, one.name, text)
-    if not one.account_is_there:
+        yield Verdict(State.WARNING, lineage.name, text)
+    if not lineage.account_is_there:
         text = (
-            f"its ACME account {one.account} at {one.server} is gone or damaged; restore the "
-            "folder accounts from a backup, or order it anew: certbot certonly --cert-name "
-            f"{quote(one.name)} --configurator tcs-lyon1"
+            f"its ACME account {lineage.account} at {lineage.server} is gone or damaged; restore "
+            "the folder accounts from a backup, or order it anew: certbot certonly --cert-name "
+            f"{quote(lineage.name)} --configurator tcs-lyon1"
         )
-        yield Verdict(State.CRITICAL, one.name, text)
-    for there in one.served:
+        yield Verdict(State.CRITICAL, lineage.name, text)
+    for there in lineage.served:
         if there.fault:
             text = f"{there.service} {there.fault}; start or reload it ([install {there.target}])"
-            yield Verdict(State.CRITICAL, one.name, text)
-    for file in one.deployed:
+            yield Verdict(State.CRITICAL, lineage.name, text)
+    for file in lineage.deployed:
         if file.fault:
             text = f"[install {file.target}] {file.path} {file.fault}; run: certbot renew"
-            yield Verdict(State.WARNING, one.name, text)
-    if one.failure:
-        when = time.strftime("%F", time.gmtime(one.failure.when))
-        text = f"the last renewal failed ({when}): {one.failure.cause}"
-        yield Verdict(State.WARNING, one.name, text)
-    if one.misfit:
-        yield Verdict(State.WARNING, one.name, f"it will not be renewed: {one.misfit}")
-    if one.lost_client_auth:
+            yield Verdict(State.WARNING, lineage.name, text)
+    if lineage.failure:
+        when = time.strftime("%F", time.gmtime(lineage.failure.when))
+        text = f"the last renewal failed ({when}): {lineage.failure.cause}"
+        yield Verdict(State.WARNING, lineage.name, text)
+    if lineage.misfit:
+        yield Verdict(State.WARNING, lineage.name, f"it will not be renewed: {lineage.misfit}")
+    if lineage.lost_client_auth:
         text = (
             "it has lost clientAuth, which the version before had: a service that shows it as a "
             "client (LDAP replication, RADIUS, SMTP) may be refused"
         )
-        yield Verdict(State.WARNING, one.name, text)
+        yield Verdict(State.WARNING, lineage.name, text)
 
 
-def _of_age(one: Lineage, now: int, limits: Limits) -> Iterator[Verdict]:
-    left, share = one.ends - now, 100 * (one.ends - now) / max(1, one.ends - one.issued)
-    how = f"run: certbot renew --cert-name {quote(one.name)}, and see what it says"
-    end = time.strftime("%F %H:%M UTC", time.gmtime(one.ends))
-    if now < one.issued:
-        begin = time.strftime("%F %H:%M UTC", time.gmtime(one.issued))
+def _of_age(lineage: Lineage, now: int, limits: Limits) -> Iterator[Verdict]:
+    left, share = (
+        lineage.ends - now,
+        100 * (lineage.ends - now) / max(1, lineage.ends - lineage.issued),
+    )
+    how = f"run: certbot renew --cert-name {quote(lineage.name)}, and see what it says"
+    end = time.strftime("%F %H:%M UTC", time.gmtime(lineage.ends))
+    if now < lineage.issued:
+        begin = time.strftime("%F %H:%M UTC", time.gmtime(lineage.issued))
         text = f"is not valid before {begin}; is this machine's clock right? See: timedatectl"
-        yield Verdict(State.CRITICAL, one.name, text)
+        yield Verdict(State.CRITICAL, lineage.name, text)
     elif left <= 0:
-        yield Verdict(State.CRITICAL, one.name, f"has expired on {end}; {how}")
+        yield Verdict(State.CRITICAL, lineage.name, f"has expired on {end}; {how}")
     elif share <= max(limits.warning, limits.critical):
         state = State.CRITICAL if share <= limits.critical else State.WARNING
         text = f"ends on {end}, in {left / _DAY:.1f} days ({share:.0f} % of its lifetime); {how}"
-        yield Verdict(state, one.name, text)
+        yield Verdict(state, lineage.name, text)
