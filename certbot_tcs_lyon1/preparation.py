@@ -13,7 +13,7 @@ from certbot import errors as certbot_errors
 
 from certbot_tcs_lyon1 import compat, errors
 from certbot_tcs_lyon1.authenticator import Authenticator
-from certbot_tcs_lyon1.ca import advice, directory, firstrun, prefill
+from certbot_tcs_lyon1.ca import prefill
 from certbot_tcs_lyon1.ca.listener import Listener
 from certbot_tcs_lyon1.department import keys, reader
 from certbot_tcs_lyon1.installer import NO_ENHANCEMENTS, Installer
@@ -150,12 +150,17 @@ def _check_options(config: NamespaceConfig) -> None:
 def _first_run(config: NamespaceConfig, process: Process) -> None:
     """At a terminal, without a department config, ask for its values and write it."""
     path = config_path(config)
-    if not os.path.lexists(path) and firstrun.is_possible(config):
+    if os.path.lexists(path):
+        return
+    from certbot_tcs_lyon1.ca import firstrun
+
+    if firstrun.is_possible(config):
         firstrun.write_department_config(config, path, process.report)
 
 
 def _listen(config: NamespaceConfig, settings: Settings, process: Process, plugin: object) -> None:
-    """Have the CA's errors explained, with lookups that are made once there is an error."""
+    """Have the CA's errors explained; what that needs is imported and looked up for an error only:
+    `certbot renew` has none on most nights."""
 
     def caa(name: str) -> Optional[tuple[str, str]]:
         from certbot_tcs_lyon1.dns01 import caa, queries
@@ -163,12 +168,19 @@ def _listen(config: NamespaceConfig, settings: Settings, process: Process, plugi
         return caa.find(name, settings, process.servers or queries.Servers())
 
     def identities(server: str) -> list[str]:
+        from certbot_tcs_lyon1.ca import directory
+
         return directory.caa_identities(directory.read(config, server))
+
+    def advise_on(error: BaseException, shown: str) -> Optional[str]:
+        from certbot_tcs_lyon1.ca import advice
+
+        order = advice.order_of(config)  # only now, since certbot sets the account late
+        return advice.advise(error, order, shown, advice.Lookups(caa, identities))
 
     if process.listener is None:
         process.listener = Listener()
-    lookups = advice.Lookups(caa, identities)
-    process.listener.listen(plugin, lambda: advice.order_of(config), lookups)
+    process.listener.listen(plugin, advise_on)
 
 
 def _installer(

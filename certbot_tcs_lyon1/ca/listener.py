@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import Optional
 
 from certbot_tcs_lyon1 import compat
-from certbot_tcs_lyon1.ca import advice
-from certbot_tcs_lyon1.ca.advice import Lookups, Order
+
+#: Returns the advice on an error, None if there is none; the second argument is what certbot has
+#: shown of it.
+Advise = Callable[[BaseException, str], Optional[str]]
 
 logger = logging.getLogger(__name__)
 
@@ -30,23 +32,21 @@ class Listener(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._plugin: Optional[object] = None
-        self._order: Optional[Callable[[], Order]] = None
-        self._lookups = Lookups()
+        self._advise_on: Optional[Advise] = None
         self._fatal: Optional[BaseException] = None
         self._shown: list[str] = []
         self._advised: set[str] = set()
 
-    def listen(self, plugin: object, order: Callable[[], Order], lookups: Lookups) -> None:
+    def listen(self, plugin: object, advise_on: Advise) -> None:
         """Advise on errors from now on, until certbot goes on with another plugin.
 
         :param plugin: the plugin that was prepared
-        :param order: returns its order; called for an error, since certbot sets the account late
         """
         root = logging.getLogger()
         if self not in root.handlers:
             root.addHandler(self)
             atexit.register(self.advise_at_exit)
-        self._plugin, self._order, self._lookups = plugin, order, lookups
+        self._plugin, self._advise_on = plugin, advise_on
 
     def emit(self, record: logging.LogRecord) -> None:
         """Look at one log record. Never raises: this runs within certbot's logging calls."""
@@ -68,7 +68,7 @@ class Listener(logging.Handler):
 
     def _look(self, record: logging.LogRecord) -> None:
         if compat.is_choice_of_plugins(record) and self._plugin not in (record.args or ()):
-            self._order = None  # the next lineage of a renewal is another plugin's
+            self._advise_on = None  # the next lineage of a renewal is another plugin's
         self._fatal = compat.fatal_error(record) or self._fatal
         if record.levelno < logging.ERROR:
             return
@@ -78,9 +78,9 @@ class Listener(logging.Handler):
                 self._advise(error, record.getMessage())
 
     def _advise(self, error: BaseException, shown: str) -> None:
-        if self._order is None:
+        if self._advise_on is None:
             return
-        text = advice.advise(error, self._order(), shown, self._lookups)
+        text = self._advise_on(error, shown)
         if text is not None and text not in self._advised:
             self._advised.add(text)
             logger.error("%s", text)

@@ -68,14 +68,12 @@ def plan(
         lambda record: aliases.place(record, settings, servers, started), list(firsts.values())
     )
     places = dict(zip(firsts, _confirmed(placed, servers)))
-    batches: dict[tuple[dns.name.Name, str], Batch] = {}
+    batches: dict[tuple[dns.name.Name, str], tuple[Batch, dict[TxtRecord, None]]] = {}
     for record in records:
         there = places[record.name]
-        found = batches.setdefault((there.zone, there.section.section), there.of(()))
-        moved = replace(record, name=there.records[0].name)
-        if moved not in found.records:
-            batches[there.zone, there.section.section] = found.of((*found.records, moved))
-    return list(batches.values())
+        _, moved = batches.setdefault((there.zone, there.section.section), (there, {}))
+        moved[replace(record, name=there.records[0].name)] = None
+    return [batch.of(tuple(moved)) for batch, moved in batches.values()]
 
 
 def _confirmed(placed: Sequence[Batch], servers: Servers) -> list[Batch]:

@@ -413,7 +413,7 @@ def listener() -> Listener:
 
 
 def listen(listener: Listener, plugin: object = "plugin", order: advice.Order = ORDER) -> Listener:
-    listener.listen(plugin, lambda: order, advice.Lookups())
+    listener.listen(plugin, lambda error, shown: advice.advise(error, order, shown))
     return listener
 
 
@@ -471,7 +471,7 @@ def test_another_plugins_lineage_is_left_alone(console, certbot_log, listener):
     mine, other = object(), object()
     listen(listener, mine)
     certbot_log.debug("Selected authenticator %s and installer %s", mine, None)
-    assert listener._order is not None
+    assert listener._advise_on is not None
     certbot_log.debug("Selected authenticator %s and installer %s", other, None)
     certbot_log.error("Failed to renew %s: %s", "x", ca_error("badCSR"))
     assert len(console.lines) == 1
@@ -482,10 +482,10 @@ def test_another_plugins_lineage_is_left_alone(console, certbot_log, listener):
 
 @pytest.mark.parametrize("fatal", [True, False])
 def test_a_fault_of_its_own_never_reaches_certbot(console, certbot_log, listener, fatal):
-    def broken() -> advice.Order:
+    def broken(error: BaseException, shown: str) -> None:
         raise RuntimeError("no order")
 
-    listener.listen("plugin", broken, advice.Lookups())
+    listener.listen("plugin", broken)
     error = ca_error("badCSR")
     if fatal:
         certbot_log.debug("Exiting abnormally:", exc_info=(type(error), error, None))
