@@ -86,8 +86,7 @@ class Authenticator:
         return [achall.response(achall.account_key) for achall in achalls]
 
     def withdraw(self) -> None:
-        """Withdraw the records in the journal: those of `perform`, and those of a run that was
-        killed.
+        """Withdraw the records in the journal, also those that a killed run has left.
 
         Sends UPDATEs. What can't be withdrawn is a warning. Never raises.
         """

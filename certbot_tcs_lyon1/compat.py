@@ -60,8 +60,7 @@ def after_certonly(call: Callable[[], None]) -> None:
 
 
 def is_set_by_user(config: NamespaceConfig, name: str) -> bool:
-    """Return whether the user set the option `name`: on the command line, in the environment or
-    cli.ini.
+    """Return whether the user set an option: on the command line, in the environment or cli.ini.
 
     A value that certbot restored from a renewal file does not count. Not for secrets: certbot logs
     the value of the option.
@@ -185,9 +184,7 @@ def user_agent(config: NamespaceConfig) -> str:
 
 
 def is_choice_of_plugins(record: logging.LogRecord) -> bool:
-    """Return whether a log record of certbot (1.12 to 5.8) names the plugins that it uses from now
-    on.
-    """
+    """Return whether a log record of certbot (1.12 to 5.8) names the plugins it now uses."""
     return str(record.msg).startswith("Selected authenticator")
 
 

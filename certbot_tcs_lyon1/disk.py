@@ -5,7 +5,7 @@
 - `read` is for files that root relies on (the department config, keys, passwords): read once, and
   refused if another user could have written them, as with sshd's StrictModes.
 - `write` is for the plugin's own records in certbot's folders.
-- `look`, `write_aside`, `put` are for files that are shared with a service.
+- `read_shared`, `write_aside`, `put` are for files that are shared with a service.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class Rights:
 
 @dataclass(frozen=True)
 class Found:
-    """The content and rights of a file; `kept` are its extended attributes for ACL and SELinux
-    label.
+    """The content and rights of a file.
+
+    :ivar kept: the extended attributes for ACL and SELinux label, if it has them
     """
 
     data: bytes = field(repr=False)
@@ -160,7 +161,7 @@ def _open_to_read(place: Place) -> int:
     return os.open(place.name, flags, dir_fd=place.folder)
 
 
-def look(place: Place, most: int = MOST_BYTES) -> Optional[Found]:
+def read_shared(place: Place, most: int = MOST_BYTES) -> Optional[Found]:
     """Return the content and rights of the file at a place; None if there is nothing.
 
     :param most: bytes; no file of this plugin is larger
@@ -231,7 +232,7 @@ def write_aside(
     is complete, a default ACL of the folder is removed, and the owner is set before the mode.
 
     :param temporary: the temporary name
-    :param kept: the extended attributes to set, as `look` has returned them for the old file
+    :param kept: the extended attributes to set, as `read_shared` has returned them for the old file
     :returns: whether a default ACL was removed, and `kept` has no ACL
     :raises OSError: it could not be written; nothing is left of it
     """

@@ -84,6 +84,4 @@ class DiskError(Error):
 
 
 class WatchError(Error):
-    """It can't be found out whether a certificate must be replaced early, or it can't be
-    recorded.
-    """
+    """Whether a certificate must be replaced early can't be found out, or not be recorded."""

@@ -44,9 +44,7 @@ class Installer:
         self._versions: dict[str, Optional[int]] = {}
 
     def note_versions(self) -> None:
-        """Remember the live version of each lineage, so that `deploy_new` can tell which ones are
-        new.
-        """
+        """Remember the live version of each lineage, by which `deploy_new` finds the new ones."""
         for target in self._settings.targets:
             self._versions[target.certificate] = lineage.version(self._folder(target.certificate))
         if self._config.verb == "certonly":
@@ -138,9 +136,7 @@ class Installer:
             self._report_not_watched(name, plugin)
 
     def _report_not_watched(self, name: str, plugin: str) -> None:
-        """Report that a lineage has another installer, so `generic_updates` will not be called for
-        it.
-        """
+        """Report that a lineage has another installer, so it gets no `generic_updates`."""
         config = self._config
         if compat.is_test_run(config) or not self._settings.revocation_check:
             return

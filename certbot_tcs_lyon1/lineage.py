@@ -17,9 +17,7 @@ _VERSION = re.compile(r"cert([0-9]+)\.pem")
 
 @dataclass(frozen=True)
 class Lineage:
-    """One version of a lineage: certbot's version number, the content of its files (PEM), their
-    paths.
-    """
+    """One version of a lineage: certbot's number for it, its files (PEM), and their paths."""
 
     name: str
     version: int

@@ -156,8 +156,9 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         self._installer().update(lineage)
 
     def restart(self) -> None:
-        """Deploy the lineages that have changed since `prepare`. After `certonly` certbot calls
-        only this.
+        """Deploy the lineages that have changed since `prepare`.
+
+        It is the only method that certbot calls after `certonly`.
 
         :raises certbot.errors.PluginError: it failed
         """

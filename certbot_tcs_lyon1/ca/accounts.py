@@ -8,24 +8,20 @@ For a key without an account, one is registered.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from certbot import errors
 
-from certbot_tcs_lyon1 import compat, disk, lyon1
+from certbot_tcs_lyon1 import compat, lyon1
+from certbot_tcs_lyon1.ca import account_record
 from certbot_tcs_lyon1.department.settings import Department
 from certbot_tcs_lyon1.errors import AccountError
 from certbot_tcs_lyon1.process import Process
 
 if TYPE_CHECKING:
     from certbot.configuration import NamespaceConfig
-
-#: The record in the account's folder: {"eab_kid": …, "given": whether the user set it, not the
-#: department config}.
-RECORD_NAME = "tcs-lyon1.json"
 
 #: The CA's error for a Key ID that allows one registration and was used (Sectigo).
 _BOUND_ALREADY = "not awaiting external account binding"
@@ -39,7 +35,10 @@ def pin(config: NamespaceConfig, department: Department, process: Process) -> No
         e-mail or terms, or is one of several
     :raises certbot.errors.Error: the CA refused to register one
     """
-    owners = {account: _owner(config, account) for account in compat.account_ids(config)}
+    owners = {
+        account: account_record.read(os.path.join(config.accounts_dir, account))
+        for account in compat.account_ids(config)
+    }
     mine = [account for account, (kid, _) in owners.items() if kid == config.eab_kid]
     own = config.account
     if own is None and config.verb == "renew" and len(owners) == 1:
@@ -108,35 +107,18 @@ def _register(config: NamespaceConfig, unclaimed: Sequence[str], process: Proces
     return adopted
 
 
-def _record_path(config: NamespaceConfig, account: str) -> str:
-    return os.path.join(config.accounts_dir, account, RECORD_NAME)
-
-
-def _owner(config: NamespaceConfig, account: str) -> tuple[Optional[str], bool]:
-    """Return the EAB key id of an account, None if none is recorded; and whether the user
-    gave it.
-    """
-    try:
-        with open(_record_path(config, account), encoding="utf-8") as file:
-            record = json.load(file)
-            return str(record["eab_kid"]), bool(record.get("given"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None, False
-
-
 def _record(config: NamespaceConfig, account: str, department: Department) -> None:
     """Record that the account belongs to the EAB key.
 
     :raises AccountError: the record can't be written
     """
-    path = _record_path(config, account)
-    record = {"eab_kid": config.eab_kid, "given": compat.is_set_by_user(config, "eab_kid")}
+    folder = os.path.join(config.accounts_dir, account)
     try:
-        disk.write(path, json.dumps(record).encode() + b"\n")
+        account_record.write(folder, config.eab_kid, compat.is_set_by_user(config, "eab_kid"))
     except OSError as error:
         raise AccountError(
             "The file that says that this ACME account belongs to the Key ID of department "
             f"{department.name} cannot be written: {error.strerror}",
             "Run certbot as root, or make room, and try again",
-            where=path,
+            where=os.path.join(folder, account_record.NAME),
         ) from None

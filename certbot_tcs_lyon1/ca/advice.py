@@ -141,9 +141,7 @@ def _fields(problem: Problem, order: Order, row: Row, lookups: Lookups) -> Mappi
 
 
 def _names(problem: Problem, order: Order) -> tuple[str, ...]:
-    """Return the names that a problem is about: the one it has, those in its text, or all of the
-    order.
-    """
+    """Return the names that a problem is about: its own, those in its text, or all ordered."""
     if problem.name is not None:
         return (problem.name,)
     said = problem.raw.lower().replace(",", " ").replace('"', " ").replace("'", " ").split()

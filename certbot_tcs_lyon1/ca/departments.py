@@ -1,6 +1,4 @@
-"""Choosing the department that orders a certificate: by option, by the lineage's record, or by
-names.
-"""
+"""Choosing the department of an order: by option, by the lineage's record, or by names."""
 
 from __future__ import annotations
 
@@ -25,8 +23,7 @@ DEST = "tcs_lyon1_department"
 
 
 def recorded(config: NamespaceConfig) -> Optional[str]:
-    """Return the department with which the lineage of `--cert-name` was made; None if there is
-    none.
+    """Return the department that ordered the lineage of `--cert-name`; None if there is none.
 
     For `renew` and `reconfigure` certbot has restored it to its config already.
     """
@@ -103,9 +100,7 @@ def _by_domains(settings: Settings, names: Sequence[str]) -> Department:
 def _not_covered(
     settings: Settings, names: Sequence[str], chosen: Optional[Department]
 ) -> OrderError:
-    """Return the error, with a part for each name: which departments may order it, or what to
-    do.
-    """
+    """Return the error, with a part for each name: which departments may order it."""
     who = "no single department may" if chosen is None else f"department {chosen.name} may not"
     return OrderError(
         f"According to `domains` in {settings.path}, {who} request all these names:",

@@ -1,6 +1,4 @@
-"""The first run at a terminal: ask for the values in the portal, and write the department
-config.
-"""
+"""The first run at a terminal: ask for the portal's values, and write the department config."""
 
 from __future__ import annotations
 

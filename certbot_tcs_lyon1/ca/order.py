@@ -77,9 +77,7 @@ def decide(config: NamespaceConfig, settings: Settings) -> Decision:
 
 
 def _wanted(config: NamespaceConfig) -> Optional[str]:
-    """Return the department's name from the option or the lineage's record; None if there is
-    none.
-    """
+    """Return the department's name from the option or the lineage's record, if any."""
     return getattr(config, departments.DEST) or departments.recorded(config)
 
 

@@ -135,9 +135,7 @@ def reason(error: Exception) -> str:
 
 
 def stamp_of(path: str) -> Optional[Stamp]:
-    """Return the stamp of the file at `path`, which changes when the file does; None without a
-    file.
-    """
+    """Return the stamp of the file at `path`, which changes when it does; None without a file."""
     try:
         return _stamp(os.stat(path))
     except (OSError, ValueError):

@@ -131,9 +131,7 @@ def parse_key(data: bytes) -> TsigKey:
 
 
 def _tokens(text: str) -> list[_Token]:
-    """Return the words, quoted strings and punctuation of a key file, without blanks and
-    comments.
-    """
+    """Return the words, strings and punctuation of a key file, without blanks and comments."""
     tokens = []
     position, line = 0, 1
     while position < len(text):

@@ -118,9 +118,7 @@ def zone(text: str) -> str:
 
 
 def _endpoint(text: str) -> Endpoint:
-    """Return the name server: a name, IPv4 or [IPv6] with or without :port, or IPv6 without
-    brackets.
-    """
+    """Return the name server: NAME, IPv4 or [IPv6], each with or without :PORT; or bare IPv6."""
     match = re.fullmatch(
         r"\[(?P<v6>[^]]+)\](?::(?P<port6>.*))?|(?P<v4>[^:]+):(?P<port4>[^:]*)", text
     )

@@ -95,8 +95,7 @@ def run(
     seconds: float = TIME_LIMIT,
     program: Optional[str] = None,
 ) -> Optional[str]:
-    """Run a command; it fails if it is not found, exits with another code than 0, or takes too
-    long.
+    """Run a command; it fails if it is not found, exits with a code other than 0, or is late.
 
     Its output is read through a pipe, and the end of it is kept. Once the command has exited, only
     what is in the pipe is read: a daemon that it has started may hold the pipe open.

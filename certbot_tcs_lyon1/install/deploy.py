@@ -210,7 +210,7 @@ def _find_differing(
     for kind, place in places.items():
         rights = files.rights(target, kind)
         source = written.source_digest(lineage, password) if kind == "pkcs12" else None
-        found = files.look(place)
+        found = files.read(place)
         if found is not None and found.rights == rights:
             if source is not None:
                 same = written.is_unchanged(machine.work_dir, place.path, found.data, source)
@@ -301,9 +301,7 @@ def _as_install_error(file: _File) -> Iterator[None]:
 def _test_and_reload(
     target: Target, environment: Mapping[str, str], programs: Mapping[str, Optional[str]]
 ) -> Optional[tuple[str, Sequence[str], str]]:
-    """Run test and reload; return the key, the command and how it failed, or None if both
-    succeed.
-    """
+    """Run test and reload; return the key, the command and how it failed, if one does."""
     for what, words in (("test", target.test), ("reload", target.reload)):
         if words is not None:
             how = commands.run(words, environment, program=programs[what])

@@ -137,8 +137,7 @@ def opened(path: str, owner: int, forbidden: Iterable[str]) -> Iterator[folders.
 
 
 def resolve(path: str, owner: Optional[str]) -> Optional[str]:
-    """Return where the path of another section leads, by links of root only; None if it can't be
-    used.
+    """Return where a path leads, by links of root only; None if it can't be used.
 
     A link of a service's user is not followed: it could lead to any other service's file.
     """
@@ -148,13 +147,13 @@ def resolve(path: str, owner: Optional[str]) -> Optional[str]:
     return None
 
 
-def look(place: folders.Place) -> Optional[disk.Found]:
+def read(place: folders.Place) -> Optional[disk.Found]:
     """Return the content and rights of the file at a place; None if there is none.
 
     :raises InstallError: it is no ordinary file, too large, or cannot be read
     """
     try:
-        return disk.look(place)
+        return disk.read_shared(place)
     except OSError as error:
         raise InstallError(
             f"cannot be read: {error.strerror}", _CORRECT, where=foreign(place.path)

@@ -162,7 +162,7 @@ def _put_back(copy: str, item: Replaced, held: Sequence[Place]) -> None:
             return  # its folder no longer exists
         disk.remove(place, item.temporary)
         try:
-            found = disk.look(place)
+            found = disk.read_shared(place)
         except disk.NotAFile:
             return  # somebody has put it there
         if found is not None and digest(found.data) != item.new:

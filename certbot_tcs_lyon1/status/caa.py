@@ -27,9 +27,7 @@ class Record:
 
 
 def parse(text: str) -> list[Record]:
-    """Return the CAA records in a text: their data as in a zone file, several separated by
-    commas.
-    """
+    """Return the CAA records in a text: as in a zone file, several separated by commas."""
     found = []
     for match in _RECORD.finditer(text):
         domain, *rest = match["value"].replace('\\"', '"').replace("\\;", ";").split(";")

@@ -106,9 +106,7 @@ def is_key_of(pem: bytes, certificate: Certificate) -> bool:
 
 
 def _public_key(data: bytes) -> bytes:
-    """Return the part of a SubjectPublicKeyInfo that private keys hold (RFC 8017 §A.1.2, RFC 5915
-    §3).
-    """
+    """Return what private keys hold of a public key (RFC 8017 §A.1.2, RFC 5915 §3)."""
     (_, algorithm), (_, bits) = _items(data)
     (_, oid), *_ = _items(algorithm)
     if oid != _RSA:

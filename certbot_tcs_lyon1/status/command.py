@@ -118,7 +118,7 @@ def _run(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace, folders: Folders) -> int:
     from certbot_tcs_lyon1.status import gather, output, verdicts
 
-    facts = gather.look(folders)
+    facts = gather.gather_facts(folders)
     limits = verdicts.Limits()
     if options.verb == "check":
         limits = verdicts.Limits(options.warning, options.critical)
@@ -169,9 +169,7 @@ def _write(path: str, text: str) -> int:
 
 
 def _folders(options: argparse.Namespace) -> Folders:
-    """Return certbot's folders: those of the options, else of certbot's cli.ini, else its
-    defaults.
-    """
+    """Return certbot's folders: those of the options, of certbot's cli.ini, or its defaults."""
     kept = _cli_ini()
     found = {}
     for name, default in _DEFAULTS.items():

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1 import lineage as lineages
+from certbot_tcs_lyon1.ca import account_record
+from certbot_tcs_lyon1.ca.departments import DEST
 from certbot_tcs_lyon1.department.settings import Settings
 from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.report import foreign
@@ -32,7 +34,7 @@ _NOT_RENEWED = "its renewal conf says autorenew = False; take that line out"
 _ACCOUNT_FILES = ("regr.json", "private_key.json")
 
 
-def names(config_dir: str, unreadable: list[str]) -> list[str]:
+def lineage_names(config_dir: str, unreadable: list[str]) -> list[str]:
     """Return the names of the lineages: of each renewal conf, and of each folder in `live`.
 
     :param unreadable: is extended by the folders that this user can't read
@@ -51,7 +53,7 @@ def names(config_dir: str, unreadable: list[str]) -> list[str]:
     return sorted(found)
 
 
-def look(name: str, folders: Folders, unreadable: list[str]) -> Lineage:
+def read_lineage(name: str, folders: Folders, unreadable: list[str]) -> Lineage:
     """Return a lineage; if it can't be used, with the fault.
 
     :param unreadable: is extended by the folders that this user can't read
@@ -64,7 +66,7 @@ def look(name: str, folders: Folders, unreadable: list[str]) -> Lineage:
         return Lineage(
             name,
             names=found.names,
-            department=options.get("tcs_lyon1_department"),
+            department=options.get(DEST),
             server=server,
             issuer=foreign(found.issuer, 100),
             serial=found.serial,
@@ -92,8 +94,7 @@ def look(name: str, folders: Folders, unreadable: list[str]) -> Lineage:
 
 
 def _read_conf(path: str) -> tuple[dict[str, str], dict[str, str], str]:
-    """Return the paths of the live version, the options and `renew_before_expiry` of a renewal
-    conf.
+    """Return the live version's paths, the options and `renew_before_expiry` of a renewal conf.
 
     :raises ValueError: certbot can't use it
     """
@@ -199,17 +200,15 @@ def departments(settings: Settings, folders: Folders) -> Iterator[DepartmentFact
     """Yield the departments, each with the account of its Key ID."""
     for department in settings.departments:
         folder = account_folder(folders, department.server)
-        mine, given = [], []
+        mine, others = [], []
         with contextlib.suppress(OSError):
             for name in sorted(os.listdir(folder)):
-                with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                    with open(os.path.join(folder, name, "tcs-lyon1.json"), "rb") as file:
-                        record = json.load(file)
-                    if record["eab_kid"] == department.eab_kid:
-                        mine.append(name)
-                    elif record.get("given"):
-                        given.append(name)
+                kid, is_given = account_record.read(os.path.join(folder, name))
+                if kid == department.eab_kid:
+                    mine.append(name)
+                elif is_given:
+                    others.append(name)
         account = mine[0] if mine else None
         yield DepartmentFact(
-            department.name, department.eab_kid, department.server, account, (*mine, *given)
+            department.name, department.eab_kid, department.server, account, (*mine, *others)
         )

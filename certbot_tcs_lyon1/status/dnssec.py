@@ -50,7 +50,7 @@ class _Resolver:
         return self.ask(name, rdtype, dns.flags.CD)
 
 
-def look(name: str, rdtype: str) -> Step:
+def check(name: str, rdtype: str) -> Step:
     """Check the answer for a name and type, also a negative one, by the system's resolvers."""
     try:
         system = dns.resolver.get_default_resolver()

@@ -1,5 +1,4 @@
-"""DNSSEC validation of an answer from the trust anchor down (RFC 4035 §5), without a validating
-resolver.
+"""DNSSEC validation of an answer from the trust anchor down (RFC 4035 §5).
 
 The resolver only fetches. That a zone is not signed is believed without proof (NSEC is not
 verified): who could forge that could forge the unsigned answer as well.
@@ -49,8 +48,7 @@ class Unknown(Exception):
 
 
 def holds(name: dns.name.Name, rdtype: str, ask: Ask) -> bool:
-    """Return True if the answer for a name, also a negative one, is valid; False if its zone is not
-    signed.
+    """Return whether the answer for a name, also a negative one, is valid; False if unsigned.
 
     :raises Broken: it is bogus
     :raises Unknown: the resolver or a library lacks what is needed

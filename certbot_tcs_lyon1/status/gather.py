@@ -24,12 +24,12 @@ _KEY_MISSING = re.compile(r"\[dns[^]]*\] (key_file|keytab): .*no such file")
 _ROOM_BYTES, _ROOM_FILES = 1 << 20, 32
 
 
-def look(folders: Folders) -> Facts:
+def gather_facts(folders: Folders) -> Facts:
     """Return the facts; the services of `serves` are connected to."""
     unreadable: list[str] = []
     found = [
-        config_dir.look(name, folders, unreadable)
-        for name in config_dir.names(folders.config_dir, unreadable)
+        config_dir.read_lineage(name, folders, unreadable)
+        for name in config_dir.lineage_names(folders.config_dir, unreadable)
     ]
     settings, fault = _settings(folders.config, unreadable)
     needed = any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
@@ -43,13 +43,13 @@ def look(folders: Folders) -> Facts:
     found = [
         replace(one, failure=_failure(one, runs), misfit=_misfit(one, settings)) for one in found
     ]
-    found = targets.look(found, settings.targets if settings else (), folders)
+    found = targets.check_targets(found, settings.targets if settings else (), folders)
     known = {one.name for one in found}
     lines = fault.splitlines()
     return Facts(
         now=int(time.time()),
         folders=folders,
-        lineages=tuple(revocation.look(found, folders)),
+        lineages=tuple(revocation.check_revocation(found, folders)),
         departments=tuple(config_dir.departments(settings, folders)) if settings else (),
         dns=tuple(
             DnsFact(f"[{one.section}]", tuple(map(str, one.servers)), one.key.name)
@@ -60,7 +60,7 @@ def look(folders: Folders) -> Facts:
         config_fault=fault,
         keys_missing=bool(lines) and all(map(_KEY_MISSING.search, lines)),
         unreadable=tuple(dict.fromkeys(unreadable)),
-        full=tuple(full(folders)),
+        full=tuple(full_folders(folders)),
         without_lineage=tuple(
             f"[install {one.name}] {one.certificate}"
             for one in (settings.targets if settings else ())
@@ -104,7 +104,7 @@ def _misfit(found: Lineage, settings: Optional[Settings]) -> str:
     return ""
 
 
-def full(folders: Folders) -> list[str]:
+def full_folders(folders: Folders) -> list[str]:
     """Return certbot's folders to which nothing can be written: the disk is full, or read-only."""
     found = []
     for folder in (folders.config_dir, folders.work_dir, folders.logs_dir):

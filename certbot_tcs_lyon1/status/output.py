@@ -130,9 +130,7 @@ def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
 
 
 def nagios(facts: Facts, verdicts: Sequence[Verdict], limits: Limits) -> str:
-    """Return the output for Nagios and Icinga: a line with performance data, a line for each
-    verdict.
-    """
+    """Return the output for Nagios and Icinga: performance data, then a line for each verdict."""
     state, readable = worst(verdicts), [lineage for lineage in facts.lineages if not lineage.fault]
     soonest = min((days_left(lineage, facts.now) for lineage in readable), default=0)
     said = f"{len(facts.lineages)} certificates, the first ends in {soonest:.0f} days"
@@ -152,9 +150,7 @@ def nagios(facts: Facts, verdicts: Sequence[Verdict], limits: Limits) -> str:
 
 
 def _label(name: str) -> str:
-    """Return a label of performance data: in quotes, without `=` (Monitoring Plugins
-    guidelines).
-    """
+    """Return a label of performance data, in quotes, without `=` (Monitoring Plugins)."""
     plain = _one_line(name).replace("=", "_").replace("|", "_").replace("'", "''")
     return f"'{plain} days'"
 

@@ -75,7 +75,7 @@ def _steps(names: Sequence[str], folders: Folders, with_record: bool) -> Iterato
     yield from faults
     if faults:
         return
-    full = gather.full(folders)
+    full = gather.full_folders(folders)
     remedy = f"make room, or mount it for writing: {', '.join(full)}" if full else ""
     yield Step(not full, "certbot's folders have room", remedy)
     department, step = _department(settings, names)
@@ -93,9 +93,7 @@ def _steps(names: Sequence[str], folders: Folders, with_record: bool) -> Iterato
 
 
 def _plain(names: Sequence[str]) -> tuple[list[str], list[Step]]:
-    """Return the names as certbot orders them (A-labels in lower case), and a failed step for each
-    other.
-    """
+    """Return the names as certbot orders them (A-labels), and a failed step for each other one."""
     plain, faults = [], []
     for name in names:
         wild = "*." if name.startswith("*.") else ""
@@ -205,7 +203,7 @@ def _policy(
     yield _caa(name, settings, identities, _account_uri(settings, department, folders))
     owner = f"_acme-challenge.{without_wildcard(name)}"
     for subject, rdtype in ((owner, "TXT"), (without_wildcard(name), "CAA")):
-        step = dnssec.look(subject, rdtype)
+        step = dnssec.check(subject, rdtype)
         yield replace(step, text=f"{subject}: {step.text}")
 
 

@@ -1,6 +1,4 @@
-"""What the CRLs that `certbot renew` has fetched say of the certificates; nothing is fetched
-here.
-"""
+"""Revocation of the certificates, by the CRLs that `certbot renew` has fetched before."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     pass
 
 
-def look(found: Iterable[Lineage], folders: Folders) -> list[Lineage]:
+def check_revocation(found: Iterable[Lineage], folders: Folders) -> list[Lineage]:
     """Return the lineages with `revoked`, `watched` and `crl_asked` filled in."""
     record = Record(folders.work_dir)
     if not (

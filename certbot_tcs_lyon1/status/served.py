@@ -37,7 +37,7 @@ class Served:
     fault: str = ""
 
 
-def look(services: Sequence[Service]) -> dict[Service, Served]:
+def fetch(services: Sequence[Service]) -> dict[Service, Served]:
     """Connect to all services in parallel; no answer in time is a fault."""
     found: dict[Service, Served] = {}
     waiting = list(dict.fromkeys(services))
@@ -177,9 +177,7 @@ class _Talk:
         return data.decode("utf-8", "replace").rstrip("\r\n")
 
     def _expect(self, *starts: str) -> None:
-        """Read an answer, of several lines if a hyphen follows the code, and check its
-        beginning.
-        """
+        """Read an answer (further lines follow a code with a hyphen), and check its beginning."""
         for _ in range(100):
             line = self._line()
             if not (line[:3].isdigit() and line[3:4] == "-"):

@@ -1,6 +1,4 @@
-"""Whether the files of a lineage's `[install NAME]` sections, and its services, have the live
-version.
-"""
+"""Whether the files and services of `[install NAME]` have the live version."""
 
 from __future__ import annotations
 
@@ -19,9 +17,11 @@ from certbot_tcs_lyon1.status import certificate, served
 from certbot_tcs_lyon1.status.facts import DeployedFile, Folders, Lineage, ServedTarget
 
 
-def look(found: Sequence[Lineage], targets: Sequence[Target], folders: Folders) -> list[Lineage]:
+def check_targets(
+    found: Sequence[Lineage], targets: Sequence[Target], folders: Folders
+) -> list[Lineage]:
     """Return the lineages with `deployed` and `served` filled in."""
-    answers = served.look([service for target in targets for service in target.serves])
+    answers = served.fetch([service for target in targets for service in target.serves])
     made = []
     for lineage in found:
         mine = [
@@ -75,7 +75,7 @@ def _fault(
     try:
         rights = files.rights(target, kind)
         with files.opened(path, rights.uid, ()) as place:
-            found = files.look(place)
+            found = files.read(place)
         if found is None:
             return "is not there"
         if kind == "pkcs12":  # not opened, see `written`

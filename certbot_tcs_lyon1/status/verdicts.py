@@ -37,9 +37,7 @@ _ORDER = (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL)
 
 @dataclass(frozen=True)
 class Limits:
-    """The percentages of a certificate's remaining lifetime that draw a warning, or are
-    critical.
-    """
+    """The percentages of lifetime left at which a certificate draws a warning, or is critical."""
 
     warning: float = 25.0
     critical: float = 10.0

@@ -60,9 +60,7 @@ def find(
 
 
 def certificate_id(certificate: x509.Certificate) -> str:
-    """Return the certificate's ARI identifier (RFC 9773 §4.1); "" without an authority key
-    identifier.
-    """
+    """Return the certificate's ARI identifier (RFC 9773 §4.1); "" without authority key id."""
     try:
         key = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
@@ -81,9 +79,7 @@ def _end(now: datetime.datetime, seconds: float) -> float:
 
 
 def _renewal_info(server: str, record: Record, fetcher: Fetcher, now: datetime.datetime) -> str:
-    """Return the ARI URL of the directory, "" if it has none; the directory is fetched once a
-    day.
-    """
+    """Return the ARI URL in the directory, "" without one; it is fetched once a day."""
     known = record.get("directories", server)
     until = known[1] if isinstance(known, list) and len(known) == 2 else None
     if isinstance(until, (int, float)) and now.timestamp() < until <= _end(now, _LONGEST_WAIT):
@@ -108,9 +104,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _retry_after(text: Optional[str], now: datetime.datetime) -> float:
-    """Return the seconds that the header Retry-After says: a number or a date (RFC 9110
-    §10.2.3).
-    """
+    """Return the seconds of a header Retry-After: a number or a date (RFC 9110 §10.2.3)."""
     seconds: float = _DEFAULT_WAIT
     if text and re.fullmatch("[0-9]{1,9}", text):
         seconds = int(text)

@@ -260,9 +260,7 @@ def _revocation(entry: Any) -> Revocation:
 
 
 def _entry_extensions(entry: Any) -> Sequence[Any]:
-    """Return an entry's extensions; [] if cryptography can't read one, for the entry revokes all
-    the same.
-    """
+    """Return an entry's extensions; [] if cryptography can't read one: it revokes all the same."""
     try:
         return list(entry.extensions)
     except (ValueError, x509.DuplicateExtension):

@@ -41,9 +41,7 @@ def integer(number: int) -> bytes:
 
 
 def _entries(crl: bytes) -> tuple[int, int]:
-    """Return begin and end of revokedCertificates, the SEQUENCE after the times (RFC 5280
-    §5.1.2.6).
-    """
+    """Return begin and end of revokedCertificates, after the times (RFC 5280 §5.1.2.6)."""
     at, end = content(crl, content(crl, 0)[0])
     was_time = False
     while at < end:

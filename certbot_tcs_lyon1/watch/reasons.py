@@ -56,8 +56,8 @@ class Watch:
     def reason(
         self, watched: Watched, now: datetime.datetime, crls: bool = True
     ) -> Optional[Reason]:
-        """Return the reason to replace the certificate now; None if there is none, or it can't be
-        found out.
+        """Return the reason to replace the certificate now; None without one, or if that is
+        unknown.
 
         :param now: UTC
         :param crls: whether to look at CRLs (`revocation_check`)

@@ -53,9 +53,7 @@ class Record:
         }
 
     def is_done(self, lineage: str, serial: int, reason: Reason) -> bool:
-        """Return whether the lineage was replaced for this reason: it has another serial number
-        now.
-        """
+        """Return whether the lineage was replaced for this reason: it has another serial number."""
         begun = self._parts["begun"].get(lineage)
         entry = begun.get(reason.kind) if isinstance(begun, dict) else None
         return (
@@ -63,8 +61,7 @@ class Record:
         )
 
     def begin(self, lineage: str, serial: int, reason: Reason, live_dir: str) -> None:
-        """Record that the lineage is about to be replaced; lineages that no longer exist are
-        dropped.
+        """Record that the lineage is about to be replaced; drop lineages that no longer exist.
 
         :raises WatchError: it can't be recorded; then the lineage must not be replaced
         """

@@ -367,7 +367,7 @@ def test_no_key_is_in_the_representation_of_anything(desk, service):
         places = deploy._open_all(service.target, desk.machine, held)
         wrong = deploy._find_differing(service.target, lineage, places, desk.machine)
         desk.deploy(service)
-        found = disk.look(places["privkey"])
+        found = disk.read_shared(places["privkey"])
     assert len(wrong) == 3
     assert found is not None
     assert secret not in repr((lineage, wrong, found))

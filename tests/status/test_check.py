@@ -65,7 +65,7 @@ def test_a_critical_limit_above_the_warning_counts(machine, check):
 
 def test_what_cannot_be_read_hides_no_config_that_is_wrong(machine):
     options = command.parser().parse_args(machine.arguments("check"))
-    facts = gather.look(command._folders(options))
+    facts = gather.gather_facts(command._folders(options))
     broken = replace(facts, config_fault="line 1: broken", unreadable=("/var/log/letsencrypt",))
     found = verdicts.judge(broken, verdicts.Limits())
     assert verdicts.worst(found) is verdicts.State.CRITICAL
@@ -75,7 +75,7 @@ def test_a_machine_that_cannot_be_judged_is_unknown_and_no_warning(machine, monk
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(gather, "look", fail)
+    monkeypatch.setattr(gather, "gather_facts", fail)
     assert command.main(machine.arguments("check")) == 3
     assert "ZeroDivisionError" in capsys.readouterr().err
 

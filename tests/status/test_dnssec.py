@@ -119,14 +119,14 @@ def test_a_chain_is_told_as_a_validating_resolver_sees_it(
     resolvers, monkeypatch, name, right, words, rdtype, validates
 ):
     _use(monkeypatch, resolvers, validates)
-    found = dnssec.look(f"_acme-challenge.{name}.test", rdtype)
+    found = dnssec.check(f"_acme-challenge.{name}.test", rdtype)
     assert (found.right, bool(found.remedy)) == (right, not right)
     assert any(part in found.text for part in words.split("|"))
 
 
 def test_what_has_no_trust_anchor_and_no_ad_can_not_be_told(resolvers, monkeypatch):
     _use(monkeypatch, resolvers, False)
-    found = dnssec.look("www.unsigned.test", "CAA")
+    found = dnssec.check("www.unsigned.test", "CAA")
     assert (found.right, "no trust anchor" in found.text) == (None, True)
     monkeypatch.undo()
     _use(monkeypatch, resolvers, False)
@@ -135,13 +135,13 @@ def test_what_has_no_trust_anchor_and_no_ad_can_not_be_told(resolvers, monkeypat
         "ANCHORS",
         {dns.name.root: next(iter(dnssec_validation.ANCHORS.values()))},
     )
-    found = dnssec.look("www.good.test", "CAA")
+    found = dnssec.check("www.good.test", "CAA")
     assert (found.right, "does not give the keys of ." in found.text) == (None, True)
 
 
 def test_a_loop_of_aliases_is_left(resolvers, monkeypatch):
     _use(monkeypatch, resolvers, False)
-    assert dnssec.look("_acme-challenge.loop.good.test", "TXT").right is not True
+    assert dnssec.check("_acme-challenge.loop.good.test", "TXT").right is not True
 
 
 def test_the_anchors_are_those_of_the_root():
@@ -154,7 +154,7 @@ def test_a_resolver_that_does_not_answer_tells_nothing(monkeypatch):
     silent.nameservers, silent.port = ["127.0.0.1"], 1
     monkeypatch.setattr(dns.resolver, "default_resolver", silent)
     begun = time.monotonic()
-    assert dnssec.look("www.good.test", "CAA").right is None
+    assert dnssec.check("www.good.test", "CAA").right is None
     assert time.monotonic() - begun < 6
 
 
@@ -190,6 +190,6 @@ def test_a_zone_that_bind_signs_by_its_policy_is_right_while_it_changes(
             ) as one:
                 _use(monkeypatch, (one, one, anchors), validates)
                 name = f"_acme-challenge.www.{zone}"
-                signed = process.wait_until(lambda: dnssec.look(name, "TXT").right is True, 10)
-                assert signed, dnssec.look(name, "TXT")
-                assert dnssec.look(f"www.{zone}", "CAA").right is True
+                signed = process.wait_until(lambda: dnssec.check(name, "TXT").right is True, 10)
+                assert signed, dnssec.check(name, "TXT")
+                assert dnssec.check(f"www.{zone}", "CAA").right is True

@@ -72,7 +72,7 @@ def running(folder, version):
 
 
 def _ask(*asked: Service) -> list[served.Served]:
-    answers = served.look(asked)
+    answers = served.fetch(asked)
     return [answers[service] for service in asked]
 
 
@@ -210,7 +210,7 @@ def test_a_name_that_the_resolver_never_answers_for_is_told_in_time(monkeypatch)
     begun = time.monotonic()
     (answer,) = _ask(Service("www.labo.univ-lyon1.test", 443))
     stop.set()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5  # the resolver takes 20
     assert "no answer within" in answer.fault
 
 
