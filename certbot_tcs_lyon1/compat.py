@@ -1,6 +1,6 @@
 """The differences between certbot 1.12 and 5.8, and every use of `certbot._internal`.
 
-No other module looks at certbot's version, but for `status.tree`, or imports its private modules.
+No other module imports its private modules, and only `status.config_dir` looks at its version, too.
 """
 
 from __future__ import annotations
