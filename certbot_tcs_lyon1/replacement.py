@@ -37,7 +37,7 @@ def replace_if_needed(
     if config.verb != "renew" or compat.is_test_run(config):
         return
     try:
-        watch = _watch(config, settings, process)
+        watch = _watch(config, process)
         department = _department(config, settings)
         watched = _watched(config, renewed.lineagename, department)
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -69,7 +69,7 @@ def replace_if_needed(
         raise
 
 
-def _watch(config: NamespaceConfig, settings: Settings, process: Process) -> Watch:
+def _watch(config: NamespaceConfig, process: Process) -> Watch:
     from certbot_tcs_lyon1.watch.reasons import Watch
 
     if process.watch is None:

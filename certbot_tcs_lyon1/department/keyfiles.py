@@ -52,7 +52,7 @@ def check_name(text: str) -> str:
 
     :raises Fault: it is no domain name
     """
-    name = text[:-1] if text.endswith(".") else text
+    name = text.removesuffix(".")
     if not re.fullmatch(r"[!-~]+", name) or re.search(r"[\"'\\;{}()]", name):
         what = "is empty, or has blanks, quotes or other odd characters"
         raise Fault(f"the TSIG key's name {what}", _COPY_AGAIN)

@@ -36,7 +36,7 @@ def is_under(name: str, top: str) -> bool:
 
 def without_wildcard(name: str) -> str:
     """Return the name without `*.`, which the CA validates for a wildcard (RFC 8555 §7.1.3)."""
-    return name[2:] if name.startswith("*.") else name
+    return name.removeprefix("*.")
 
 
 def is_address(text: str) -> bool:

@@ -72,7 +72,7 @@ def dns_name(text: str) -> str:
     """
     if text.startswith("*."):
         raise Fault("is a wildcard", "write it without *., that covers the wildcard")
-    name = _a_labels(text[:-1] if text.endswith(".") else text)
+    name = _a_labels(text.removesuffix("."))
     labels = name.split(".")
     if ":" in text and is_address(text):
         raise Fault(*_ADDRESS)
