@@ -2,9 +2,9 @@
 
 The server may send 500 MB, one byte per second, or a compressed answer that unpacks to gigabytes.
 The URL comes from a certificate, an answer or an option, so only the given schemes are followed,
-without a password in the URL, redirects included; and no redirect leads from the internet to this
-machine or its network, as far as the host name resolves to it before the request. The proxies of
-the environment are used, its .netrc is not.
+without a password in the URL, redirects included; and where http is one, no redirect leads from the
+internet to this machine or its network, as far as the host name resolves to it before the request.
+The proxies of the environment are used, its .netrc is not.
 """
 
 from __future__ import annotations
@@ -49,12 +49,14 @@ class Limits:
     :ivar most_bytes: of the body
     :ivar schemes: that the URL and redirects may have
     :ivar verify: whether the server's certificate is verified
+    :ivar silent_seconds: how long the server may send nothing
     """
 
     seconds: float
     most_bytes: int
     schemes: Sequence[str] = ("http", "https")
     verify: bool = True
+    silent_seconds: float = 30
 
 
 def get(url: str, headers: Mapping[str, str], limits: Limits) -> Answer:
@@ -91,7 +93,8 @@ def check_url(url: str, schemes: Sequence[str]) -> None:
 def _follow(url: str, headers: Mapping[str, str], limits: Limits, deadline: float) -> Answer:
     import requests  # a dependency of certbot's
 
-    began_inside = _is_inside(url)
+    # By https only the server itself can redirect; and behind a proxy, names may not resolve here.
+    may_lead_inside = "http" not in limits.schemes or _is_inside(url)
     with requests.Session() as session:
         session.auth = lambda request: request  # keeps .netrc's passwords from the server
         # Otherwise requests reads and unpacks the body of a redirect, whatever its size.
@@ -104,14 +107,14 @@ def _follow(url: str, headers: Mapping[str, str], limits: Limits, deadline: floa
                 headers={"Accept-Encoding": "identity", **headers},
                 stream=True,
                 allow_redirects=False,
-                timeout=(min(CONNECT_SECONDS, left), left),
+                timeout=(min(CONNECT_SECONDS, left), min(limits.silent_seconds, left)),
                 verify=limits.verify,
             ) as response:
                 location = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or not location:
                     return _read(response, limits, deadline)
             url = urljoin(url, location)
-            if not began_inside and _is_inside(url):
+            if not may_lead_inside and _is_inside(url):
                 raise DownloadError(f"a redirect to this machine or its network: {foreign(url)}")
     raise DownloadError(f"more than {_MOST_REDIRECTS} redirects")
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: A directory has about 1 kB.
 MOST_BYTES = 1 << 20
 MOST_SECONDS = 30.0
+_SILENT_SECONDS = 10.0
 
 
 def read(config: NamespaceConfig, server: str) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def fetch(server: str, user_agent: str, verify: bool = True) -> tuple[dict[str, 
     :param verify: whether to verify its certificate
     :raises ServerError: there is none within the limits; its cause says why
     """
-    limits = Limits(MOST_SECONDS, MOST_BYTES, ("https",), verify)
+    limits = Limits(MOST_SECONDS, MOST_BYTES, ("https",), verify, _SILENT_SECONDS)
     try:
         answer = download.get(server, {"User-Agent": user_agent}, limits)
     except DownloadError as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from certbot_tcs_lyon1 import download
 from certbot_tcs_lyon1.ca import directory
 from certbot_tcs_lyon1.errors import ServerError
 from tests.lab import tls
@@ -132,6 +133,22 @@ def test_a_redirect_is_followed_to_https_alone_and_not_for_ever(serve):
     assert directory.read(CONFIG, serve(sends(b"", 302, Location=good))) == GOOD
     assert "only https" in refused(serve(sends(b"", 302, Location="http://localhost/\x1b[2J")))
     assert "redirects" in refused(serve(sends(b"", 302, Location="/")))
+
+
+def test_a_server_that_is_silent_is_given_up_before_the_whole_time_is_over(serve, monkeypatch):
+    monkeypatch.setattr(directory, "_SILENT_SECONDS", 0.5)
+    enough = threading.Event()
+    assert "timed out" in refused(serve(lambda handler: enough.wait(20) and None))
+    enough.set()
+
+
+def test_no_name_is_resolved_beside_the_request_for_a_proxy_does_that(serve, monkeypatch):
+    def fail(url: str) -> bool:
+        raise AssertionError(url)
+
+    monkeypatch.setattr(download, "_is_inside", fail)
+    good = serve(sends(json.dumps(GOOD).encode()))
+    assert directory.read(CONFIG, serve(sends(b"", 302, Location=good))) == GOOD
 
 
 def test_an_error_page_is_told_by_its_status(serve):
