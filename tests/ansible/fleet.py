@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -120,6 +121,9 @@ def host(name: str, below: System, folder: Path) -> Iterator[Host]:
         process.wait_ready(started, is_up)
         yield Host(name, folder, found[0])
     finally:
+        for pid in found:  # the first of its namespace: it hears no SIGTERM
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.stop(started)
 
 

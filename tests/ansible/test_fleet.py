@@ -155,9 +155,15 @@ def moved_to(fleet: Fleet, kid: str = "new-kid") -> dict[str, Any]:
     }
 
 
+def orders(server: pebble.Pebble) -> int:
+    """How many were made at this CA."""
+    return server.requests().count(("POST", "/order-plz"))
+
+
 def test_a_fleet_gets_certificates_and_moves_in_batches_with_nothing_ordered_twice(
     fleet: Fleet,
 ) -> None:
+    begun = orders(fleet.lab.pebble)
     fleet.plan({})
     assert fleet.play("first", "certificates").or_fail().total("changed") >= SIZE
     first = serials(fleet.hosts)
@@ -216,6 +222,8 @@ def test_a_fleet_gets_certificates_and_moves_in_batches_with_nothing_ordered_twi
         mine = [line for line in added if f"_acme-challenge.{one.name}." in line]
         # First, move, campaign; Pebble takes a valid authorization again in one of 100 orders.
         assert len(mine) in (2, 3), mine
+    assert orders(fleet.lab.pebble) - begun == SIZE
+    assert orders(fleet.other) == 2 * SIZE
 
     # Without Ansible, one host after another: what the fleet is compared with.
     with fleet.measured(f"{BATCH} by hand"):
