@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 import certbot_tcs_lyon1
 from certbot_tcs_lyon1 import lyon1
@@ -20,7 +19,6 @@ from tests.lab.files import write_private
 from tests.lab.pebble import new_hmac_key
 
 TEXT = (Path(certbot_tcs_lyon1.__file__).parent / "tcs-lyon1.ini.example").read_text("utf-8")
-ROLE = Path(__file__).resolve().parents[2] / "ansible" / "roles" / "certbot"
 
 #: Of the keys of a pair, a section has one: those that the example shows first, or the others.
 INLINE, KERBEROS = ("key_name", "key_algorithm", "key_secret"), ("keytab", "principal")
@@ -109,18 +107,3 @@ def test_the_defaults_that_it_shows_are_the_defaults():
         f";key_algorithm = {DEFAULT_ALGORITHM}",
     ):
         assert f"\n{line}\n" in TEXT
-
-
-def test_the_ansible_role_takes_every_key_but_inline_secrets():
-    variables = {
-        "tcs": "tcs_common",
-        "department": "tcs_departments",
-        "dns": "tcs_dns",
-        "install": "tcs_targets",
-    }
-    specs = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text("utf-8"))
-    options = specs["argument_specs"]["main"]["options"]
-    headers = {"name", "domain"}
-    inline = {"key_name", "key_algorithm", "key_secret", "eab_hmac_key_file"}  # it writes the last
-    taken = {kind: set(options[name]["options"]) - headers for kind, name in variables.items()}
-    assert taken == {kind: set(keys) - inline for kind, keys in KEYS.items()}
