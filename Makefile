@@ -50,7 +50,7 @@ fleet-lint: collection ## ansible-lint, in its production profile, on the collec
 	  ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/build/lint PATH=$(CURDIR)/.venv-ansible/bin:$$PATH ansible-lint
 
 fleet: packages-distros deb dist .venv/made .venv-ansible-debian-12/made fleet-lint ## the collection on Debian 11 to 13 and on light hosts (FLEET=100: so many)
-	CI=true .venv/bin/python -m pytest tests/ansible
+	CI=true .venv/bin/python -m pytest $(if $(FLEET),,--numprocesses 2 --dist loadfile) tests/ansible
 
 docs: packages-docs .venv-docs/made ## the site, from docs/, in build/docs, looked at in a browser
 	rm -rf build/docs build/doctrees
