@@ -1,1 +1,1 @@
-"""The DNS wing: answers DNS-01 challenges with RFC 2136 updates; it can be used without certbot."""
+"""Answering DNS-01 challenges (RFC 8555 §8.4) by DNS UPDATE (RFC 2136); usable without certbot."""

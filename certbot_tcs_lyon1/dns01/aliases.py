@@ -1,7 +1,8 @@
-"""A CNAME at the challenge's name: where the record goes instead.
+"""Following aliases (CNAME, DNAME) from a challenge's name to the name that gets the TXT record.
 
-The CA follows aliases when it looks for the record, so it has to be at the end of the chain. A
-CNAME synthesized by a wildcard (RFC 4592) is no alias: a record at the name itself takes its place.
+The CA follows aliases when it queries the TXT record, so the record belongs at the end of the
+chain. A CNAME that is synthesized from a wildcard (RFC 4592) is not followed: a record at the name
+itself replaces it.
 """
 
 from __future__ import annotations
@@ -28,17 +29,18 @@ from certbot_tcs_lyon1.dns01.records import (
     TxtRecord,
 )
 
-#: Resolvers give up on a chain of about this length, and so does the CA.
+#: The longest chain of aliases: resolvers, and so the CA, follow about as many.
 _MOST_HOPS = 8
 
 
 def place(record: TxtRecord, settings: Settings, servers: Servers, started: float) -> Batch:
-    """Follow the aliases from a challenge's name to the name and zone that take its record.
+    """Follow the aliases from a challenge's name, and return where its record goes.
 
-    :param started: when the whole began, by `time.monotonic()`
-    :returns: a batch of this record alone
-    :raises DnsError: no section for a name, no server that may write there, or a loop; `where`
-        shows the chain
+    :param record: with the challenge's name
+    :param started: the time from which `propagation_seconds` counts, by `time.monotonic()`
+    :returns: a batch of this record alone, with the name at the end of the chain
+    :raises DnsError: a name has no [dns] section, no update server serves its zone or answers, or
+        the aliases form a loop or too long a chain; `where` shows the chain
     """
     chain = [record.name]
     while True:
@@ -66,7 +68,7 @@ def place(record: TxtRecord, settings: Settings, servers: Servers, started: floa
 def _look(
     name: dns.name.Name, section: DnsServer, end: float, servers: Servers
 ) -> Union[Location, Alias]:
-    """The zone of a name, or the alias that stands at the name itself."""
+    """Return the zone of a name, or the alias at it, if that is not synthesized from a wildcard."""
     found = zones.locate(section, name, servers)
     if isinstance(found, Location) or not _may_be_synthesized(found, name, section, servers):
         return found
@@ -106,16 +108,18 @@ def _section_for(chain: Sequence[dns.name.Name], settings: Settings) -> DnsServe
 def _may_be_synthesized(
     alias: Alias, name: dns.name.Name, section: DnsServer, servers: Servers
 ) -> bool:
-    """Whether the CNAME may come from a wildcard: a name that nobody can have made has it, too.
+    """Return whether the CNAME may be synthesized from a wildcard: a random sibling has it, too.
 
-    Under a DNAME each name has a target of its own.
+    A DNAME is no such case: it gives each name below it a target of its own (RFC 6672 §2.2).
+
+    :raises NoAnswer: the server gives no signed answer
     """
     if len(name) <= 1:
         return False
     try:
         sibling = names.unheard_of(name)
     except dns.name.NameTooLong:
-        return True  # the UPDATE of a prerequisite alone decides
+        return True  # `update.has_cname` then decides alone
     reply = servers.ask(alias.server, sibling, "CNAME", section.key)
     if not reply.had_tsig:
         raise NoAnswer(f"{alias.server}: the answer to a signed query is not signed")
@@ -128,12 +132,16 @@ def _may_be_synthesized(
 def _zone_above(
     name: dns.name.Name, section: DnsServer, alias: Alias, servers: Servers
 ) -> Location:
-    """The zone of the wildcard of which `alias` is synthesized: of the nearest name above that is
-    no alias."""
+    """Return the zone of the wildcard that `alias` may be synthesized from.
+
+    It is the zone of the nearest name above `name` that is not an alias.
+
+    :raises DnsError: no name above it is in a zone of that server
+    """
     for above in names.above(name):
         found = zones.locate_at(alias.server, section, above, servers)
         if isinstance(found, Location):
-            return replace(found, confirmed=True)  # the name itself is an alias there, signed
+            return replace(found, confirmed=True)  # the server has signed the alias
     raise DnsError(
         f"No zone of {text(name)} can be found at {alias.server}",
         f"Check `server` in [{section.section}], or ask the DNS administrator which server holds "

@@ -1,6 +1,6 @@
-"""The CAA record that applies to a name: who may issue certificates for it (RFC 8659).
+"""Looking up the CAA records that apply to a name: which CAs may issue for it (RFC 8659).
 
-Only read, to show it to the user when the CA says that one stands in its way.
+They are shown to the user when the CA refuses to issue because of them.
 """
 
 from __future__ import annotations
@@ -19,33 +19,34 @@ from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import Address, NoAnswer
 
-#: Seconds for one question to the system's resolver: the user waits for a message.
+#: Seconds for one query to the system's resolver, while the user waits.
 _RESOLVER_SECONDS = 2.0
 
-#: A chain of aliases longer than this is given up, as resolvers do.
+#: The longest chain of aliases that is followed, about as long as resolvers follow.
 _MOST_HOPS = 8
 
 
 def find(name: str, settings: Settings, servers: Servers) -> Optional[tuple[str, str]]:
-    """The CAA records that apply to `name`: those at the nearest name at or above it (§3).
+    """Return the relevant CAA RRset of a name: that of the closest name at or above it that has one
+    (RFC 8659 §3).
 
-    The update server of the name's `[dns]` section is asked where it answers for a name itself,
-    else the system's resolver.
+    Each name is queried at the update server of the `[dns]` section, if that is authoritative for
+    it, else at the system's resolver.
 
-    :param name: a name of the certificate, also a wildcard
-    :returns: the name that holds them, and the records as in a zone file; None if there are none,
-        or if they can't be looked up
+    :param name: a name of the certificate, which may be a wildcard
+    :returns: the RRset's owner name, and its records in presentation format, joined by ", "; None
+        if there is none, or it can't be looked up
     """
     try:
         return look(name, settings, servers)
-    except (dns.exception.DNSException, OSError):  # no answer: a record further up may not apply
+    except (dns.exception.DNSException, OSError):  # the records of a parent might not apply
         return None
 
 
 def look(name: str, settings: Settings, servers: Servers) -> Optional[tuple[str, str]]:
-    """As `find`.
+    """Return the same as `find`, or raise.
 
-    :raises dns.exception.DNSException, OSError: they can't be looked up
+    :raises dns.exception.DNSException, OSError: it can't be looked up
     """
     found = _climb(dns.name.from_text(without_wildcard(name)), settings, servers)
     if found is None:
@@ -67,7 +68,10 @@ def _climb(name: dns.name.Name, settings: Settings, servers: Servers) -> Optiona
 def _at(
     name: dns.name.Name, addresses: list[Address], servers: Servers
 ) -> Optional[dns.rrset.RRset]:
-    """The CAA records of one name, or of the one that it is an alias for."""
+    """Return the CAA RRset of one name, or of its alias's target; None if there is none.
+
+    :param addresses: of the update servers; those that do not answer are removed
+    """
     for _ in range(_MOST_HOPS):
         answer = _from_server(name, addresses, servers)
         if answer is None:
@@ -87,9 +91,10 @@ def _at(
 def _from_server(
     name: dns.name.Name, addresses: list[Address], servers: Servers
 ) -> Optional[list[dns.rrset.RRset]]:
-    """The answer of the first update server that answers; None if it isn't its own to give.
+    """Return the answer section of the first update server that answers; None if that is not
+    authoritative, or none answers.
 
-    :param addresses: loses those that do not answer
+    :param addresses: of the update servers; those that do not answer are removed
     """
     while addresses:
         try:

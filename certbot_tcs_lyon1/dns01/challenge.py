@@ -1,8 +1,8 @@
-"""One batch of DNS-01 challenges: plan where the records go, publish, confirm, withdraw.
+"""Plan, publish, confirm and withdraw the TXT records of DNS-01 challenges.
 
-The wing's front door. It knows nothing of certbot: records come in as `TxtRecord`, update servers
-and keys as `department.Settings`, the journal as a path, and what the process knows of name servers
-as `Servers`. `propagation_seconds` of a section is the bound of the whole, from `plan` on.
+This is the interface of `dns01`, and independent of certbot. The records are given as `TxtRecord`,
+update servers and keys as `Settings`, the journal as a path, and what this process knows of the
+name servers as `Servers`. `propagation_seconds` of a section bounds all of it, from `plan` on.
 """
 
 from __future__ import annotations
@@ -53,11 +53,12 @@ def plan(
     servers: Servers,
     propagation_seconds: Optional[int] = None,
 ) -> list[Batch]:
-    """Find out where each record goes; nothing is written yet.
+    """Find out which zone and owner name each record goes to; nothing is published yet.
 
-    :param propagation_seconds: in place of what the sections say
+    :param propagation_seconds: replaces that of each section
     :returns: a batch for each zone and section
-    :raises DnsError: a name has no [dns] section, or no zone that may be written to
+    :raises DnsError: a name has no [dns] section, no update server serves its zone or answers, or
+        its aliases can't be followed
     """
     started = time.monotonic()
     if propagation_seconds is not None:
@@ -77,8 +78,12 @@ def plan(
 
 
 def _confirmed(placed: Sequence[Batch], servers: Servers) -> list[Batch]:
-    """The same where the update servers sign that, asked for one name of each zone, and where they
-    contradict, for each name."""
+    """Return the batches, with the zones of signed answers if the update servers give any.
+
+    One name of each zone is queried; if the signed answer has another zone, each name.
+
+    :raises Refused: a signed answer says that a name is an alias
+    """
 
     def confirm_one(one: Batch) -> Batch:
         until = servers.until(one.end)
@@ -95,7 +100,11 @@ def _confirmed(placed: Sequence[Batch], servers: Servers) -> list[Batch]:
 
 
 def targets(records: Sequence[TxtRecord], batches: Sequence[Batch]) -> dict[str, str]:
-    """Where a CNAME has led, by the challenge's name: the name that its record really has."""
+    """Return, by the name of each challenge that is an alias, the name that has its record.
+
+    :param records: as given to `plan`
+    :param batches: as returned by `plan`
+    """
     placed = {record.value: record.name for batch in batches for record in batch.records}
     return {
         text(record.name): text(placed[record.value])
@@ -108,11 +117,11 @@ def targets(records: Sequence[TxtRecord], batches: Sequence[Batch]) -> dict[str,
 
 
 def publish(batches: Sequence[Batch], journal_path: str, servers: Servers) -> list[Batch]:
-    """Send one UPDATE per zone, each written down in the journal before.
+    """Send one UPDATE for each batch, which is entered in the journal before.
 
-    :returns: the batches, each with the server that took it
-    :raises DnsError: an UPDATE was refused, and nothing of it is published; or was not answered,
-        and the journal still holds it
+    :returns: the batches, each with the server that has applied it
+    :raises DnsError: an UPDATE was refused, and none of its records is published; or it got no
+        answer that counts, and stays in the journal; or the journal can't be written
     """
     return [_publish(batch, journal_path, servers.until(batch.end)) for batch in batches]
 
@@ -129,14 +138,17 @@ def _publish(batch: Batch, journal_path: str, servers: Servers) -> Batch:
             doubtful = doubtful if doubtful.records else batch.of(claimed)
         _keep_doubtful(batch, doubtful, journal_path, servers)
         raise error from None
-    if taken.server != batch.server:  # so that the withdrawal goes to the server that took it
+    if taken.server != batch.server:  # the withdrawal must go to the server that applied it
         _write_down(journal_path, withdrawal.entry_of(taken), servers)
         withdrawal.strike(journal_path, entry)
     return taken
 
 
 def _keep_doubtful(batch: Batch, doubtful: Batch, journal_path: str, servers: Servers) -> None:
-    """Leave in the journal only what may be there: refused, but nobody has signed that."""
+    """Keep in the journal only what may be published, after the batch's UPDATE was refused.
+
+    :param doubtful: the records of the batch whose refusal is not signed
+    """
     if doubtful.records and not withdrawal.is_gone(doubtful, servers):
         if doubtful.records == batch.records:
             return
@@ -159,9 +171,11 @@ def _write_down(journal_path: str, entry: journal.Entry, servers: Servers) -> No
 def _find_culprits(
     batch: Batch, refusal: Refused, servers: Servers
 ) -> tuple[Refused, list[TxtRecord]]:
-    """Publish name by name, to learn whom a refused UPDATE is due to, and withdraw that again.
+    """Find the names because of which an UPDATE was refused: publish each name alone, and delete
+    what was accepted.
 
-    :returns: the error, and the records whose refusal nobody has signed
+    :param refusal: the error of the whole UPDATE
+    :returns: the error to raise, and the records whose refusal is not signed
     """
     taken: list[TxtRecord] = []
     claimed: list[TxtRecord] = []

@@ -1,4 +1,4 @@
-"""Whether the records are there: at the update server, and at every name server of the zone."""
+"""Confirming that the records are published: at the update server, and at all name servers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ def confirm(
     port: int = 53,
     warn: Callable[[str], object] = logger.warning,
 ) -> None:
-    """Read the records back at the update server, then wait for every name server of the zones.
+    """Query the records at the update server, then wait until each name server of the zones has
+    them.
 
+    :param batches: as returned by `challenge.publish`
     :param port: of the zone's name servers; other than 53 only in tests
-    :param warn: shows a warning
-    :raises DnsError: NOERROR was not "published", or a name server lags beyond the deadline
+    :param warn: shows the user a warning
+    :raises DnsError: the update server has accepted the records and does not show them, or a name
+        server does not have them by the end of the batch
     """
     for batch in batches:
         until = servers.until(batch.end)
@@ -43,12 +46,13 @@ def confirm(
 
 
 def _read_back(batch: Batch, servers: Servers, warn: Callable[[str], object]) -> bool:
-    """Whether everybody sees the records at the update server, and not only who has the key.
+    """Return whether the update server answers an unsigned query with the records.
 
-    A secondary that forwards UPDATEs (BIND: allow-update-forwarding) shows them only later. What a
-    hidden primary shows nobody is looked for at `check_servers`.
+    False if it shows them only in answers to signed queries, or is a hidden primary, for which
+    `check_servers` are queried. A secondary that forwards UPDATEs (BIND: allow-update-forwarding)
+    shows them later, so it is waited for.
 
-    :raises DnsError: nobody sees them
+    :raises DnsError: it does not show them
     """
     server, view_key, section = batch.server, batch.location.view_key, batch.section
     found = propagation.poll(server, batch.records, servers, view_key)
@@ -84,8 +88,9 @@ _HIDDEN = DnsError(
 
 
 def _why_hidden(batch: Batch, servers: Servers) -> Optional[DnsError]:
-    """Why a record that was accepted is not there, by looking once more where its name belongs;
-    None if it belongs there."""
+    """Return why the server does not show records that it has accepted, by locating their names
+    again; None if they are still in the batch's zone.
+    """
     section = replace(batch.section, zone=None)
     for name in batch.names:
         try:
@@ -130,7 +135,12 @@ def _await_everywhere(
     servers: Servers,
     warn: Callable[[str], object],
 ) -> None:
-    """Wait for these addresses; those of `seen` have the records already."""
+    """Wait until the name servers have the records, and warn of those that can't be asked.
+
+    :param addresses: of the name servers to wait for
+    :param seen: addresses that are known to have the records
+    :raises DnsError: one is stale at the end of the batch
+    """
     began = time.monotonic()
     zone, everyone = text(batch.zone), frozenset((*addresses, *seen))
     given_up = everyone in servers.given_up
@@ -162,9 +172,10 @@ def _await_everywhere(
 def _wait_blindly(
     batch: Batch, began: float, again: bool, servers: Servers, warn: Callable[[str], object]
 ) -> None:
-    """Where no name server can be asked, give the zone time to reach them, from `began` on.
+    """Wait for a fixed time, since no name server of the zone can be asked.
 
-    :param again: it had the long one before
+    :param began: the time from which it counts, by `time.monotonic()`
+    :param again: the zone was waited for before in this process, so `Timing.blind_again` is enough
     """
     timing = servers.timing
     wait = timing.blind_again if again else timing.blind
@@ -190,8 +201,11 @@ def _what_to_do(batch: Batch, report: Report, servers: Servers) -> str:
 
 
 def _is_resolver(server: Address, zone: dns.name.Name, servers: Servers) -> bool:
-    """Whether it looks up for us (RD=1) what it refuses to answer itself. The zone's SOA is asked
-    for, and not the challenge's name, whose absence it would keep in mind."""
+    """Return whether the server gives a recursive answer (RD=1), which is not authoritative.
+
+    The query is for the zone's SOA: the resolver would cache that the challenge's name does not
+    exist (RFC 2308).
+    """
     try:
         reply = servers.ask(server, zone, "SOA", recursive=True)
     except NoAnswer:
@@ -202,8 +216,11 @@ def _is_resolver(server: Address, zone: dns.name.Name, servers: Servers) -> bool
 def _warn_of_no_ipv6(
     reports: Sequence[Report], seen: set[str], warn: Callable[[str], object]
 ) -> None:
-    """One line for the name servers that only IPv6 leads to, where this machine has none; not for
-    those of these labels, which were seen by IPv4."""
+    """Warn, in one line, of the name servers that have only IPv6 addresses, if this machine has no
+    IPv6.
+
+    :param seen: labels of the name servers that have the records at another address
+    """
     missed = [report.address for report in reports if _is_for_want_of_ipv6(report)]
     alone = ", ".join(str(address) for address in missed if address.label not in seen)
     if alone:
@@ -224,7 +241,7 @@ def _states(reports: Sequence[Report]) -> list[DnsError]:
 def _shown_to_the_key(
     batch: Batch, reports: Sequence[Report], servers: Servers
 ) -> Iterator[DnsError]:
-    """The stale name servers that show the records to who signs with the key."""
+    """Yield a line for each stale name server that shows the records if the query is signed."""
     for report in reports:
         if report.state is State.STALE:
             signed = propagation.poll(report.address, batch.records, servers, batch.section.key)

@@ -1,15 +1,15 @@
-"""GSS-TSIG (RFC 3645): updates signed by the Kerberos tickets of an account, not by a shared key.
+"""GSS-TSIG (RFC 3645): signing with a Kerberos account's keytab in place of a shared TSIG key.
 
-`Contexts.key` gives what dnspython takes for a key. Behind it are a ticket from the keytab, kept in
-the memory of this process (nothing in /tmp, nothing in the environment), and one security context
-for each address of an update server, negotiated by TKEY (RFC 2930).
+`Contexts.key` returns a key for dnspython. It needs a ticket, obtained with the keytab and kept in
+the memory of this process (nothing in /tmp, nothing in the environment), and a security context for
+each address of an update server, negotiated by TKEY (RFC 2930).
 
-What isn't signed here is a claim. Samba's errors come back with the request's own TSIG record, and
-so, as is said, do Windows' errors and its NOERROR to a new TXT (bodgit/tsig #54, external-dns
-#6573): anybody on the path can make such a reply. Whoever does gains at most a failed order: a
-NOERROR counts only once the record is read back, which the CA's own look at the zone proves or
-disproves; an error fails the order, and is told as "says, unsigned"; no claim strikes the journal;
-and only for NOTIMP is the UPDATE sent elsewhere, signed, to the next server of the department
+A reply that is not signed is called a claim. Samba's errors repeat the TSIG record of the request,
+and reportedly so do Windows' errors and its NOERROR to a new TXT (bodgit/tsig #54, external-dns
+#6573): anybody on the path can forge such a reply. The most that this achieves is a failed order: a
+claimed NOERROR counts only once the record is read back, and the CA queries the zone itself; a
+claimed error fails the order, with "says, unsigned" in its message; no claim removes an entry from
+the journal; and only after NOTIMP is the UPDATE sent, signed, to the next server of the department
 config.
 """
 
@@ -40,33 +40,36 @@ from certbot_tcs_lyon1.dns01 import kerberos, libgssapi, names, transport
 from certbot_tcs_lyon1.dns01.records import Address
 from certbot_tcs_lyon1.errors import DnsError
 
-#: Seconds for a connection, and for a reply.
+#: Seconds for a TCP connection, and for the reply.
 _CONNECT_SECONDS, _SECONDS = 2.0, 15.0
 
-#: A context with less than this left (seconds) is made anew.
+#: A context that expires in fewer seconds is replaced by a new one.
 _SPARE_SECONDS = 60
 
-#: TKEY's mode of GSS-API (RFC 2930 §2.5), and seconds that the key is asked for.
+#: TKEY's mode for GSS-API (RFC 2930 §2.5), and the lifetime to ask for, in seconds.
 _GSS_MODE, _LIFETIME = 3, 3600
 
-#: Seconds for which a KDC that gave no ticket is not asked again, say in each lineage of a `certbot
-#: renew`: a silent one costs 27 s (MIT's library, which has no bound), and Active Directory locks
-#: an account after some attempts with a key that is no longer its own.
+#: Seconds for which a KDC that gave no ticket is not asked again, since `certbot renew` would ask
+#: for each lineage: a silent KDC costs 27 s each time (MIT's library offers no time-out), and
+#: Active Directory locks an account after a few attempts with an old key.
 _REFUSED_SECONDS = 300.0
 
-#: Rounds of a negotiation; Kerberos takes one.
+#: The most exchanges of a negotiation; Kerberos needs one.
 _ROUNDS = 4
 
 
 class _Signer:
-    """A security context as dnspython uses it in place of a secret; its repr shows nothing."""
+    """A security context that dnspython uses in place of a secret; its repr reveals nothing."""
 
     def __init__(self, context: libgssapi.Context) -> None:
         self.context = context
         self._lock = threading.Lock()
 
     def get_signature(self, data: bytes) -> bytes:
-        """Sign; raise PeerBadKey, as the server would, where the context has come to its end."""
+        """Return the MIC of the data.
+
+        :raises dns.tsig.PeerBadKey: the context has expired, as if the server had said so
+        """
         try:
             with self._lock:
                 return self.context.sign(data)
@@ -74,12 +77,15 @@ class _Signer:
             raise dns.tsig.PeerBadKey from None
 
     def verify_signature(self, data: bytes, mac: bytes) -> None:
-        """Raise unless the server signed; dnspython makes a BadSignature of whatever it is."""
+        """Check that the MIC is the server's.
+
+        :raises libgssapi.GssError: it is not; dnspython raises BadSignature for any exception
+        """
         with self._lock:
             try:
                 self.context.verify(data, mac)
             except libgssapi.BadMic:
-                # Samba 4.17 leaves out the two bytes of the request MAC's length (4.22 is right).
+                # Samba 4.17 does not sign the two bytes of the request MAC's length; 4.22 does.
                 self.context.verify(data[2:], mac)
 
 
@@ -90,7 +96,7 @@ class _Established:
 
 
 class Contexts:
-    """The tickets and the security contexts of one process."""
+    """The security contexts of this process, one for each account and server address."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -99,14 +105,14 @@ class Contexts:
         self._refused: dict[str, tuple[float, libgssapi.GssError]] = {}
 
     def key(self, keytab: Keytab, server: Address, name: dns.name.Name, end: float) -> dns.tsig.Key:
-        """The key for one address of an update server, negotiated if there is none.
+        """Return the key for one address of an update server; negotiate a context if needed.
 
-        :param name: any name in the zone: its SOA names the server where Kerberos does not know it
-            as the department config calls it
-        :param end: when the server has to have answered, by `time.monotonic()`
-        :raises DnsError: there can be none; the cause and the remedy are in it
-        :raises OSError: the server does not answer, or
-        :raises EOFError: it closes the connection
+        :param name: any name in the zone, whose SOA names the server if Kerberos does not know it
+            by its name in the department config
+        :param end: the deadline for the server's answers, by `time.monotonic()`
+        :raises DnsError: no ticket, or the server does not negotiate
+        :raises OSError: the server does not answer
+        :raises EOFError: the server closes the connection
         """
         place = (*server.socket_address, keytab.name)
         with self._lock:
@@ -117,7 +123,7 @@ class Contexts:
             return found.key
 
     def forget(self, keytab: Keytab, server: Address) -> None:
-        """Drop a context that the server no longer knows, say since it was restarted."""
+        """Drop the context of a server that no longer knows it, such as after a restart."""
         with self._lock:
             self._established.pop((*server.socket_address, keytab.name), None)
 
@@ -172,7 +178,9 @@ def _load() -> libgssapi.Library:
 
 @contextlib.contextmanager
 def _in_memory(data: bytes) -> Iterator[str]:
-    """A path at which the library finds the keytab as it was read and checked, and no later one."""
+    """Yield a path at which the library reads these bytes: the file may have changed since it was
+    checked.
+    """
     descriptor = os.memfd_create("keytab")
     try:
         os.write(descriptor, data)
@@ -185,9 +193,11 @@ def _in_memory(data: bytes) -> Iterator[str]:
 
 
 def _hosts(server: Address, name: dns.name.Name, end: float) -> Iterator[str]:
-    """The names under which Kerberos may know the server: its own, then the zone's primary (SOA
-    MNAME), as nsupdate does. A forged MNAME leads to another service's ticket, which this server
-    can't use."""
+    """Yield the names by which Kerberos may know the server: its name in the department config,
+    then the zone's primary (SOA MNAME), as nsupdate does.
+
+    A forged MNAME only leads to a ticket for another service, which this server can't use.
+    """
     if server.label != server.ip:
         yield server.label
     for asked in (name, *names.above(name)):  # at an alias there is no SOA
@@ -206,12 +216,16 @@ def _hosts(server: Address, name: dns.name.Name, end: float) -> Iterator[str]:
 def _negotiate(
     server: Address, context: libgssapi.Context, where: str, host: str, end: float
 ) -> dns.tsig.Key:
-    """Bring the context to its end with the server (RFC 3645 §3.1).
+    """Establish the context with the server (RFC 3645 §3.1), and return its key.
 
-    :raises GssError: no ticket for the service, or its token isn't good
+    :param where: the server and the account, for errors
+    :param host: the server's name for Kerberos
+    :raises GssError: no ticket for the service, or the server's token is not valid
+    :raises DnsError: the server does not negotiate
+    :raises OSError, EOFError: the server does not answer, or closes the connection
     """
-    # Shares no suffix with a zone: dnspython would compress the name of the TSIG record, which
-    # Samba 4.17 answers with BADSIG.
+    # A name without a suffix in common with a zone: dnspython would compress it in the TSIG record,
+    # which Samba 4.17 answers with BADSIG.
     name = dns.name.from_text(f"{secrets.token_hex(8)}.tcs-lyon1-sig.")
     key = dns.tsig.Key(name, cast(Any, _Signer(context)), dns.tsig.GSS_TSIG)
     token = context.step()
@@ -229,7 +243,7 @@ def _negotiate(
         if reply.id != query.id or record is None or record.error or reply.rcode():
             code = reply.rcode() if record is None or not record.error else record.error
             raise kerberos.of_tkey_code(names.rcode(code), where, host)
-        ring.step(reply)  # where the reply was not signed
+        ring.step(reply)  # unless it was signed, and dnspython has called the ring
         if context.complete:
             return key
         token = ring.token
@@ -237,8 +251,13 @@ def _negotiate(
 
 
 class _Ring:
-    """What dnspython asks for the key of a TKEY reply, which is signed with the very context that
-    the reply's token completes: so the context is stepped before the signature is looked at."""
+    """A keyring for dnspython that completes the context before the reply's signature is checked.
+
+    The TKEY reply is signed with the context that the token in the same reply completes.
+
+    :ivar token: the next token for the server
+    :ivar failed: the error of a step, which dnspython would hide
+    """
 
     def __init__(self, key: dns.tsig.Key, context: libgssapi.Context) -> None:
         self._key, self._context = key, context
@@ -247,7 +266,10 @@ class _Ring:
         self._stepped = False
 
     def step(self, reply: dns.message.Message) -> None:
-        """Step once with the token in the reply."""
+        """Advance the context with the token in the reply, the first time that it is called.
+
+        :raises GssError: the token is not valid
+        """
         record = _tkey_of(reply, self._key.name)
         if self._stepped or record is None or record.error:
             return
@@ -265,8 +287,9 @@ class _Ring:
 
 
 def _parsed(wire: bytes, ring: _Ring) -> dns.message.Message:
-    """
-    :raises DNSException: it is no message, or not signed as it should be
+    """Return the parsed reply to a TKEY query.
+
+    :raises DNSException: it is not a DNS message, or its signature is not valid
     """
     try:
         return dns.message.from_wire(wire, keyring=ring, request_mac=b"")
@@ -277,7 +300,7 @@ def _parsed(wire: bytes, ring: _Ring) -> dns.message.Message:
 
 
 def _tkey_of(reply: dns.message.Message, name: dns.name.Name) -> Any:
-    """The TKEY record of the reply; None if there is none."""
+    """Return the TKEY record of the reply; None if there is none."""
     for rrset in reply.answer:
         if rrset.rdtype == dns.rdatatype.TKEY and rrset.name == name:
             return rrset[0]
@@ -285,7 +308,7 @@ def _tkey_of(reply: dns.message.Message, name: dns.name.Name) -> Any:
 
 
 def _tkey_query(name: dns.name.Name, token: bytes) -> dns.message.Message:
-    """The query of RFC 2930 §4.3 with a token; it is not signed, for there is no key yet."""
+    """Return a TKEY query with a token (RFC 2930 §4.3), unsigned since there is no key yet."""
     from dns.rdtypes.ANY.TKEY import TKEY  # noqa: PLC0415 - dnspython 2.0 has none
 
     query = dns.message.make_query(name, dns.rdatatype.TKEY, dns.rdataclass.ANY)

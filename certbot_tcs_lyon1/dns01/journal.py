@@ -1,8 +1,8 @@
-"""What was published and is not yet withdrawn, on disk, so that a run that is killed loses nothing.
+"""The journal: a file of the records that are published and not yet withdrawn.
 
-Each batch is written down before its UPDATE is sent, and struck off when its records are gone.
-The file holds names, values and servers: public DNS data, and no key. Only one certbot at a time
-works with one set of folders (certbot locks them), so nobody else writes the file meanwhile.
+With it, the next run withdraws the records of a run that was killed. Each batch is entered before
+its UPDATE is sent, and removed once its records are deleted. The file holds names, values and
+servers, which are public, and no key. Certbot locks its folders, so only one process writes it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 from certbot_tcs_lyon1 import disk
 
-#: What the one string of a TXT record can hold, without what its text form would escape.
+#: The string of a TXT record, of characters that the presentation format does not escape.
 _VALUE = re.compile(r"[ !#-\[\]-~]{1,255}")
 
-#: A journal that is larger than this was not written here.
+#: The largest journal that is read; a larger one was not written by this module.
 _MOST_BYTES = 16 * 1024 * 1024
 
 
@@ -33,8 +33,11 @@ class JournalError(Exception):
 class Entry:
     """Records of one zone that were sent to one address of an update server.
 
-    `section` is the header of the section whose key was used, and `config` the path of its
-    department config, "" where that is not known; `records` are pairs of name and value.
+    :ivar section: the header of the section whose key was used, such as "dns example.org"
+    :ivar ip: the address of the update server
+    :ivar label: its name in the department config
+    :ivar records: pairs of owner name and value
+    :ivar config: the path of the section's department config; "" if unknown
     """
 
     section: str
@@ -47,7 +50,7 @@ class Entry:
 
 
 def read(path: str) -> list[Entry]:
-    """The entries; none if there is no file.
+    """Return the entries of the journal; none if there is no file.
 
     :raises JournalError: the file cannot be read, or is damaged
     """
@@ -79,25 +82,25 @@ def _entry(item: Any) -> Entry:
 
 
 def add(path: str, entry: Entry) -> None:
-    """Write an entry down; when this returns it is on disk.
+    """Add an entry, and return once it is on the disk.
 
-    :raises JournalError: it is not
+    :raises JournalError: it could not be written
     """
     _write(path, [*read(path), entry])
 
 
 def strike(path: str, entry: Entry) -> None:
-    """Take an entry out, if it is there; without entries the file goes, too.
+    """Remove an entry, if it is there; with the last one, the file is removed.
 
-    :raises JournalError: it could not be taken out
+    :raises JournalError: it could not be removed
     """
     _write(path, [other for other in read(path) if other != entry])
 
 
 def set_aside(path: str) -> str:
-    """Put a damaged journal out of the way, for somebody to look at; its new path.
+    """Rename a damaged journal, so that an administrator can look at it, and return its new path.
 
-    :raises JournalError: it could not be moved
+    :raises JournalError: it could not be renamed
     """
     aside = f"{path}.damaged"
     try:

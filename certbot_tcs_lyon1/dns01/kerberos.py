@@ -1,8 +1,8 @@
-"""What Kerberos says, in words: the likely cause, the remedy, and whom to ask.
+"""Turning Kerberos' error numbers and TKEY's error codes into a cause and a remedy.
 
-The library's texts differ between MIT's KDC and AD's, and mislead (every fault of a keytab is "No
-credentials cache found"); so the number decides. Each row was seen on a real KDC; so were those of
-AD, on Samba's.
+The texts of the library are not used if the number is known: they differ between an MIT KDC and
+Active Directory, and mislead ("No credentials cache found" for every fault of a keytab). Each row
+was seen on a real KDC; those of Active Directory on Samba's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from certbot_tcs_lyon1.dns01.libgssapi import GssError
 from certbot_tcs_lyon1.errors import DnsError
 from certbot_tcs_lyon1.report import foreign
 
-#: Where Kerberos' numbers begin (krb5.h, ERROR_TABLE_BASE_krb5, as 32 bits without a sign).
+#: The first error number of Kerberos (krb5.h: ERROR_TABLE_BASE_krb5), as an unsigned 32-bit number.
 _BASE = 2529638912
 
 _SERVICE_UNKNOWN = 7
@@ -24,7 +24,7 @@ _CLOCK = "set this machine's clock (timedatectl), or have the KDC's set"
 _EXPORT = f"have the keytab exported again by {_ADMIN}; with ktpass, each export makes the last old"
 _EXTEND = f"ask {_ADMIN} to enable or extend the account"
 
-#: Number past the base: cause, remedy. {account} and {realm} are the account's.
+#: By error number less `_BASE`: cause and remedy, with {account} and {realm} as placeholders.
 ROWS = {
     1: ("the account {account} has expired", _EXTEND),
     6: (
@@ -69,22 +69,29 @@ ROWS = {
         f"ask {_ADMIN} to export the keytab again with AES keys",
     ),
 }
-#: `EAGAIN`: what MIT gives where a KDC's name does not resolve.
+#: EAGAIN, MIT's error number when the name of a KDC does not resolve.
 _NO_ADDRESS = 11
 
 
 def is_unknown_service(error: GssError) -> bool:
-    """Whether the KDC has no service of that name, and another name may be tried."""
+    """Return whether the KDC knows no service of that name, so that another name may be tried."""
     return error.minor == _BASE + _SERVICE_UNKNOWN
 
 
 def of_ticket(error: GssError, keytab: Keytab, where: str) -> DnsError:
-    """Why the KDC gives the account no ticket."""
+    """Return the error for an account that gets no ticket-granting ticket.
+
+    :param where: the server and the account
+    """
     return _of_number(error, where, keytab.name, keytab)
 
 
 def of_negotiation(error: GssError, host: str, keytab: Keytab, where: str) -> DnsError:
-    """Why there is no ticket for the service `DNS/host`, or the server's token isn't good."""
+    """Return the error for a context that can't be established: no ticket for the service
+    `DNS/host`, or the server's token is not valid.
+
+    :param where: the server and the account
+    """
     service = f"DNS/{host}"
     if is_unknown_service(error):
         return DnsError(
@@ -97,7 +104,7 @@ def of_negotiation(error: GssError, host: str, keytab: Keytab, where: str) -> Dn
 
 
 def of_no_name(where: str) -> DnsError:
-    """The server is given by its address, and its zone names no primary."""
+    """Return the error for a server whose name is unknown: given by its address, and no SOA."""
     return DnsError(
         "Kerberos needs the server's name, and the server gives none (no SOA)",
         "write its name, not its address, in `server`",
@@ -115,7 +122,11 @@ def _of_number(error: GssError, where: str, account: str, keytab: Keytab) -> Dns
 
 
 def of_tkey_reply(error: dns.exception.DNSException, where: str, host: str) -> DnsError:
-    """Why a TKEY reply can't be used."""
+    """Return the error for a TKEY reply that can't be parsed or verified.
+
+    :param where: the server and the account
+    :param host: the server's name for Kerberos
+    """
     if isinstance(error, (dns.tsig.BadTime, dns.tsig.PeerBadTime)):
         return DnsError(
             "the clocks of this machine and of the name server differ by more than 300 s",
@@ -128,7 +139,12 @@ def of_tkey_reply(error: dns.exception.DNSException, where: str, host: str) -> D
 
 
 def of_tkey_code(code: str, where: str, host: str) -> DnsError:
-    """What a server's error to TKEY means."""
+    """Return the error for an error code in the reply to a TKEY query.
+
+    :param code: its name, such as "BADKEY" or "REFUSED"
+    :param where: the server and the account
+    :param host: the server's name for Kerberos
+    """
     if code == "BADKEY":
         return DnsError(
             f"the server rejects the ticket for DNS/{foreign(host)} (BADKEY): it has another key, "

@@ -1,12 +1,12 @@
-"""The seven calls of the system's Kerberos library (MIT's) that TSIG needs: RFC 2744, by ctypes.
+"""Calls of GSS-API (RFC 2744) in the system's Kerberos library (MIT's), by ctypes.
 
-Why not python-gssapi: PyPI has no wheel of it for Linux, so `pip install` wants a compiler and
-libkrb5-dev; certbot's snap and a venv don't see the distribution's package; and it turns each
-fault into another class in each version. The C interface has not changed since RFC 2744 (2000),
-and `gss_acquire_cred_from` is there since MIT 1.11 (2012). The library itself is on every system
-that has ssh or curl. So there is nothing to install, and nothing more to maintain than this file.
+Why not python-gssapi: PyPI has no wheel of it for Linux, so `pip install` needs a compiler and
+libkrb5-dev; certbot's snap and a venv don't see the distribution's package; and its versions raise
+different classes for the same error. The C interface has not changed since RFC 2744 (2000), and
+`gss_acquire_cred_from` exists since MIT 1.11 (2012). Every system with ssh or curl has the library,
+so nothing has to be installed.
 
-No pointer leaves this module: bytes go in and come out. What the library allocates is freed by it.
+No pointer leaves this module: it takes and returns bytes, and frees what the library allocates.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ from collections.abc import Mapping
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_void_p
 from typing import Any, Optional
 
-#: MIT's; Heimdal's has another name, and other error numbers.
+#: MIT's library; Heimdal's has another name and other error numbers.
 LIBRARY = "libgssapi_krb5.so.2"
 
-#: Flags of RFC 2744: mutual authentication, replay detection, integrity. Without sequence
-#: detection, which python-gssapi asks for by default: a lost reply would spoil the context.
+#: Flags (RFC 2744 §5.19): mutual authentication, replay detection, integrity. Not sequence
+#: detection, which python-gssapi requests by default: a lost reply would make the context unusable.
 _FLAGS = 2 | 4 | 32
 _COMPLETE, _CONTINUE_NEEDED = 0, 1
 _INITIATE = 1
 
-#: Kerberos 5, 1.2.840.113554.1.2.2, without SPNEGO around it: BIND and Samba take it so, and what
-#: bodgit/tsig sends to Windows is the same.
+#: The mechanism Kerberos 5 (OID 1.2.840.113554.1.2.2), without SPNEGO: BIND and Samba accept it,
+#: and bodgit/tsig sends the same to Windows.
 _MECHANISM = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"
 _PRINCIPAL = _MECHANISM + b"\x01"
 _SERVICE = b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x01\x04"  # service@host
 
 
 class GssError(Exception):
-    """A call failed: `major` (RFC 2744 §3.9.1) and `minor`, Kerberos' own number, which tells.
+    """A call has failed.
 
-    `text` is the library's; it may name principals and servers, never a key.
+    :ivar major: the GSS status code (RFC 2744 §3.9.1)
+    :ivar minor: the error number of Kerberos, which says why
+    :ivar text: the library's message, which may name principals and servers, but no key
     """
 
     def __init__(self, major: int, minor: int, text: str) -> None:
@@ -44,7 +46,7 @@ class GssError(Exception):
 
 
 class BadMic(GssError):
-    """The signature is not the other side's of this data."""
+    """The MIC is not the peer's for this data (GSS_S_BAD_SIG), or malformed (DEFECTIVE_TOKEN)."""
 
 
 class _Buffer(ctypes.Structure):
@@ -96,15 +98,17 @@ def _oid(value: bytes) -> Any:
 
 
 def _buffer(data: bytes) -> tuple[Any, Any]:
-    """A buffer for the library to read, and what must live as long as it."""
+    """Return a buffer for the library to read, and the object that owns its memory, which the
+    caller has to keep until the call has returned.
+    """
     kept = ctypes.create_string_buffer(data, len(data))
     return _Buffer(len(data), ctypes.cast(kept, c_void_p)), kept
 
 
 class Library:
-    """The library, loaded.
+    """The loaded library.
 
-    :raises OSError: there is none
+    :raises OSError: it is not installed
     :raises AttributeError: it is older than MIT 1.11
     """
 
@@ -118,9 +122,11 @@ class Library:
             self._calls[name] = function
 
     def call(self, name: str, *arguments: Any) -> int:
-        """Call `gss_…`: its major status, which is no error.
+        """Call a function of the library, and return its major status.
 
-        :raises GssError: it is one
+        :param name: of the function, `gss_…`
+        :param arguments: those after `minor_status`
+        :raises GssError: the status is an error
         """
         minor = c_uint32()
         major = int(self._calls[name](byref(minor), *arguments))
@@ -139,12 +145,17 @@ class Library:
         return self.take(out).decode("utf-8", "replace")
 
     def take(self, buffer: Any) -> bytes:
-        """The bytes of a buffer that the library filled; it is freed."""
+        """Return the bytes of a buffer that the library has filled, and free it."""
         data = ctypes.string_at(buffer.value, buffer.length) if buffer.value else b""
         self._calls["gss_release_buffer"](byref(c_uint32()), byref(buffer))
         return data
 
     def import_name(self, text: str, kind: bytes) -> c_void_p:
+        """Return the handle of a name, to be freed by `gss_release_name`.
+
+        :param kind: the OID of the name's type
+        :raises GssError: it is not such a name
+        """
         name = c_void_p()
         source, _kept = _buffer(text.encode())
         self.call("gss_import_name", byref(source), _oid(kind), byref(name))
@@ -152,11 +163,13 @@ class Library:
 
 
 class Credentials:
-    """A ticket-granting ticket of `principal`, in the memory of this process.
+    """A ticket-granting ticket of `principal`, kept in the memory of this process.
 
-    :param keytab: the file's path
-    :param cache: its name in memory, of this process alone
-    :raises GssError: no ticket; the KDC is asked here, and may be silent for 27 s
+    It is requested from the KDC at once, which takes up to 27 s if the KDC does not answer.
+
+    :param keytab: the path of the keytab
+    :param cache: the name of the credentials cache in memory
+    :raises GssError: there is no ticket
     """
 
     def __init__(self, library: Library, principal: str, keytab: str, cache: str) -> None:
@@ -181,7 +194,11 @@ class Credentials:
 
 
 class Context:
-    """The initiator's side of a security context with `DNS/host`; to be stepped until complete."""
+    """The initiator's side of a security context with the service `DNS/host`.
+
+    :ivar complete: whether it is established; until then, `step` has to be called
+    :ivar lifetime: seconds until it expires, at the last step
+    """
 
     def __init__(self, credentials: Credentials, host: str) -> None:
         self._credentials = credentials
@@ -192,9 +209,10 @@ class Context:
         self.lifetime = 0
 
     def step(self, token: Optional[bytes] = None) -> bytes:
-        """Take the other side's token, and return the next one for it; b"" if there is none.
+        """Process a token of the service, and return the next one for it; b"" if there is none.
 
-        :raises GssError: no ticket for the service, or a token that isn't the service's
+        :param token: None at the first step
+        :raises GssError: no ticket for the service, or the token is not valid
         """
         source, _kept = _buffer(token or b"")
         out, lifetime = _Buffer(), c_uint32()
@@ -209,14 +227,21 @@ class Context:
         return self._library.take(out)
 
     def sign(self, data: bytes) -> bytes:
-        """Return the MIC of the data."""
+        """Return the MIC of the data.
+
+        :raises GssError: the context has expired
+        """
         source, _kept = _buffer(data)
         out = _Buffer()
         self._library.call("gss_get_mic", self._handle, 0, byref(source), byref(out))
         return self._library.take(out)
 
     def verify(self, data: bytes, mic: bytes) -> None:
-        """Raise `BadMic` unless it is the service's MIC of the data."""
+        """Check that `mic` is the service's MIC of the data.
+
+        :raises BadMic: it is not
+        :raises GssError: it can't be checked, since the context has expired
+        """
         source, _kept = _buffer(data)
         signature, _kept_too = _buffer(mic)
         self._library.call("gss_verify_mic", self._handle, byref(source), byref(signature), None)

@@ -1,7 +1,7 @@
-"""What the answers of name servers mean, as errors: the likely causes, and what to do.
+"""Turning the replies of name servers into errors with likely causes and remedies.
 
-Measured on BIND 9.18, Knot 3.2 and PowerDNS 4.7, which answer the same fault in different ways;
-the tests ask each of them again.
+The causes were observed on BIND 9.18, Knot 3.2 and PowerDNS 4.7, which reply to the same fault in
+different ways; the tests cause each of them on real servers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from certbot_tcs_lyon1.dns01.records import Address, Batch, DnsError, NotServed,
 
 
 def update_of(batch: Batch) -> str:
-    """An UPDATE in words: to which server, for which zone, signed with what."""
+    """Return the description of an UPDATE for messages: its server, zone and key."""
     key = batch.section.key
     signed = f"{'Kerberos account' if isinstance(key, Keytab) else 'TSIG key'} {key.name}"
     return f"{batch.server}, UPDATE of the zone {text(batch.zone)} with the {signed}"
@@ -29,7 +29,7 @@ def update_of(batch: Batch) -> str:
 def not_served(
     reply: dns.message.Message, server: Address, name: dns.name.Name, section: DnsServer
 ) -> Refused:
-    """Why the answer to a SOA query names no zone to write to."""
+    """Return the error for a reply to a SOA query that shows no zone for `name` on this server."""
     for rrset in reply.authority:
         if rrset.rdtype == dns.rdatatype.NS and name.is_subdomain(rrset.name):
             others = ", ".join(sorted(text(record.target) for record in rrset))
@@ -51,9 +51,11 @@ _READ_THE_LOG = "Ask the DNS administrator what the server's log says"
 
 
 def of_tsig_error(error: dns.tsig.PeerError, heard: bytes, batch: Batch) -> Refused:
-    """A TSIG error (RFC 8945 §5.3), which nobody signs.
+    """Return the error for a TSIG error in the reply to an UPDATE (RFC 8945 §5.3).
 
-    :param heard: the reply as it came
+    The signature of such a reply, if it has one, is not verified, so the error is `claimed`.
+
+    :param heard: the reply in wire format
     """
     key, update = batch.section.key, update_of(batch)
     if isinstance(key, Keytab):
@@ -89,8 +91,13 @@ def of_tsig_error(error: dns.tsig.PeerError, heard: bytes, batch: Batch) -> Refu
 
 
 def _clocks(heard: bytes) -> str:
-    """The difference between the clocks: the server's own is in the TSIG record's Other Data,
-    48 bits after its length at the end of the reply (RFC 8945 §5.2.3)."""
+    """Return a sentence with the difference between this machine's clock and the server's.
+
+    The server's time is the Other Data of the TSIG record, 48 bits at the end of the reply, after
+    their length (RFC 8945 §5.2.3).
+
+    :param heard: the reply in wire format
+    """
     if heard[-8:-6] != b"\0\6":
         return "The clocks of this machine and of the server differ too much"
     ahead = round(time.time()) - int.from_bytes(heard[-6:], "big")
@@ -99,9 +106,9 @@ def _clocks(heard: bytes) -> str:
 
 
 def of_update_reply(reply: dns.message.Message, batch: Batch) -> DnsError:
-    """A reply that is an error or not signed.
+    """Return the error for a reply to an UPDATE that is not a signed NOERROR.
 
-    A reply without a signature counts for nothing: anybody may have sent it.
+    It is `claimed` if the reply is not signed, since anybody may have sent it.
     """
     code, update = dns.rcode.to_text(reply.rcode()), update_of(batch)
     check = f"Check `server` in [{batch.section.section}]"
@@ -135,6 +142,10 @@ def of_update_reply(reply: dns.message.Message, batch: Batch) -> DnsError:
 
 
 def _unsigned(code: str, batch: Batch) -> DnsError:
+    """Return the error for an unsigned reply to an UPDATE.
+
+    For NOERROR it is a DnsError, not Refused: the UPDATE may have been applied.
+    """
     update = update_of(batch)
     if code == "REFUSED":
         return Refused(
@@ -158,14 +169,18 @@ def _unsigned(code: str, batch: Batch) -> DnsError:
         "Something between this machine and the server may have changed it; else ask the DNS "
         "administrator about the TSIG key"
     )
-    if code == "NOERROR":  # it may have been applied, so it is to be withdrawn
+    if code == "NOERROR":  # so that the records stay in the journal
         return DnsError(f"{cause}nothing", remedy)
     return Refused(f"{cause}nothing", remedy, claimed=True)
 
 
 def of_claim(code: str, batch: Batch) -> Refused:
-    """A reply that echoes our signature, as Samba and Windows do: it is the server's answer, or
-    that of anybody on the path."""
+    """Return the error for a reply that repeats the request's signature, as Samba and Windows do.
+
+    It is unsigned: the server may have sent it, or anybody on the path.
+
+    :param code: the name of the rcode
+    """
     says = f"{update_of(batch)}: the server says, unsigned, {code}"
     if code == "YXRRSET":
         return Refused(
@@ -188,7 +203,7 @@ def of_claim(code: str, batch: Batch) -> Refused:
 
 
 def _account_rights(batch: Batch) -> str:
-    """What to ask for, if it is the rights of a Kerberos account."""
+    """Return the remedy if the Kerberos account lacks the rights: what to ask for."""
     names, more = _first_names(batch)
     account = batch.section.key.name
     grants = " ".join(f"grant {account} name {name}. TXT;" for name in names)
@@ -203,7 +218,7 @@ def _account_rights(batch: Batch) -> str:
 
 
 def _rights(batch: Batch) -> str:
-    """What to ask the DNS administrator for, if it is the key's rights."""
+    """Return the remedy if the key lacks the rights: what to ask the DNS administrator for."""
     if isinstance(batch.section.key, Keytab):
         return _account_rights(batch)
     key = batch.section.key.name
@@ -219,12 +234,12 @@ def _rights(batch: Batch) -> str:
 
 
 def _one_of(batch: Batch) -> str:
-    """The names, of which one is to blame."""
+    """Return the owner names, for a message that one of them is the cause."""
     names, more = _first_names(batch)
     return f"{'one of ' if len(names) > 1 else ''}{', '.join(names)}{more}"
 
 
 def _first_names(batch: Batch) -> tuple[list[str], str]:
-    """The first three names, and words for the others."""
+    """Return the first three owner names, and the words for the others, "" if there are none."""
     names = list(map(text, batch.names))
     return names[:3], ", and so on" if len(names) > 3 else ""

@@ -1,4 +1,4 @@
-"""Names of the DNS: from text and to text, and what stands beside or above one."""
+"""Domain names: parsing them, displaying them, and deriving others from one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from certbot_tcs_lyon1.report import foreign
 
 
 def parse(name: str) -> dns.name.Name:
-    """The absolute name of this text, in lower case.
+    """Return the absolute domain name of a text, in lower case.
 
-    :raises DnsError: no name of the DNS can be so (RFC 1035 §2.3.4)
+    :raises DnsError: it is no domain name, or exceeds the size limits (RFC 1035 §2.3.4)
     """
     try:
         return dns.name.from_text(name.lower())
@@ -29,17 +29,19 @@ def parse(name: str) -> dns.name.Name:
 
 
 def text(name: dns.name.Name) -> str:
-    """A name as users write it, without the final dot; a name server's may be shown so."""
+    """Return a name for display: without the final dot, and safe for a terminal even if a name
+    server has sent it.
+    """
     return foreign(name.to_text(omit_final_dot=True))
 
 
 def plain(name: dns.name.Name) -> str:
-    """A name as data: what `parse` makes the same name of, and nothing to be shown."""
+    """Return a name as data, from which `parse` returns the same name; not for display."""
     return name.to_text(omit_final_dot=True)
 
 
 def rcode(code: int) -> str:
-    """The name of a reply's code, or of a TSIG's or TKEY's error, which has 16 bits."""
+    """Return the name of an rcode, or of the 16-bit error of a TSIG or TKEY record."""
     try:
         return dns.rcode.to_text(dns.rcode.Rcode(code), True)
     except ValueError:
@@ -47,24 +49,25 @@ def rcode(code: int) -> str:
 
 
 def unheard_of(name: dns.name.Name) -> dns.name.Name:
-    """A sibling of `name` that nobody can have made: only a wildcard (RFC 4592) answers for it.
+    """Return a random sibling of `name`, which can't exist: records at it are synthesized from a
+    wildcard (RFC 4592).
 
-    Not longer than `name`, which may be as long as a name can be (RFC 1035 §2.3.4), where that has
-    12 characters or more in its first label.
+    Its first label has 12 characters; if that of `name` has as many, it is not longer than `name`.
 
-    :raises dns.name.NameTooLong: there is none
+    :raises dns.name.NameTooLong: it would have more than 255 octets (RFC 1035 §2.3.4)
     """
     return dns.name.from_text(secrets.token_hex(6), name.parent())
 
 
 def above(name: dns.name.Name) -> Iterator[dns.name.Name]:
-    """The names above this one, nearest first, without the root."""
+    """Yield the names above this one, nearest first, without the root."""
     while len(name) > 2:
         name = name.parent()
         yield name
 
 
 def likely_zone(name: dns.name.Name) -> dns.name.Name:
-    """The zone that a name is in, as far as the name alone tells: its parent, if that is no
-    top-level domain."""
+    """Guess the zone of a name without asking a server: its parent, unless that is a top-level
+    domain.
+    """
     return name.parent() if len(name) > 3 else name

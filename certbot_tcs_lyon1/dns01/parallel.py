@@ -1,4 +1,4 @@
-"""Work on several things at once, most of which is waiting."""
+"""Running a function on several items in threads, where most of the time is spent waiting."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 from collections.abc import Sequence
 from typing import Callable, Generic, TypeVar
 
-#: Questions under way at once: more could overrun a receive buffer, or the limits of a server.
+#: Queries under way at once: more could overflow a receive buffer, or exceed a server's limits.
 _AT_ONCE = 32
 
-#: While at least so many items are finished in so many seconds, no thread is added: threads that
-#: do not wait hinder each other, and 100 names took twice the processor time.
+#: While at least this many items are finished in this many seconds, no thread is added: threads
+#: that do not wait slow each other down (measured with 100 names: twice the processor time).
 _ENOUGH, _SECONDS = 2, 0.002
 
 _Item = TypeVar("_Item")
@@ -22,17 +22,18 @@ _Result = TypeVar("_Result")
 def together(
     work: Callable[[_Item], _Result], items: Sequence[_Item], most: int = _AT_ONCE
 ) -> list[_Result]:
-    """Return what `work` makes of each item, in their order; up to `most` are under way at once.
+    """Return the results of `work` for all items, in their order.
 
-    The calling thread works as well, so that it goes on where no thread can be started.
+    The calling thread works as well, so it also succeeds if no thread can be started.
 
-    :raises BaseException: the first that `work` has raised
+    :param most: the number of items that are worked on at once
+    :raises BaseException: the first that `work` has raised; items not begun are skipped
     """
     queue = _Queue(work, items, most)
     if len(items) > 1:
         queue.add_helper()
     queue.run()
-    for helper in queue.helpers:  # each has added the next one before it ends
+    for helper in queue.helpers:  # a helper adds the next one, if any, before it ends
         helper.join()
     if queue.failures:
         raise queue.failures[0]
@@ -40,7 +41,12 @@ def together(
 
 
 class _Queue(Generic[_Item, _Result]):
-    """The items that nobody has begun yet, and what has come of the others, by their number."""
+    """The items that no thread has begun, and the results of the others.
+
+    :ivar results: by the item's index
+    :ivar failures: the exceptions of `work`, in the order in which they were raised
+    :ivar helpers: the threads beside the calling one
+    """
 
     def __init__(self, work: Callable[[_Item], _Result], items: Sequence[_Item], most: int) -> None:
         self.results: dict[int, _Result] = {}
@@ -51,7 +57,7 @@ class _Queue(Generic[_Item, _Result]):
         self._all_begun = threading.Event()
 
     def run(self) -> None:
-        """Work on items until none is left, or one has failed."""
+        """Work on items until none is left, or `work` has raised."""
         with contextlib.suppress(IndexError):
             while not self.failures:
                 index, item = self._todo.popleft()
@@ -62,10 +68,10 @@ class _Queue(Generic[_Item, _Result]):
         self._all_begun.set()
 
     def add_helper(self) -> None:
-        """Start a thread that works as well, once the others are slow."""
+        """Start a thread that helps if the others are slow, unless there are enough."""
         if self._todo and len(self.helpers) < self._most - 1:
             thread = threading.Thread(target=self._help_if_slow, daemon=True)
-            with contextlib.suppress(RuntimeError):  # a limit of processes
+            with contextlib.suppress(RuntimeError):  # the limit of processes is reached
                 thread.start()
                 self.helpers.append(thread)
 

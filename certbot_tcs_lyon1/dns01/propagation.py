@@ -1,8 +1,8 @@
-"""Polling: does every address of every name server have the records yet?
+"""Polling the name servers of a zone until they have the records.
 
-A CA asks from several networks at once, so "one server has it" is not enough; and one dead server
-must not hold everything up. All addresses are polled together, and each ends up as one of the
-states below. Names, not serials, are compared (RFC 2136 §3.6: a serial may be raised late).
+A CA queries from several networks, so each address of each name server is polled, all in parallel,
+so that a dead one does not delay the others. The records are compared, not the zone's serial, which
+may be incremented later (RFC 2136 §3.6).
 """
 
 from __future__ import annotations
@@ -26,20 +26,24 @@ from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, TxtRecord
 
-#: Seconds between two polls of an address: a quarter of the time waited so far, within bounds.
+#: Seconds between two polls of an address: a quarter of the time waited so far, within these.
 _FIRST_INTERVAL = 0.1
 _LAST_INTERVAL = 3.0
 
-#: Questions to one address that are under way together: several addresses are polled at once.
+#: Queries to one address that are under way at once, while other addresses are polled, too.
 _NAMES_AT_ONCE = 8
 
-#: Seconds of waiting after which the user is told whom for, and then how often.
+#: Seconds until the user is told which addresses are waited for, and between further notices.
 _FIRST_NOTICE = 3.0
 _NEXT_NOTICE = 10.0
 
 
 class State(enum.Enum):
-    """What an address of a name server has come to."""
+    """The result of polling one address of a name server.
+
+    STALE: it is authoritative, and lacks a record. LAME: it is not authoritative for the zone.
+    UNREACHABLE: it gives no answer that can be used.
+    """
 
     HAS_IT = "has it"
     STALE = "stale"
@@ -49,7 +53,11 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class Report:
-    """One address, its state, and what it answered, in words; `no_route` as in `NoAnswer`."""
+    """The result of polling one address.
+
+    :ivar answer: what it answered, for messages
+    :ivar no_route: this machine has no address of that family
+    """
 
     address: Address
     state: State
@@ -63,9 +71,11 @@ def poll(
     servers: Servers,
     key: Optional[SigningKey] = None,
 ) -> Report:
-    """Ask one address once for each of the names, and tell the first that it hasn't completely.
+    """Query one address once for each owner name, and return its report.
 
-    :param key: sign the queries, for a view that is chosen by key
+    :param records: one or more
+    :param key: signs the queries, for a view that is chosen by key
+    :returns: that of the first name whose state is not HAS_IT; HAS_IT if there is none
     """
     wanted: dict[dns.name.Name, set[str]] = {}
     for record in records:
@@ -126,7 +136,9 @@ def _poll_first(
     servers: Servers,
     key: Optional[SigningKey],
 ) -> Report:
-    """As `poll`, for one record until that is there: those of one zone reach a server together."""
+    """Poll for the first record, and for all once that is there: a zone transfer brings them
+    together.
+    """
     report = poll(address, records[:1], servers, key)
     if report.state is State.HAS_IT and len(records) > 1:
         report = poll(address, records, servers, key)
@@ -142,13 +154,13 @@ def wait_until_everywhere(
     key: Optional[SigningKey] = None,
     silent_too: bool = False,
 ) -> list[Report]:
-    """Poll all addresses in parallel until each one that answers for the zone has all records.
+    """Poll all addresses in parallel until none is stale, or the deadline is reached.
 
     :param end: the deadline, by `time.monotonic()`
-    :param say: gets a line about who is awaited, after 3 s and then every 10 s
-    :param key: sign the queries, for a view that is chosen by key
-    :param silent_too: ask those as well that have been silent lately
-    :returns: the last report of each address; whoever calls decides what STALE means
+    :param say: shows the user a line with the stale addresses, after 3 s and then every 10 s
+    :param key: signs the queries, for a view that is chosen by key
+    :param silent_too: poll also those that have been silent lately
+    :returns: the last report of each address, once each
     """
     started, notice, lock = time.monotonic(), _FIRST_NOTICE, threading.Lock()
     latest: dict[Address, State] = {}
@@ -162,7 +174,7 @@ def wait_until_everywhere(
                 say(f"After {waited:.0f} s still waiting for: {', '.join(map(str, stale))}")
 
     def follow(address: Address) -> Report:
-        if servers.is_silent(address) and not silent_too:  # known from the lineage before
+        if servers.is_silent(address) and not silent_too:  # since another lineage of this process
             return Report(address, State.UNREACHABLE, "no answer in time")
         while True:
             report = _poll_first(address, records, servers, key)

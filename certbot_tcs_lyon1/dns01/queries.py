@@ -1,8 +1,8 @@
-"""How name servers are asked, and what one process knows of each of them.
+"""Querying name servers, and what this process knows of each of them.
 
-A question goes by UDP, from a new port and with a new id each time (RFC 5452), and by TCP after the
-second loss. What is no answer to it (another id, another question, no message at all) is passed
-over until the time is up: anybody can send that. Questions of one stage are under way together.
+A query is sent by UDP, each time from a new port and with a new id (RFC 5452), and by TCP after two
+losses or a truncated reply. Packets that are no reply to it (another id, another question, not a
+DNS message) are ignored until the time-out, since anybody can send them.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKe
 from certbot_tcs_lyon1.dns01 import signing, transport
 from certbot_tcs_lyon1.dns01.records import Address, DnsError, NoAnswer, Refused
 
-#: EDNS payload (bytes) that passes every path without fragments (DNS flag day 2020).
+#: EDNS payload size in bytes that avoids fragmentation (DNS flag day 2020).
 _PAYLOAD = 1232
 
-#: Questions lost by UDP, one after another, after which TCP is asked at once.
+#: Consecutive losses by UDP after which a server is queried by TCP at once.
 _MOST_LOSSES = 4
 
-#: The answers after which the next server is tried (RFC 2136 §4.5, §4.6); any other is final.
+#: The rcodes after which the next server is tried (RFC 2136 §4.5, §4.6), with their meaning; any
+#: other is final.
 TRY_NEXT: Mapping[int, str] = {
     dns.rcode.SERVFAIL: "the zone is not loaded or has expired there, or BIND can't write its "
     "journal",
@@ -42,27 +43,29 @@ TRY_NEXT: Mapping[int, str] = {
     "its own)",
 }
 
-#: No route to any address of the family: this machine has no IPv6 (or no IPv4).
+#: The errors that mean that this machine has no IPv6 (or no IPv4).
 _NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long is waited, in seconds; always within the bound of the whole, `Servers.end`.
+    """Time-outs in seconds; `Servers.end` bounds them all.
 
-    `first` is for a UDP reply of a server that nothing is known of, then it is three times what it
-    took before: not less than `floor`, for a busy server, and not more than `cap`. With `connect`,
-    for a TCP connection, a dead server costs 3 s in all. One that has taken the connection is
-    alive: it gets `reply` seconds for an answer, and `update` for an UPDATE, which it writes to
-    disk and may sign. `unknown` is for the withdrawal of an earlier run's records from a server
-    that has answered nothing in this process: the next run tries again. `resolve` is for a name,
-    from this system's resolver. `silence` is how long a server, or that resolver, is known to be
-    silent: longer than the wait of a zone without any name server. `question` is for one question
-    that nothing else bounds.
-
-    `blind` is waited for a zone of which no name server can be asked from here; `blind_again` for
-    the same zone's next order, of another lineage: BIND tells its secondaries of a change 5 s after
-    the one before (`notify-delay`).
+    :ivar first: for the first UDP reply of a server; later three times what its last one took
+    :ivar floor: the least for a UDP reply, since a server may be busy
+    :ivar cap: the most for a UDP reply
+    :ivar connect: for a TCP connection, so that a dead server costs 3 s in all
+    :ivar reply: for a reply by TCP, of a server that has accepted the connection
+    :ivar update: for the reply to an UPDATE, which the server writes to disk and may have to sign
+    :ivar unknown: for the reply to a deletion, of a server that has answered nothing in this
+        process: if there is none, the next run tries again
+    :ivar resolve: for the addresses of a name, from the system's resolver
+    :ivar silence: how long a server, or that resolver, that gave no answer is taken for silent;
+        longer than `blind`, so that the next order of the zone still knows it
+    :ivar question: for a query without `Servers.end`
+    :ivar blind: waited for a zone of which no name server can be asked from here
+    :ivar blind_again: the same, for a later order of the zone: BIND notifies its secondaries of a
+        change 5 s after the one before (`notify-delay`)
     """
 
     first: float = 0.5
@@ -81,8 +84,14 @@ class Timing:
 
 @dataclass
 class _Known:
-    """What is known of one server: that it has answered anything, seconds that its last reply to a
-    query took, UDP losses since then, whether it takes EDNS, and when it was silent."""
+    """What is known of one server.
+
+    :ivar answered: it has answered anything in this process
+    :ivar took: seconds until its last reply to a query
+    :ivar losses: consecutive losses by UDP
+    :ivar edns: whether it may support EDNS
+    :ivar silent_at: when it last gave no answer, by `time.monotonic()`
+    """
 
     answered: bool = False
     took: Optional[float] = None
@@ -93,11 +102,13 @@ class _Known:
 
 @dataclass(frozen=True)
 class Servers:
-    """The name servers, as one process has come to know them; all its lineages share it.
+    """What this process knows of name servers, shared by all its lineages, and how to query them.
 
-    `end` is when an answer has to be there, by `time.monotonic()`: `until` sets it. `undelivered`
-    holds what could not be withdrawn in this process, `given_up` the sets of name servers of which
-    none could be asked.
+    :ivar timing: the time-outs
+    :ivar signer: signs queries and UPDATEs
+    :ivar end: the deadline for answers, by `time.monotonic()`, which `until` sets
+    :ivar undelivered: what could not be withdrawn in this process, and is not tried again
+    :ivar given_up: the sets of name servers of a zone of which none could be asked
     """
 
     timing: Timing = Timing()
@@ -110,7 +121,7 @@ class Servers:
     _resolver: _Known = field(default_factory=_Known)
 
     def until(self, end: float) -> Servers:
-        """The same, asked until then at most."""
+        """Return the same servers with another deadline, by `time.monotonic()`."""
         return replace(self, end=end)
 
     def _end(self) -> float:
@@ -120,11 +131,11 @@ class Servers:
         return self._known.setdefault(server.socket_address, _Known())
 
     def has_answered(self, server: Address) -> bool:
-        """Whether anything has come back from it in this process."""
+        """Return whether a server has answered anything in this process."""
         return self._of(server).answered
 
     def is_silent(self, server: Address) -> bool:
-        """Whether it has been silent lately."""
+        """Return whether a server gave no answer lately, within `Timing.silence`."""
         return self._is_silent(self._of(server))
 
     def _is_silent(self, known: _Known) -> bool:
@@ -132,11 +143,11 @@ class Servers:
         return silent_at is not None and time.monotonic() - silent_at < self.timing.silence
 
     def note_silence(self, server: Address) -> None:
-        """Remember that a server has cost its whole time-out."""
+        """Remember that a server gave no answer within its time-out."""
         self._of(server).silent_at = time.monotonic()
 
     def note_reply(self, server: Address, seconds: float) -> None:
-        """Remember that a server has answered a query, and how long that took."""
+        """Remember that a server has answered a query, and how long that took in seconds."""
         known = self._of(server)
         known.answered, known.took, known.silent_at = True, seconds, None
 
@@ -147,9 +158,9 @@ class Servers:
     # Addresses
 
     def addresses_of(self, endpoint: Endpoint) -> list[Address]:
-        """All addresses of a server that is given by name or address, IPv6 and IPv4.
+        """Return all addresses, IPv6 and IPv4, of a server that is given by name or address.
 
-        :raises NoAnswer: the name has no address, or this system's resolver is silent
+        :raises NoAnswer: the name has no address, or the system's resolver gives no answer
         """
         try:
             ip = str(ipaddress.ip_address(endpoint.host))
@@ -167,8 +178,9 @@ class Servers:
         return found
 
     def _resolve(self, endpoint: Endpoint) -> list[Address]:
-        """A name's addresses as this system resolves them; none where that takes longer than
-        `resolve`, for glibc waits longer, and then none at once."""
+        """Return the addresses from the system's resolver; none if it takes longer than
+        `Timing.resolve` (glibc would wait longer), and then none at once for `Timing.silence`.
+        """
         if self._is_silent(self._resolver):
             return []
 
@@ -187,8 +199,9 @@ class Servers:
             return []
 
     def update_addresses(self, section: DnsServer) -> tuple[list[Address], list[str]]:
-        """Each address of each update server in turn, those last that were silent; and a line for
-        each server whose name has no address."""
+        """Return the addresses of the section's update servers, in order, silent ones last; and a
+        line for each server whose name has no address.
+        """
         found: list[Address] = []
         problems: list[str] = []
         for endpoint in section.servers:
@@ -198,7 +211,7 @@ class Servers:
                 problems.append(error.cause)
         return sorted(dict.fromkeys(found), key=self.is_silent), problems
 
-    # Questions
+    # Queries
 
     def ask(
         self,
@@ -208,12 +221,13 @@ class Servers:
         key: Optional[SigningKey] = None,
         recursive: bool = False,
     ) -> dns.message.Message:
-        """One question to one address, which is to answer it itself (RD=0).
+        """Send one query to one address, and return the reply.
 
-        :param key: sign it; then whoever asks looks whether the reply `had_tsig`
-        :param recursive: it may ask others (RD=1)
-        :raises NoAnswer: no usable reply, the reason in the text
-        :raises DnsError: the key can't be used here
+        :param rdtype: such as "TXT"
+        :param key: signs the query; the reply may still be unsigned, see its `had_tsig`
+        :param recursive: ask for recursion (RD=1)
+        :raises NoAnswer: there is no usable reply; the cause says why
+        :raises Refused: the query can't be signed
         """
         known = self._of(server)
         end = self._end()
@@ -252,9 +266,11 @@ class Servers:
     def sign(
         self, message: dns.message.Message, key: SigningKey, server: Address, name: dns.name.Name
     ) -> None:
-        """Have a message to `server` signed; `name` is any in the zone.
+        """Have a message to `server` signed when it is sent.
 
-        :raises Refused: it can't be
+        :param name: any name in the zone
+        :raises Refused: it can't be signed
+        :raises OSError, EOFError: no Kerberos context, since the server does not answer
         """
         try:
             self.signer.sign(message, key, server, name, self._end())
@@ -275,7 +291,7 @@ class Servers:
                 raise dns.exception.FormError
             self.note_reply(server, time.monotonic() - start)
             return found
-        except (ConnectionError, EOFError, dns.exception.FormError):  # no TCP there
+        except (ConnectionError, EOFError, dns.exception.FormError):  # the server has no TCP
             reply = self._ask_by_udp(server, query, known, end)
             if reply is None:
                 raise
@@ -284,11 +300,11 @@ class Servers:
     def _ask_by_udp(
         self, server: Address, query: dns.message.Message, known: _Known, end: float
     ) -> Optional[dns.message.Message]:
-        """The reply; None if two questions were lost, or it is truncated."""
+        """Return the reply; None if it is truncated, or two queries were lost."""
         for _ in range(2 if known.losses < _MOST_LOSSES else 0):
             wait = self.timing.first if known.took is None else 3 * known.took
             wait = min(max(wait, self.timing.floor), self.timing.cap, end - time.monotonic())
-            query.id = secrets.randbelow(65536)  # and dnspython signs it anew
+            query.id = secrets.randbelow(65536)  # dnspython signs the query again
             try:
                 reply, took = transport.by_udp(server, query, max(wait, self.timing.floor))
             except (socket.timeout, ConnectionError):

@@ -1,4 +1,4 @@
-"""What the rooms of the DNS wing hand to each other: records, where they go, what went wrong."""
+"""The data and the errors that the modules of `dns01` share: records, addresses, batches."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = [
 
 
 class NoAnswer(DnsError):
-    """The server could not be reached, or what came back was no DNS reply.
+    """The server gave no usable reply, or one after which the next server is tried.
 
-    :param reason: why, without the server
-    :param no_route: this machine has no address of that family
-    :param rcode: it has answered, with this, after which the next server is tried
+    :param reason: the cause without the name of the server; by default, `cause`
+    :param no_route: this machine has no address of the server's family (IPv6 or IPv4)
+    :param rcode: the name of the rcode after which the next server is tried; "" without a reply
     """
 
     def __init__(
@@ -52,12 +52,13 @@ class NoAnswer(DnsError):
 
 
 class Refused(DnsError):
-    """The server said no, and nothing of the UPDATE was applied (RFC 2136 §3.2, §3.4); or it could
-    not be signed.
+    """The server refused an UPDATE, or can't be used for the record's zone, or signing failed.
 
-    :param of_a_name: one name of the UPDATE may be to blame, and the others would have been taken
-    :param claimed: nobody signed that no, or another server gave no answer before, so the UPDATE
-        may have been applied
+    Nothing of a refused UPDATE was applied (RFC 2136 §3.2, §3.4), unless it is `claimed`.
+
+    :param of_a_name: the cause may be one of the UPDATE's names; the server may accept the others
+    :param claimed: the UPDATE may have been applied all the same: the refusal is not signed, or
+        another server gave no answer before
     """
 
     def __init__(
@@ -76,13 +77,13 @@ class Refused(DnsError):
 
 
 class NotServed(Refused):
-    """The server has no zone for a name, and does not say who has."""
+    """The server has no zone for a name, and shows no delegation of it."""
 
 
 class NotWithdrawn(DnsError):
-    """Records are still in the DNS, or the journal can't be kept.
+    """Records could not be withdrawn, or the journal could not be read or written.
 
-    :param why: the error that the UPDATE has met, where there was one
+    :param why: the error of the UPDATE, if that is the cause
     """
 
     def __init__(self, cause: str, remedy: str = "", why: Optional[DnsError] = None) -> None:
@@ -95,8 +96,10 @@ class NotWithdrawn(DnsError):
 
 @dataclass(frozen=True)
 class Address:
-    """One address of a name server. `label` is the name under which the user knows it, and perhaps
-    Kerberos."""
+    """One address of a name server.
+
+    :ivar label: the name of the server, for messages and for Kerberos; `ip` if there is none
+    """
 
     ip: str
     port: int
@@ -109,7 +112,7 @@ class Address:
 
     @property
     def socket_address(self) -> tuple[str, int]:
-        """Address and port, without the name: what makes two of them the same server."""
+        """Address and port: if they are equal, it is the same server, by whatever name."""
         return self.ip, self.port
 
     @property
@@ -120,11 +123,12 @@ class Address:
 
 @dataclass(frozen=True)
 class Location:
-    """The zone that a record goes into, and the address of the update server that said so.
+    """The zone of a record, and the address of the update server that serves it.
 
-    `view_key`: that server answers for the zone only where the query is signed with this key
-    (views that are chosen by key), so everything else is asked with it, too. `confirmed`: nobody
-    else can have said so, or it is not asked for.
+    :ivar view_key: the key of the server's view that has the zone, with which all queries are
+        signed; None if unsigned queries are answered
+    :ivar confirmed: no signed answer is needed any more: the server has given one, or the
+        department config names the zone
     """
 
     zone: dns.name.Name
@@ -135,9 +139,11 @@ class Location:
 
 @dataclass(frozen=True)
 class Alias:
-    """The name is an alias (CNAME), or lies under one (DNAME), for `target`.
+    """A name that is an alias for `target`.
 
-    `view_key` as in `Location`.
+    :ivar kind: "CNAME", or "DNAME" if a name above it is redirected
+    :ivar server: the address that said so
+    :ivar view_key: as in `Location`
     """
 
     target: dns.name.Name
@@ -148,26 +154,28 @@ class Alias:
 
 @dataclass(frozen=True)
 class TxtRecord:
-    """A TXT record: its owner name, and its one string."""
+    """A TXT record: its owner name, and its string."""
 
     name: dns.name.Name
     value: str
 
 
 def txt_record(name: str, value: str) -> TxtRecord:
-    """The record of a challenge (RFC 8555 §8.4).
+    """Return the record of a challenge (RFC 8555 §8.4).
 
     :param name: `_acme-challenge.…`
-    :raises DnsError: the name is too long for the DNS
+    :param value: the digest of the key authorization, in base64url
+    :raises DnsError: it is no domain name, or too long for one
     """
     return TxtRecord(names.parse(name), value)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Records of one zone, where they go, and the section of the department config that says how.
+    """Records of one zone that are published by one UPDATE.
 
-    `end` is the time, by `time.monotonic()`, at which all of it has to be done.
+    :ivar section: the section of the department config with update servers and key
+    :ivar end: the deadline for all of it, by `time.monotonic()`
     """
 
     location: Location
@@ -187,17 +195,17 @@ class Batch:
 
     @property
     def names(self) -> list[dns.name.Name]:
-        """The names of the records, each once."""
+        """The owner names of the records, each once."""
         return list(dict.fromkeys(record.name for record in self.records))
 
     def by_name(self) -> list[Batch]:
-        """A batch for each name, of its records."""
+        """Return a batch for each owner name."""
         return [self.of([one for one in self.records if one.name == name]) for name in self.names]
 
     def at(self, server: Address) -> Batch:
-        """The same records, sent to another server."""
+        """Return the same batch for another server."""
         return replace(self, location=replace(self.location, server=server))
 
     def of(self, records: Sequence[TxtRecord]) -> Batch:
-        """Some of the records."""
+        """Return the same batch with these records."""
         return replace(self, records=tuple(records))

@@ -1,4 +1,4 @@
-"""What signs a message, for dnspython: TSIG keys (RFC 8945), Kerberos contexts (RFC 3645)."""
+"""Signing messages with dnspython, by a TSIG key (RFC 8945) or a Kerberos account (RFC 3645)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class Signer:
-    """Signs messages; of Kerberos it keeps the security contexts, one for each server's address."""
+    """Signs messages, and keeps the Kerberos contexts of this process.
+
+    :ivar contexts: None until a keytab is used
+    """
 
     def __init__(self) -> None:
         self.contexts: Optional[gss.Contexts] = None
@@ -37,14 +40,14 @@ class Signer:
         name: dns.name.Name,
         end: float,
     ) -> None:
-        """Have the message signed when it is sent to `server`.
+        """Have the message signed when it is sent to `server`; with a keytab, this negotiates a
+        Kerberos context if there is none.
 
         :param name: any name in the zone
-        :param end: when the server has to have answered, by `time.monotonic()`, where a Kerberos
-            context is negotiated
-        :raises DnsError: it can't be
-        :raises OSError: the server does not answer that, or
-        :raises EOFError: it closes the connection
+        :param end: the deadline of the negotiation, by `time.monotonic()`
+        :raises DnsError: it can't be signed
+        :raises OSError: the server does not answer the negotiation
+        :raises EOFError: the server closes the connection
         """
         if isinstance(key, Keytab):
             from certbot_tcs_lyon1.dns01 import gss  # noqa: PLC0415 - only where one is configured
@@ -57,7 +60,10 @@ class Signer:
         message.use_tsig(secret, keyname=secret.name, algorithm=secret.algorithm)
 
     def forget(self, key: SigningKey, server: Address) -> bool:
-        """Drop what the server no longer knows of `key`; whether signing anew may help."""
+        """Drop the Kerberos context that the server no longer knows.
+
+        :returns: whether signing again may help; False for a TSIG key
+        """
         if self.contexts is None or not isinstance(key, Keytab):
             return False
         self.contexts.forget(key, server)
@@ -65,20 +71,22 @@ class Signer:
 
 
 def is_echo(request: dns.message.Message, reply: bytes) -> bool:
-    """Whether a reply holds the request's own signature, and is thus signed by nobody.
+    """Return whether a reply repeats the MAC of the request, and so is not signed.
 
-    So Samba answers every refused UPDATE, and Windows is said to answer a TXT that it took.
+    Samba replies so to each refused UPDATE, and reportedly Windows to a TXT that it has added.
+
+    :param reply: in wire format
     """
     return request.mac is not None and request.mac != b"" and request.mac in reply
 
 
 def to_dnspython(key: TsigKey) -> dns.tsig.Key:
-    """The key as dnspython's; its name in lower case, in which alone PowerDNS finds it.
+    """Return dnspython's object for a key, with its name in lower case: PowerDNS finds no other.
 
-    :raises DnsError: this dnspython is older than the key's algorithm
+    :raises DnsError: this dnspython does not support the key's algorithm
     """
     algorithm = getattr(dns.tsig, ALGORITHMS[key.algorithm], None)
-    if algorithm is None:  # dnspython 2.0 has none of the truncated ones
+    if algorithm is None:  # dnspython 2.0 lacks the truncated ones
         raise DnsError(
             f"the installed dnspython {dns.version.version} does not know {key.algorithm}",
             f"install dnspython 2.1 or later, or use a key with {DEFAULT_ALGORITHM}",

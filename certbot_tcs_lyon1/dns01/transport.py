@@ -1,4 +1,4 @@
-"""One message to one address of a name server, and what comes back; nothing is remembered here."""
+"""Sending one message to one address of a name server, and reading the reply; without state."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ from certbot_tcs_lyon1.dns01.records import Address
 def by_udp(
     server: Address, query: dns.message.Message, seconds: float
 ) -> tuple[dns.message.Message, float]:
-    """The reply, and how long it took; from a port of its own.
+    """Send a query by UDP from a new port; return the reply, and the seconds until it came.
 
-    :raises TimeoutError: none came
+    Packets that are no reply to the query are ignored.
+
+    :param seconds: the time-out
+    :raises socket.timeout: there was no reply
     :raises OSError: the server can't be reached
+    :raises dns.tsig.PeerError: the server rejects the signature
     """
     start = time.monotonic()
     with socket.socket(server.family, socket.SOCK_DGRAM) as udp:
@@ -43,13 +47,13 @@ def by_udp(
 def by_tcp(
     server: Address, message: dns.message.Message, connect: float, seconds: float, end: float
 ) -> bytes:
-    """The bytes of what comes back; `read` knows whether they are a reply.
+    """Send a message by TCP; return the bytes of the reply, to be parsed by `read`.
 
-    :param connect: seconds for the connection
-    :param seconds: for the reply, then
-    :param end: of both, by `time.monotonic()`
-    :raises OSError: it can't be reached, or is silent
-    :raises EOFError: the connection was closed
+    :param connect: the time-out of the connection, in seconds
+    :param seconds: the time-out of the reply, once connected
+    :param end: the deadline of both, by `time.monotonic()`
+    :raises OSError: the server can't be reached, or does not answer in time
+    :raises EOFError: the connection was closed before the end of the reply
     """
     wire = message.to_wire()
     with socket.socket(server.family, socket.SOCK_STREAM) as tcp:
@@ -77,17 +81,18 @@ def _receive(tcp: socket.socket, size: int, end: float) -> bytes:
 
 
 def read(query: dns.message.Message, wire: bytes) -> Optional[dns.message.Message]:
-    """The reply in these bytes; None if they are no reply to this query.
+    """Parse a reply; return None if it is no reply to this query, or its signature is not valid.
 
-    An unsigned reply to a signed query is read as well, and shows that by `had_tsig`: dnspython
-    2.9 rejects it, and its code would be lost.
+    An unsigned reply to a signed query is returned, with `had_tsig` False, so that its rcode can be
+    reported; dnspython 2.9 would reject it.
 
-    :raises dns.tsig.PeerError: the server rejects the signature; nobody has signed that
+    :param query: the query or UPDATE, as it was sent
+    :raises dns.tsig.PeerError: the server rejects the signature, by a reply that is not verified
     """
     if wire[:2] != query.id.to_bytes(2, "big"):
         return None
     cut = query.keyring is None
-    if cut:  # nobody looks at what follows the answer, or the SOA in its place: half of the work
+    if cut:  # only answer or SOA are used: parsing no more takes half of the time
         authority = bytes(2) if any(wire[6:8]) else wire[8:10]
         wire = wire[:8] + authority + bytes(2) + wire[12:]
     for mac in (query.mac, b""):
@@ -100,21 +105,23 @@ def read(query: dns.message.Message, wire: bytes) -> Optional[dns.message.Messag
         except Exception:  # what a hostile packet raises depends on dnspython
             continue
         if not mac and query.keyring is not None and reply.had_tsig:
-            return None  # signed for no request
+            return None  # its signature does not cover the query's MAC
         return reply if query.is_response(reply) and _is_of_the_internet(reply) else None
     return None
 
 
 def _is_of_the_internet(reply: dns.message.Message) -> bool:
-    """Whether every record is of that class: those of others lack its attributes. An UPDATE has
-    classes of its own (RFC 2136 §2.4), which a reply to it may repeat."""
+    """Return whether all records are of class IN: those of other classes lack its attributes.
+
+    Those of an UPDATE have other classes (RFC 2136 §2.4), which its reply may repeat.
+    """
     records = (*reply.answer, *reply.authority)
     is_update = reply.opcode() == dns.opcode.UPDATE
     return is_update or all(rrset.rdclass == dns.rdataclass.IN for rrset in records)
 
 
 def is_authoritative(reply: dns.message.Message) -> bool:
-    """Whether the server answers for this name itself (AA, and no error but NXDOMAIN)."""
+    """Return whether a reply is authoritative (AA), with the rcode NOERROR or NXDOMAIN."""
     return bool(reply.flags & dns.flags.AA) and reply.rcode() in (
         dns.rcode.NOERROR,
         dns.rcode.NXDOMAIN,
@@ -122,7 +129,7 @@ def is_authoritative(reply: dns.message.Message) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """A failure of the network in a few words."""
+    """Return a short description of an exception that sending or reading has raised."""
     if is_silence(error):
         return "no answer in time"
     if isinstance(error, EOFError):
@@ -133,5 +140,5 @@ def reason(error: BaseException) -> str:
 
 
 def is_silence(error: BaseException) -> bool:
-    """Whether a failure cost its whole time-out, as a dead server does."""
+    """Return whether an exception is a time-out, such as of a dead server."""
     return isinstance(error, (dns.exception.Timeout, TimeoutError, socket.timeout))

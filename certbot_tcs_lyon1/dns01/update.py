@@ -1,4 +1,4 @@
-"""RFC 2136: UPDATE and failover. What the answers mean is in `meaning`."""
+"""Sending UPDATEs (RFC 2136), with failover to the section's next server."""
 
 from __future__ import annotations
 
@@ -17,25 +17,30 @@ from certbot_tcs_lyon1.dns01.records import Address, Batch, DnsError, NoAnswer, 
 
 
 def add_records(batch: Batch, servers: Servers) -> Batch:
-    """Add all records in one signed UPDATE, on condition that none of the names is an alias.
+    """Add the records in one signed UPDATE, with the prerequisite that none of the names has a
+    CNAME.
 
-    :returns: the batch at the server that took the UPDATE, where failover led to another
-    :raises NoAnswer: no reply came; the UPDATE may have been applied or not
-    :raises Refused: the server said no; nothing was applied
+    :returns: the batch with the server that has accepted the UPDATE
+    :raises NoAnswer: no server gave a usable reply; the UPDATE may have been applied
+    :raises Refused: the server refused it, and nothing was applied, unless the error is `claimed`
+    :raises DnsError: a NOERROR without any signature; the UPDATE may have been applied
     """
     message = dns.update.UpdateMessage(batch.zone)
     for name in batch.names:
-        message.absent(name, "CNAME")  # else BIND and Knot drop the TXT without a word (§3.4.2.2)
+        message.absent(name, "CNAME")  # else BIND and Knot drop the TXT without error (§3.4.2.2)
     for record in batch.records:
         message.add(record.name, batch.section.ttl, "TXT", f'"{record.value}"')
     return _send_to_first(message, batch, servers, servers.timing.update)[0]
 
 
 def delete_records(batch: Batch, servers: Servers) -> Batch:
-    """Delete exactly these records (RFC 2136 §2.5.4) in one signed UPDATE; as `add_records`.
+    """Delete exactly these records in one signed UPDATE (RFC 2136 §2.5.4).
 
-    A record that isn't there is no error. An unsigned NOERROR is none, for nobody reads back what
-    is gone.
+    It is no error if a record does not exist. An unsigned NOERROR does not count as success, since
+    the deletion is not verified by a query.
+
+    :returns: the batch with the server that has accepted the UPDATE
+    :raises DnsError: as `add_records`
     """
     message = dns.update.UpdateMessage(batch.zone)
     for record in batch.records:
@@ -47,10 +52,12 @@ def delete_records(batch: Batch, servers: Servers) -> Batch:
 
 
 def has_cname(batch: Batch, servers: Servers) -> bool:
-    """Whether a CNAME stands at the name itself, and is not synthesized by a wildcard: asked by an
-    UPDATE that changes nothing, with that as its prerequisite (RFC 2136 §2.4.1).
+    """Return whether the batch's names have a CNAME that is not synthesized from a wildcard.
 
-    :returns: False also where the server does not say so, signed
+    It is tested by an UPDATE that changes nothing, with the CNAME as its prerequisite (RFC 2136
+    §2.4.1).
+
+    :returns: False also if there is no signed answer
     """
     message = dns.update.UpdateMessage(batch.zone)
     for name in batch.names:
@@ -64,10 +71,11 @@ def has_cname(batch: Batch, servers: Servers) -> bool:
 def _send_to_first(
     message: dns.update.UpdateMessage, batch: Batch, servers: Servers, unknown: float
 ) -> tuple[Batch, bool]:
-    """Send to the batch's server, and to the section's others while there is no answer.
+    """Send an UPDATE to the batch's server, and to the section's others until one answers.
 
     :param unknown: seconds for the reply of a server that has answered nothing in this process
-    :returns: the batch at the server that took it, and whether that is signed
+    :returns: the batch with the server that accepted it, and whether its NOERROR is signed
+    :raises DnsError: as `add_records`
     """
     problems: list[NoAnswer] = []
     for server in _with_failover(batch, servers):
@@ -76,7 +84,7 @@ def _send_to_first(
             return there, _send(message, there, servers, unknown)
         except NoAnswer as error:
             problems.append(error)
-        except Refused as error:  # one that gave no answer before may have applied it
+        except Refused as error:  # a server before that gave no answer may have applied it
             error.claimed = error.claimed or bool(problems)
             raise
     check = f"Check `server` in [{batch.section.section}]"
@@ -97,12 +105,12 @@ def _with_failover(batch: Batch, servers: Servers) -> Iterator[Address]:
 def _send(
     message: dns.update.UpdateMessage, batch: Batch, servers: Servers, unknown: float
 ) -> bool:
-    """Send an UPDATE over TCP, once more where the server has lost the Kerberos context.
+    """Send an UPDATE by TCP, and again if the server no longer knows the Kerberos context.
 
-    :returns: whether the NOERROR is signed; else it is a claim
-    :raises NoAnswer: none came, or one after which the next server is tried
-    :raises Refused: any other answer, but for
-    :raises DnsError: a NOERROR that is not signed, and no echo
+    :returns: whether the NOERROR is signed; if not, it repeats the request's signature
+    :raises NoAnswer: no usable reply, or one after which the next server is tried
+    :raises Refused: any other error
+    :raises DnsError: a NOERROR without any signature
     """
     try:
         return _send_once(message, batch, servers, unknown)
@@ -113,13 +121,16 @@ def _send(
         return _send_once(message, batch, servers, unknown)
     except _BadKey as error:
         raise error.meaning from None
-    except Refused as error:  # nobody has signed the BADKEY of the first try
+    except Refused as error:  # the first BADKEY was unsigned, so that UPDATE may have been applied
         error.claimed = True
         raise
 
 
 class _BadKey(Exception):
-    """The server does not know the key, or no longer."""
+    """The server does not know the key, or no longer.
+
+    :param meaning: the error to raise if signing again does not help
+    """
 
     def __init__(self, meaning: Refused) -> None:
         super().__init__()
@@ -163,13 +174,14 @@ def _raise_if_next(rcode: int, batch: Batch) -> None:
 
 
 def _take_claim(heard: bytes, batch: Batch) -> bool:
-    """False for a NOERROR that the server did not sign but echoed our signature with.
+    """Return False, for not signed, if a reply that repeats the request's signature is NOERROR.
 
-    :raises NoAnswer: for NOTIMP
-    :raises Refused: for another error; no other server is tried, for Samba 4.17 says SERVFAIL so
-        where it means REFUSED
+    :param heard: the reply in wire format
+    :raises NoAnswer: it is NOTIMP
+    :raises Refused: it is another error; after SERVFAIL, too, no other server is tried: Samba 4.17
+        sends it in place of REFUSED
     """
-    rcode = heard[3] & 15  # not every one of them is an Rcode to dnspython before 2.4
+    rcode = heard[3] & 15  # dnspython before 2.4 does not know each of them as an Rcode
     if rcode == dns.rcode.NOERROR:
         return False
     if rcode == dns.rcode.NOTIMP:

@@ -1,4 +1,4 @@
-"""Withdrawing what was published: by the journal, so that a run that was killed loses nothing."""
+"""Withdrawing the published records that the journal lists, also those of a run that was killed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from certbot_tcs_lyon1.report import foreign
 
 
 def withdraw(settings: Settings, journal_path: str, servers: Servers) -> list[NotWithdrawn]:
-    """Delete exactly the records that the journal holds: of this run, and of one that was killed.
+    """Delete exactly the records that the journal lists, of this run and of earlier ones.
 
-    Entries of another department config that shares the journal are left for its own next run: a
-    section of the same name there has other servers and another key.
+    Entries of another department config with the same journal are left for its next run: its
+    sections of the same name have other servers and keys.
 
-    Goes on after a failure. What can't be deleted stays in the journal for the next run, unless a
-    signed answer says that it is gone; in this process it is not tried again, unless its server
-    has answered something since.
+    A failure does not stop it. The entry stays in the journal for the next run, unless a signed
+    answer shows that its records are gone; this process tries it again only if its server has
+    answered something since.
 
-    :returns: a warning for each batch that is still there
+    :returns: a warning for each entry that could not be withdrawn
     """
     try:
         entries = journal.read(journal_path)
@@ -49,7 +49,7 @@ def withdraw(settings: Settings, journal_path: str, servers: Servers) -> list[No
 
 
 def _is_of_another(entry: journal.Entry, settings: Settings) -> bool:
-    """Whether another department config that still exists published the entry's records."""
+    """Return whether the entry is of another department config, which still exists."""
     try:
         return not os.path.samefile(entry.config, settings.path)
     except OSError:
@@ -61,12 +61,14 @@ def _address(entry: journal.Entry) -> Address:
 
 
 def _mark(entry: journal.Entry, servers: Servers) -> object:
-    """What `undelivered` holds of an entry."""
+    """Return what `Servers.undelivered` holds of an entry: it changes once the server answers."""
     return entry, servers.has_answered(_address(entry))
 
 
 def expect(entry: journal.Entry, servers: Servers) -> None:
-    """An entry is written down, so it is to be withdrawn in this process."""
+    """Have a new entry of the journal withdrawn, even if an equal one has failed before in this
+    process.
+    """
     servers.undelivered.difference_update([(entry, True), (entry, False)])
 
 
@@ -88,7 +90,11 @@ def _withdraw(
 
 
 def _delete(batch: Batch, servers: Servers) -> None:
-    """Delete at the server that took the records, or else at those that the section names now."""
+    """Delete the records at the server that accepted them; if it refuses, and its section no longer
+    names it, at the section's first server.
+
+    :raises DnsError: they could not be deleted
+    """
     here = (batch.server.socket_address, servers.has_answered(batch.server))
     if here in servers.undelivered:
         raise NoAnswer(f"{batch.server}: no answer in time, for others of this run")
@@ -112,7 +118,11 @@ def _delete(batch: Batch, servers: Servers) -> None:
 
 
 def _delete_name_by_name(batch: Batch, servers: Servers) -> None:
-    """One name that the key may not write holds all of an UPDATE up (RFC 2136 §3.4)."""
+    """Delete the records of each name by an UPDATE of its own: if the key may not write one name,
+    the server refuses the whole UPDATE (RFC 2136 §3.4).
+
+    :raises DnsError: the first failure; the other names are deleted
+    """
     failures = []
     for one in batch.by_name():
         try:
@@ -124,9 +134,9 @@ def _delete_name_by_name(batch: Batch, servers: Servers) -> None:
 
 
 def is_gone(batch: Batch, servers: Servers) -> bool:
-    """Whether none of the records is there, as the server signs it: then a refusal doesn't matter.
+    """Return whether signed answers of the server show that none of the records exists.
 
-    Who can forge a reply must not make us forget what was published.
+    Unsigned ones do not count: a forged answer must not remove an entry from the journal.
     """
     return all(
         propagation.poll(batch.server, [record], servers, batch.section.key).state is State.STALE
@@ -135,7 +145,7 @@ def is_gone(batch: Batch, servers: Servers) -> bool:
 
 
 def strike(journal_path: str, entry: journal.Entry) -> Optional[NotWithdrawn]:
-    """Take an entry out of the journal; a warning if that fails."""
+    """Remove an entry from the journal; return a warning if that fails."""
     try:
         journal.strike(journal_path, entry)
     except journal.JournalError as error:
@@ -161,7 +171,7 @@ def _damaged(journal_path: str, error: journal.JournalError) -> NotWithdrawn:
 
 
 def entry_of(batch: Batch) -> journal.Entry:
-    """What the journal holds of a batch."""
+    """Return the journal's entry of a batch."""
     return journal.Entry(
         section=batch.section.section,
         zone=names.plain(batch.zone),
@@ -174,9 +184,9 @@ def entry_of(batch: Batch) -> journal.Entry:
 
 
 def _batch(entry: journal.Entry, settings: Settings) -> Batch:
-    """The entry with the key that its section has now.
+    """Return the batch of an entry, with the key that its section has now.
 
-    :raises DnsError: there is no section for it any more
+    :raises DnsError: its section no longer exists, or it has an invalid name
     """
     section = next((dns for dns in settings.dns if dns.section == entry.section), None)
     section = section or settings.dns_server_for(entry.zone)

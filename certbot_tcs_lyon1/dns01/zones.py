@@ -1,4 +1,4 @@
-"""In which zone a name lies, or whether it is an alias; and the zone's name servers."""
+"""Finding the zone of a name, or that the name is an alias; and the zone's name servers."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ from certbot_tcs_lyon1.dns01.records import (
 
 logger = logging.getLogger(__name__)
 
-#: Name servers of a zone, and addresses of them, that are asked at most: a zone has ten at most,
-#: and whoever answers in its place may send thousands.
+#: The most name servers of a zone, and addresses of them, that are queried. Zones have about ten,
+#: but a forged reply may have thousands.
 MOST_NAMES = 16
 MOST_ADDRESSES = 32
 
 
 def locate(section: DnsServer, name: dns.name.Name, servers: Servers) -> Union[Location, Alias]:
-    """The zone that `name` lies in, or that it is an alias: by one SOA query at the first update
-    server that answers (RFC 2308 §3 puts the zone's SOA into every negative answer).
+    """Return the zone of a name, or its alias, from the first update server that answers.
 
-    :raises DnsError: no server answers, or it may not be asked to write there
+    It takes a SOA query: a negative answer has the zone's SOA, too (RFC 2308 §3).
+
+    :raises NoAnswer: no update server answers
+    :raises Refused: the server does not serve the name's zone, its answers can't be trusted, or
+        the section's `zone` does not contain the name
     """
     addresses, problems = servers.update_addresses(section)
     is_hidden = section.zone is not None and bool(section.check_servers)
@@ -52,7 +55,7 @@ def locate(section: DnsServer, name: dns.name.Name, servers: Servers) -> Union[L
         except NotServed:
             if not is_hidden:
                 raise
-    if is_hidden and addresses:  # a hidden primary: not to be asked
+    if is_hidden and addresses:  # a hidden primary, which answers no queries
         return _configured(Location(dns.name.root, addresses[0]), name, section)
     look = "and that the firewall lets this machine reach it by UDP and TCP"
     look = look if silent else "or ask the DNS administrator"
@@ -65,10 +68,16 @@ def locate(section: DnsServer, name: dns.name.Name, servers: Servers) -> Union[L
 def locate_at(
     server: Address, section: DnsServer, name: dns.name.Name, servers: Servers
 ) -> Union[Location, Alias]:
-    """As `locate`, at one address: asked plainly first, then with the key, for a signed query
-    gets no answer from some hidden primaries, and a plain one the wrong view of others."""
+    """Return the same as `locate`, from one address.
+
+    An unsigned query is sent first, since some hidden primaries do not answer signed ones. If its
+    answer shows no zone, a signed one follows: the server may have another view for the key.
+
+    :raises NoAnswer: the server does not answer, or with an rcode of `TRY_NEXT`
+    :raises Refused: as `locate`
+    """
     reply = servers.ask(server, name, "SOA")
-    if reply.rcode() == dns.rcode.SERVFAIL:  # BIND's answer to aliases that run in a circle
+    if reply.rcode() == dns.rcode.SERVFAIL:  # BIND's answer to a loop of aliases
         reply = servers.ask(server, name, "CNAME")
     if reply.rcode() in TRY_NEXT:
         code = dns.rcode.to_text(reply.rcode())
@@ -100,7 +109,7 @@ def _raise_unconfirmed(alias: Alias, name: dns.name.Name, section: DnsServer) ->
 def _locate_signed(
     server: Address, name: dns.name.Name, section: DnsServer, servers: Servers
 ) -> Union[Location, Alias, None]:
-    """What the server has signed; None where it signs nothing, or has nothing."""
+    """Return the zone or the alias from a signed answer; None if there is none."""
     try:
         reply = servers.ask(server, name, "SOA", section.key)
         if reply.rcode() == dns.rcode.SERVFAIL:
@@ -113,10 +122,13 @@ def _locate_signed(
 def confirmed(
     location: Location, name: dns.name.Name, section: DnsServer, servers: Servers
 ) -> Location:
-    """The zone as the server signs it, where it signs; else as it was: the UPDATE's own reply is
-    signed, and the record's name is the challenge's in any case.
+    """Return the zone of a name from a signed answer, or `location` if there is none.
 
-    :raises Refused: what is signed contradicts
+    Without a signed answer, the unsigned one suffices: the reply to the UPDATE is signed, and the
+    owner name is that of the challenge, or the target of a signed alias.
+
+    :param location: from an unsigned answer
+    :raises Refused: the signed answer says that the name is an alias
     """
     if location.confirmed:
         return location
@@ -165,11 +177,13 @@ def name_server_addresses(
     port: int = 53,
     warn: Callable[[str], object] = logger.warning,
 ) -> list[Address]:
-    """Every address of every name server of the zone, as the update server gives them.
+    """Return the addresses of the zone's name servers, as the update server gives them.
 
-    :param port: where they listen; other than 53 only in tests
-    :param warn: shows a warning
-    :raises DnsError: the update server does not answer, or gives none
+    :param port: of the name servers; other than 53 only in tests
+    :param warn: shows the user a warning
+    :returns: `MOST_ADDRESSES` at most
+    :raises NoAnswer: the update server does not answer
+    :raises Refused: it gives no name servers, or they have no addresses
     """
     zone = text(location.zone)
     try:
@@ -220,7 +234,7 @@ def _name_servers(location: Location, servers: Servers) -> list[dns.name.Name]:
 def _address_replies(
     location: Location, names: Sequence[dns.name.Name], servers: Servers
 ) -> dict[dns.name.Name, list[dns.message.Message]]:
-    """What the update server says of the addresses of these name servers: AAAA, then A."""
+    """Query the update server for AAAA and A of each name; return the two replies by name."""
     questions = [(name, rdtype) for name in names for rdtype in ("AAAA", "A")]
     replies = together(
         lambda question: servers.ask(location.server, *question, location.view_key), questions
@@ -231,9 +245,13 @@ def _address_replies(
 def _addresses(
     name: dns.name.Name, replies: Sequence[dns.message.Message], port: int, servers: Servers
 ) -> tuple[list[Address], Optional[NoAnswer]]:
-    """The addresses of one name server, or why there are none: from the update server where it
-    knows, else as this system resolves them (that cannot spoil a cache: it is not the challenge's
-    name that is asked for)."""
+    """Return the addresses of one name server, or the error that there are none.
+
+    If the update server is not authoritative for its name, the system's resolver is asked. That
+    caches nothing about the challenge's name.
+
+    :param replies: the update server's, to AAAA and A
+    """
     authoritative = all(map(transport.is_authoritative, replies))
     ips = [
         record.address
@@ -253,7 +271,7 @@ def _addresses(
 
 
 def _can_be_asked(ip: str) -> bool:
-    """Whether it is a unicast address, and of no single link."""
+    """Return whether it is a unicast address, and not a link-local one."""
     address = ipaddress.ip_address(ip)
     mapped = getattr(address, "ipv4_mapped", None)
     address = mapped or address
