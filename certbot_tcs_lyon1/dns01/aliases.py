@@ -117,7 +117,7 @@ def _may_be_synthesized(
     if len(name) <= 1:
         return False
     try:
-        sibling = names.unheard_of(name)
+        sibling = names.random_sibling(name)
     except dns.name.NameTooLong:
         return True  # `update.has_cname` then decides alone
     reply = servers.ask(alias.server, sibling, "CNAME", section.key)

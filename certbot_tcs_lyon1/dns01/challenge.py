@@ -128,18 +128,18 @@ def publish(batches: Sequence[Batch], journal_path: str, servers: Servers) -> li
 
 def _publish(batch: Batch, journal_path: str, servers: Servers) -> Batch:
     entry = withdrawal.entry_of(batch)
-    _write_down(journal_path, entry, servers)
+    _enter_in_journal(journal_path, entry, servers)
     try:
         taken = update.add_records(batch, servers)
     except Refused as error:
         doubtful = batch.of(batch.records if error.claimed else ())
         if error.of_a_name and len(batch.names) > 1:
-            error, claimed = _find_culprits(batch, error, servers)
+            error, claimed = _find_refused(batch, error, servers)
             doubtful = doubtful if doubtful.records else batch.of(claimed)
         _keep_doubtful(batch, doubtful, journal_path, servers)
         raise error from None
     if taken.server != batch.server:  # the withdrawal must go to the server that applied it
-        _write_down(journal_path, withdrawal.entry_of(taken), servers)
+        _enter_in_journal(journal_path, withdrawal.entry_of(taken), servers)
         withdrawal.strike(journal_path, entry)
     return taken
 
@@ -152,11 +152,11 @@ def _keep_doubtful(batch: Batch, doubtful: Batch, journal_path: str, servers: Se
     if doubtful.records and not withdrawal.is_gone(doubtful, servers):
         if doubtful.records == batch.records:
             return
-        _write_down(journal_path, withdrawal.entry_of(doubtful), servers)
+        _enter_in_journal(journal_path, withdrawal.entry_of(doubtful), servers)
     withdrawal.strike(journal_path, withdrawal.entry_of(batch))
 
 
-def _write_down(journal_path: str, entry: journal.Entry, servers: Servers) -> None:
+def _enter_in_journal(journal_path: str, entry: journal.Entry, servers: Servers) -> None:
     withdrawal.expect(entry, servers)
     try:
         journal.add(journal_path, entry)
@@ -168,7 +168,7 @@ def _write_down(journal_path: str, entry: journal.Entry, servers: Servers) -> No
         ) from None
 
 
-def _find_culprits(
+def _find_refused(
     batch: Batch, refusal: Refused, servers: Servers
 ) -> tuple[Refused, list[TxtRecord]]:
     """Find the names because of which an UPDATE was refused: publish each name alone, and delete

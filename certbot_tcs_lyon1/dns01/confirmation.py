@@ -158,12 +158,12 @@ def _await_everywhere(
         )
     found = {report.address for report in reports if report.state is State.HAS_IT}.union(seen)
     for report in reports:
-        if report.state is not State.HAS_IT and not _is_for_want_of_ipv6(report):
+        if report.state is not State.HAS_IT and not _needs_ipv6(report):
             warn(
                 f"Zone {zone}: not waiting for the name server {report.address}, which is "
-                f"{report.state.value}: {report.answer}{_what_to_do(batch, report, servers)}"
+                f"{report.state.value}: {report.answer}{_describe_remedy(batch, report, servers)}"
             )
-    _warn_of_no_ipv6(reports, {address.label for address in found}, warn)
+    _warn_of_missing_ipv6(reports, {address.label for address in found}, warn)
     if not found:
         _wait_blindly(batch, began, given_up, servers, warn)
         servers.given_up.add(everyone)
@@ -188,7 +188,7 @@ def _wait_blindly(
     time.sleep(wait)
 
 
-def _what_to_do(batch: Batch, report: Report, servers: Servers) -> str:
+def _describe_remedy(batch: Batch, report: Report, servers: Servers) -> str:
     if report.state is State.LAME and _is_resolver(report.address, batch.zone, servers):
         where = "of the zone: " if batch.section.check_servers else "of the zone, as its NS say: "
         ask = (
@@ -213,7 +213,7 @@ def _is_resolver(server: Address, zone: dns.name.Name, servers: Servers) -> bool
     return bool(reply.answer) and not reply.flags & dns.flags.AA
 
 
-def _warn_of_no_ipv6(
+def _warn_of_missing_ipv6(
     reports: Sequence[Report], seen: set[str], warn: Callable[[str], object]
 ) -> None:
     """Warn, in one line, of the name servers that have only IPv6 addresses, if this machine has no
@@ -221,13 +221,13 @@ def _warn_of_no_ipv6(
 
     :param seen: labels of the name servers that have the records at another address
     """
-    missed = [report.address for report in reports if _is_for_want_of_ipv6(report)]
+    missed = [report.address for report in reports if _needs_ipv6(report)]
     alone = ", ".join(str(address) for address in missed if address.label not in seen)
     if alone:
         warn(f"This machine has no IPv6, so it does not ask the name servers {alone}.")
 
 
-def _is_for_want_of_ipv6(report: Report) -> bool:
+def _needs_ipv6(report: Report) -> bool:
     return report.no_route and report.address.family == socket.AF_INET6
 
 

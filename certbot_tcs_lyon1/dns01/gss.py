@@ -136,7 +136,7 @@ class Contexts:
         for host in _hosts(server, name, end):
             try:
                 context = libgssapi.Context(credentials, host)
-                key = _negotiate(server, context, where, host, end)
+                key = _establish(server, context, where, host, end)
                 return _Established(key, time.monotonic() + context.lifetime)
             except libgssapi.GssError as error:
                 failure = failure or kerberos.of_negotiation(error, host, keytab, where)
@@ -213,7 +213,7 @@ def _hosts(server: Address, name: dns.name.Name, end: float) -> Iterator[str]:
                 return
 
 
-def _negotiate(
+def _establish(
     server: Address, context: libgssapi.Context, where: str, host: str, end: float
 ) -> dns.tsig.Key:
     """Establish the context with the server (RFC 3645 §3.1), and return its key.
@@ -231,15 +231,15 @@ def _negotiate(
     token = context.step()
     for _ in range(_ROUNDS):
         query = _tkey_query(name, token)
-        ring = _Ring(key, context)
+        ring = _Keyring(key, context)
         wire = transport.by_tcp(server, query, _CONNECT_SECONDS, _SECONDS, end)
         try:
-            reply = _parsed(wire, ring)
+            reply = _parse(wire, ring)
         except dns.exception.DNSException as error:
             if ring.failed is not None:
                 raise ring.failed from None
             raise kerberos.of_tkey_reply(error, where, host) from None
-        record = _tkey_of(reply, name)
+        record = _tkey_record(reply, name)
         if reply.id != query.id or record is None or record.error or reply.rcode():
             code = reply.rcode() if record is None or not record.error else record.error
             raise kerberos.of_tkey_code(names.rcode(code), where, host)
@@ -250,7 +250,7 @@ def _negotiate(
     raise kerberos.of_tkey_code("no end", where, host)
 
 
-class _Ring:
+class _Keyring:
     """A keyring for dnspython that completes the context before the reply's signature is checked.
 
     The TKEY reply is signed with the context that the token in the same reply completes.
@@ -270,7 +270,7 @@ class _Ring:
 
         :raises GssError: the token is not valid
         """
-        record = _tkey_of(reply, self._key.name)
+        record = _tkey_record(reply, self._key.name)
         if self._stepped or record is None or record.error:
             return
         self._stepped = True
@@ -286,7 +286,7 @@ class _Ring:
         return None if self.failed else self._key
 
 
-def _parsed(wire: bytes, ring: _Ring) -> dns.message.Message:
+def _parse(wire: bytes, ring: _Keyring) -> dns.message.Message:
     """Return the parsed reply to a TKEY query.
 
     :raises DNSException: it is not a DNS message, or its signature is not valid
@@ -299,7 +299,7 @@ def _parsed(wire: bytes, ring: _Ring) -> dns.message.Message:
         raise dns.exception.FormError from error
 
 
-def _tkey_of(reply: dns.message.Message, name: dns.name.Name) -> Any:
+def _tkey_record(reply: dns.message.Message, name: dns.name.Name) -> Any:
     """Return the TKEY record of the reply; None if there is none."""
     for rrset in reply.answer:
         if rrset.rdtype == dns.rdatatype.TKEY and rrset.name == name:

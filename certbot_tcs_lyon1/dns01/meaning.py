@@ -50,12 +50,12 @@ def not_served(
 _READ_THE_LOG = "Ask the DNS administrator what the server's log says"
 
 
-def of_tsig_error(error: dns.tsig.PeerError, heard: bytes, batch: Batch) -> Refused:
+def of_tsig_error(error: dns.tsig.PeerError, wire: bytes, batch: Batch) -> Refused:
     """Return the error for a TSIG error in the reply to an UPDATE (RFC 8945 §5.3).
 
     The signature of such a reply, if it has one, is not verified, so the error is `claimed`.
 
-    :param heard: the reply in wire format
+    :param wire: the reply in wire format
     """
     key, update = batch.section.key, update_of(batch)
     if isinstance(key, Keytab):
@@ -76,7 +76,7 @@ def of_tsig_error(error: dns.tsig.PeerError, heard: bytes, batch: Batch) -> Refu
         )
     if isinstance(error, dns.tsig.PeerBadTime):
         remedy = "Set the clock of the one that is wrong (timedatectl)"
-        return Refused(f"{update}: BADTIME. {_clocks(heard)}", remedy, claimed=True)
+        return Refused(f"{update}: BADTIME. {_clocks(wire)}", remedy, claimed=True)
     if isinstance(error, dns.tsig.PeerBadSignature):
         return Refused(
             f"{update}: BADSIG. The server has another secret for this TSIG key",
@@ -90,17 +90,17 @@ def of_tsig_error(error: dns.tsig.PeerError, heard: bytes, batch: Batch) -> Refu
     )
 
 
-def _clocks(heard: bytes) -> str:
+def _clocks(wire: bytes) -> str:
     """Return a sentence with the difference between this machine's clock and the server's.
 
     The server's time is the Other Data of the TSIG record, 48 bits at the end of the reply, after
     their length (RFC 8945 §5.2.3).
 
-    :param heard: the reply in wire format
+    :param wire: the reply in wire format
     """
-    if heard[-8:-6] != b"\0\6":
+    if wire[-8:-6] != b"\0\6":
         return "The clocks of this machine and of the server differ too much"
-    ahead = round(time.time()) - int.from_bytes(heard[-6:], "big")
+    ahead = round(time.time()) - int.from_bytes(wire[-6:], "big")
     side = "ahead of" if ahead > 0 else "behind"
     return f"The clock of this machine is {abs(ahead)} s {side} the server's"
 

@@ -48,7 +48,7 @@ def rcode(code: int) -> str:
         return f"the code {code}"
 
 
-def unheard_of(name: dns.name.Name) -> dns.name.Name:
+def random_sibling(name: dns.name.Name) -> dns.name.Name:
     """Return a random sibling of `name`, which can't exist: records at it are synthesized from a
     wildcard (RFC 4592).
 

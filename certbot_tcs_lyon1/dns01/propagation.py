@@ -150,14 +150,14 @@ def wait_until_everywhere(
     records: Sequence[TxtRecord],
     servers: Servers,
     end: float,
-    say: Callable[[str], object],
+    warn: Callable[[str], object],
     key: Optional[SigningKey] = None,
     silent_too: bool = False,
 ) -> list[Report]:
     """Poll all addresses in parallel until none is stale, or the deadline is reached.
 
     :param end: the deadline, by `time.monotonic()`
-    :param say: shows the user a line with the stale addresses, after 3 s and then every 10 s
+    :param warn: shows the user a line with the stale addresses, after 3 s and then every 10 s
     :param key: signs the queries, for a view that is chosen by key
     :param silent_too: poll also those that have been silent lately
     :returns: the last report of each address, once each
@@ -165,15 +165,15 @@ def wait_until_everywhere(
     started, notice, lock = time.monotonic(), _FIRST_NOTICE, threading.Lock()
     latest: dict[Address, State] = {}
 
-    def tell(waited: float) -> None:
+    def warn_of_stale(waited: float) -> None:
         nonlocal notice
         with lock:
             if waited >= notice:
                 notice += _NEXT_NOTICE
                 stale = [one for one in addresses if latest.get(one) is State.STALE]
-                say(f"After {waited:.0f} s still waiting for: {', '.join(map(str, stale))}")
+                warn(f"After {waited:.0f} s still waiting for: {', '.join(map(str, stale))}")
 
-    def follow(address: Address) -> Report:
+    def poll_until_end(address: Address) -> Report:
         if servers.is_silent(address) and not silent_too:  # since another lineage of this process
             return Report(address, State.UNREACHABLE, "no answer in time")
         while True:
@@ -182,8 +182,8 @@ def wait_until_everywhere(
             now = time.monotonic()
             if report.state is not State.STALE or now >= end:
                 return report
-            tell(now - started)
+            warn_of_stale(now - started)
             interval = max((now - started) / 4, _FIRST_INTERVAL)
             time.sleep(min(interval, _LAST_INTERVAL, end - now))
 
-    return together(follow, list(dict.fromkeys(addresses)))
+    return together(poll_until_end, list(dict.fromkeys(addresses)))

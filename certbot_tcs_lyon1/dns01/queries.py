@@ -127,16 +127,16 @@ class Servers:
     def _end(self) -> float:
         return time.monotonic() + self.timing.question if self.end is None else self.end
 
-    def _of(self, server: Address) -> _Known:
+    def _known_of(self, server: Address) -> _Known:
         return self._known.setdefault(server.socket_address, _Known())
 
     def has_answered(self, server: Address) -> bool:
         """Return whether a server has answered anything in this process."""
-        return self._of(server).answered
+        return self._known_of(server).answered
 
     def is_silent(self, server: Address) -> bool:
         """Return whether a server gave no answer lately, within `Timing.silence`."""
-        return self._is_silent(self._of(server))
+        return self._is_silent(self._known_of(server))
 
     def _is_silent(self, known: _Known) -> bool:
         silent_at = known.silent_at
@@ -144,16 +144,16 @@ class Servers:
 
     def note_silence(self, server: Address) -> None:
         """Remember that a server gave no answer within its time-out."""
-        self._of(server).silent_at = time.monotonic()
+        self._known_of(server).silent_at = time.monotonic()
 
     def note_reply(self, server: Address, seconds: float) -> None:
         """Remember that a server has answered a query, and how long that took in seconds."""
-        known = self._of(server)
+        known = self._known_of(server)
         known.answered, known.took, known.silent_at = True, seconds, None
 
     def note_update(self, server: Address) -> None:
         """Remember that a server has answered an UPDATE; it may still answer no query."""
-        self._of(server).answered = True
+        self._known_of(server).answered = True
 
     # Addresses
 
@@ -229,7 +229,7 @@ class Servers:
         :raises NoAnswer: there is no usable reply; the cause says why
         :raises Refused: the query can't be signed
         """
-        known = self._of(server)
+        known = self._known_of(server)
         end = self._end()
         try:
             for edns in dict.fromkeys((known.edns, False)):

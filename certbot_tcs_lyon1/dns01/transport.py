@@ -106,11 +106,11 @@ def read(query: dns.message.Message, wire: bytes) -> Optional[dns.message.Messag
             continue
         if not mac and query.keyring is not None and reply.had_tsig:
             return None  # its signature does not cover the query's MAC
-        return reply if query.is_response(reply) and _is_of_the_internet(reply) else None
+        return reply if query.is_response(reply) and _is_class_in(reply) else None
     return None
 
 
-def _is_of_the_internet(reply: dns.message.Message) -> bool:
+def _is_class_in(reply: dns.message.Message) -> bool:
     """Return whether all records are of class IN: those of other classes lack its attributes.
 
     Those of an UPDATE have other classes (RFC 2136 §2.4), which its reply may repeat.

@@ -140,50 +140,50 @@ class _BadKey(Exception):
 def _send_once(
     message: dns.update.UpdateMessage, batch: Batch, servers: Servers, unknown: float
 ) -> bool:
-    heard, timing = b"", servers.timing
+    wire, timing = b"", servers.timing
     seconds = timing.update if servers.has_answered(batch.server) else unknown
     end = time.monotonic() + timing.connect + seconds if servers.end is None else servers.end
     try:
         servers.sign(message, batch.section.key, batch.server, batch.zone)
-        heard = transport.by_tcp(batch.server, message, timing.connect, seconds, end)
-        reply = transport.read(message, heard)
+        wire = transport.by_tcp(batch.server, message, timing.connect, seconds, end)
+        reply = transport.read(message, wire)
         servers.note_update(batch.server)
     except dns.tsig.PeerBadKey as error:
-        raise _BadKey(meaning.of_tsig_error(error, heard, batch)) from None
+        raise _BadKey(meaning.of_tsig_error(error, wire, batch)) from None
     except dns.tsig.PeerError as error:
-        raise meaning.of_tsig_error(error, heard, batch) from None
+        raise meaning.of_tsig_error(error, wire, batch) from None
     except (dns.exception.DNSException, OSError, EOFError) as error:
         if transport.is_silence(error):
             servers.note_silence(batch.server)
         raise NoAnswer(f"{meaning.update_of(batch)}: {transport.reason(error)}") from None
-    if reply is None and signing.is_echo(message, heard):
-        return _take_claim(heard, batch)
+    if reply is None and signing.is_echo(message, wire):
+        return _read_claim(wire, batch)
     if reply is None:
         raise NoAnswer(f"{meaning.update_of(batch)}: the reply cannot be used")
     if reply.had_tsig and reply.rcode() == dns.rcode.NOERROR:
         return True
-    _raise_if_next(reply.rcode(), batch)
+    _raise_if_try_next(reply.rcode(), batch)
     raise meaning.of_update_reply(reply, batch)
 
 
-def _raise_if_next(rcode: int, batch: Batch) -> None:
+def _raise_if_try_next(rcode: int, batch: Batch) -> None:
     if rcode in TRY_NEXT:
         code = dns.rcode.to_text(dns.rcode.Rcode(rcode))
         cause = f"{meaning.update_of(batch)}: answers {code}: {TRY_NEXT[rcode]}"
         raise NoAnswer(cause, rcode=code)
 
 
-def _take_claim(heard: bytes, batch: Batch) -> bool:
+def _read_claim(wire: bytes, batch: Batch) -> bool:
     """Return False, for not signed, if a reply that repeats the request's signature is NOERROR.
 
-    :param heard: the reply in wire format
+    :param wire: the reply in wire format
     :raises NoAnswer: it is NOTIMP
     :raises Refused: it is another error; after SERVFAIL, too, no other server is tried: Samba 4.17
         sends it in place of REFUSED
     """
-    rcode = heard[3] & 15  # dnspython before 2.4 does not know each of them as an Rcode
+    rcode = wire[3] & 15  # dnspython before 2.4 does not know each of them as an Rcode
     if rcode == dns.rcode.NOERROR:
         return False
     if rcode == dns.rcode.NOTIMP:
-        _raise_if_next(rcode, batch)
+        _raise_if_try_next(rcode, batch)
     raise meaning.of_claim(names.rcode(rcode), batch)

@@ -38,7 +38,7 @@ def withdraw(settings: Settings, journal_path: str, servers: Servers) -> list[No
     try:
         entries = journal.read(journal_path)
     except journal.JournalError as error:
-        return [_damaged(journal_path, error)]
+        return [_set_damaged_aside(journal_path, error)]
     todo = [
         entry
         for entry in entries
@@ -121,7 +121,7 @@ def _delete_name_by_name(batch: Batch, servers: Servers) -> None:
     """Delete the records of each name by an UPDATE of its own: if the key may not write one name,
     the server refuses the whole UPDATE (RFC 2136 §3.4).
 
-    :raises DnsError: the first failure; the other names are deleted
+    :raises DnsError: the first failure, after all names were tried
     """
     failures = []
     for one in batch.by_name():
@@ -162,7 +162,7 @@ _LEFT = (
 )
 
 
-def _damaged(journal_path: str, error: journal.JournalError) -> NotWithdrawn:
+def _set_damaged_aside(journal_path: str, error: journal.JournalError) -> NotWithdrawn:
     try:
         aside = journal.set_aside(journal_path)
     except journal.JournalError as second:
