@@ -10,6 +10,7 @@ The proxies of the environment are used, its .netrc is not.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class DownloadError(Exception):
-    """There is no usable answer; the text says why, without the URL."""
+    """There is no usable answer; the text says why, without the URL that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def check_url(url: str, schemes: Sequence[str]) -> None:
     except ValueError:
         pass
     wanted = " or ".join(schemes)
-    raise DownloadError(f"only {wanted} without a password is followed, not {foreign(url)}")
+    raise DownloadError(f"only {wanted} without a password is followed")
 
 
 def _follow(url: str, headers: Mapping[str, str], limits: Limits, deadline: float) -> Answer:
@@ -99,8 +100,8 @@ def _follow(url: str, headers: Mapping[str, str], limits: Limits, deadline: floa
         session.auth = lambda request: request  # keeps .netrc's passwords from the server
         # Otherwise requests reads and unpacks the body of a redirect, whatever its size.
         setattr(session, "get_redirect_target", lambda response: None)  # noqa: B010
+        check_url(url, limits.schemes)
         for _ in range(_MOST_REDIRECTS + 1):
-            check_url(url, limits.schemes)
             left = max(0.1, deadline - time.monotonic())
             with session.get(
                 url,
@@ -114,9 +115,18 @@ def _follow(url: str, headers: Mapping[str, str], limits: Limits, deadline: floa
                 if response.status_code not in _REDIRECTS or not location:
                     return _read(response, limits, deadline)
             url = urljoin(url, location)
+            _check_redirect(url, limits.schemes)
             if not may_lead_inside and _is_inside(url):
                 raise DownloadError(f"a redirect to this machine or its network: {foreign(url)}")
     raise DownloadError(f"more than {_MOST_REDIRECTS} redirects")
+
+
+def _check_redirect(url: str, schemes: Sequence[str]) -> None:
+    try:
+        check_url(url, schemes)
+    except DownloadError as error:
+        shown = foreign(re.sub("//[^/]*@", "//", url))
+        raise DownloadError(f"it redirects to {shown}, and {error}") from None
 
 
 def _is_inside(url: str) -> bool:

@@ -48,6 +48,15 @@ class Listener(logging.Handler):
             atexit.register(self.advise_at_exit)
         self._plugin, self._advise_on = plugin, advise_on
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Look at one log record, without the handler's lock.
+
+        What is looked up for the advice logs as well, from threads of its own (`waiting.at_most`),
+        and would wait for that lock until its time is over.
+        """
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Look at one log record. Never raises: this runs within certbot's logging calls."""
         if record.name == __name__:

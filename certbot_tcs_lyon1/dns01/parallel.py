@@ -69,7 +69,8 @@ class _Queue(Generic[_Item, _Result]):
 
     def add_helper(self) -> None:
         """Start a thread that helps if the others are slow, unless there are enough."""
-        if self._todo and len(self.helpers) < self._most - 1:
+        ended = self._all_begun.is_set()  # items are left then only after a failure
+        if self._todo and not ended and len(self.helpers) < self._most - 1:
             thread = threading.Thread(target=self._help_if_slow, daemon=True)
             with contextlib.suppress(RuntimeError):  # the limit of processes is reached
                 thread.start()

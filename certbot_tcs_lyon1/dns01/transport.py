@@ -91,7 +91,8 @@ def read(query: dns.message.Message, wire: bytes) -> Optional[dns.message.Messag
     """
     if wire[:2] != query.id.to_bytes(2, "big"):
         return None
-    cut = query.keyring is None
+    # Without answer and authority nothing is cut: OPT may hold half of the rcode (BADVERS).
+    cut = query.keyring is None and any(wire[6:10])
     if cut:  # only answer or SOA are used: parsing no more takes half of the time
         authority = bytes(2) if any(wire[6:8]) else wire[8:10]
         wire = wire[:8] + authority + bytes(2) + wire[12:]

@@ -52,7 +52,7 @@ def _is_of_another(entry: journal.Entry, settings: Settings) -> bool:
     """Return whether the entry is of another department config, which still exists."""
     try:
         return not os.path.samefile(entry.config, settings.path)
-    except OSError:
+    except (OSError, ValueError):  # it is gone, or no path
         return False
 
 

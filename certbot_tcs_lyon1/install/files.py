@@ -106,6 +106,16 @@ def password(target: Target) -> bytes:
     return lines[0]
 
 
+def _check_not_certbots(resolved: str, path: str, forbidden: Iterable[str]) -> None:
+    for folder in map(os.path.realpath, forbidden):
+        if os.path.commonpath([resolved, folder]) == folder:
+            raise InstallError(
+                f"it lies in {folder}, where certbot keeps its own files",
+                "choose a folder of the service's",
+                where=foreign(path),
+            )
+
+
 @contextlib.contextmanager
 def opened(path: str, owner: int, forbidden: Iterable[str]) -> Iterator[folders.Place]:
     """Hold open the folder that a service's file is written to.
@@ -121,18 +131,14 @@ def opened(path: str, owner: int, forbidden: Iterable[str]) -> Iterator[folders.
         except DiskError as error:
             raise InstallError(error.cause, error.remedy, where=foreign(path)) from None
         except OSError as error:
+            _check_not_certbots(os.path.realpath(path), path, forbidden)
+            make = f"run: mkdir -p {shlex.quote(os.path.dirname(path))}, or correct the path"
             raise InstallError(
                 f"its folder cannot be used: {error.strerror}",
-                f"run: mkdir -p {shlex.quote(os.path.dirname(path))}, or correct the path",
+                make if isinstance(error, FileNotFoundError) else "correct the path",
                 where=foreign(path),
             ) from None
-        for folder in map(os.path.realpath, forbidden):
-            if os.path.commonpath([place.path, folder]) == folder:
-                raise InstallError(
-                    f"it lies in {folder}, where certbot keeps its own files",
-                    "choose a folder of the service's",
-                    where=foreign(path),
-                )
+        _check_not_certbots(place.path, path, forbidden)
         yield place
 
 

@@ -6,13 +6,10 @@ import datetime
 import os
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from certbot_tcs_lyon1.status.facts import Folders, Lineage
 from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME, Record
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_revocation(found: Iterable[Lineage], folders: Folders) -> list[Lineage]:

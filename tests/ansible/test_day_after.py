@@ -96,9 +96,12 @@ def test_a_renewal_that_moves_nothing_is_told(day: Day) -> None:
     assert day.kept("server") == [day.other.directory_url] * 2
 
 
-def test_the_certificates_of_a_department_that_was_renamed_are_ordered_anew_once(
+def test_the_certificates_of_a_department_that_was_renamed_are_renewed_once_with_what_they_have(
     day: Day,
 ) -> None:
+    lines = r"s|^\[renewalparams\]|&\nreuse_key = True\nrenew_hook = /bin/true|"
+    for name in (WWW, MAIL):
+        day.host.run("sed", "-i", lines, f"/etc/letsencrypt/renewal/{name}.conf")
     before = day.serials()
     [labo] = variables(day.lab)["tcs_departments"]
     renamed = {"tcs_departments": [{**labo, "name": "chimie"}]}
@@ -106,6 +109,8 @@ def test_the_certificates_of_a_department_that_was_renamed_are_ordered_anew_once
     after = day.serials()
     assert not set(before.values()) & set(after.values())
     assert day.kept("tcs_lyon1_department") == ["chimie", "chimie"]
+    assert day.kept("reuse_key") == ["True", "True"]
+    assert day.kept("renew_hook") == ["/bin/true", "/bin/true"]
     assert not (day.host.files.config_dir / "tcs-lyon1.labo.hmac").exists()
     assert day.play("certificates", renamed).or_fail().total("changed") == 0
     assert day.serials() == after

@@ -90,6 +90,16 @@ def test_of_the_old_config_a_diff_shows_nothing_that_could_be_a_secret(
     assert told["diff"]["after"] == new
 
 
+def test_of_a_config_with_its_keys_inline_a_diff_shows_none(write: Any, tmp_path: Path) -> None:
+    secrets = [new_hmac_key() for _ in range(3)]
+    path = tmp_path / "tcs-lyon1.ini"
+    new = f"[tcs]\neab_hmac_key = {secrets[0]}\n\tKEY_SECRET={secrets[1]}\n"
+    path.write_text(new.replace(secrets[0], secrets[2]), encoding="ascii")
+    told = write(new, [], _ansible_check_mode=True, _ansible_diff=True)
+    assert told["changed"] is True
+    assert not any(secret in json.dumps(told) for secret in secrets)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -136,6 +146,14 @@ def test_the_key_of_a_department_that_is_gone_does_not_stay_on_the_host(
     assert write(config(tmp_path, "labo"), both[:1])["changed"] is True
     assert {one.name for one in tmp_path.iterdir()} == files
     assert write(config(tmp_path, "labo"), both[:1])["changed"] is False
+
+
+def test_a_key_that_the_config_names_in_another_spelling_stays(write: Any, tmp_path: Path) -> None:
+    write(config(tmp_path, "labo"), hmac(tmp_path, "labo"))
+    key = tmp_path / "tcs-lyon1.labo.hmac"
+    before = key.read_bytes()
+    write(config(tmp_path, "labo").replace("eab_hmac_key_file = ", "eab_hmac_key_file="), [])
+    assert key.read_bytes() == before
 
 
 def test_nothing_is_left_aside_where_a_file_cannot_be_put_in_place(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -478,6 +479,22 @@ def test_another_plugins_lineage_is_left_alone(console, certbot_log, listener):
     listen(listener, mine)
     certbot_log.error("Failed to renew %s: %s", "x", ca_error("badCSR"))
     assert len(console.lines) == 3
+
+
+def test_what_is_looked_up_for_the_advice_may_log_from_another_thread(
+    console, certbot_log, listener
+):
+    """As urllib3 does for a CA's directory, while `certbot renew` logs one failed lineage."""
+
+    def look_up(error: BaseException, shown: str) -> str:
+        asking = threading.Thread(target=lambda: certbot_log.debug("GET %s", SERVER), daemon=True)
+        asking.start()
+        asking.join(5)
+        return "too late" if asking.is_alive() else "in time"
+
+    listener.listen("plugin", look_up)
+    certbot_log.error("Failed to renew %s: %s", "x", ca_error("caa"))
+    assert console.lines[-1] == "in time"
 
 
 @pytest.mark.parametrize("fatal", [True, False])

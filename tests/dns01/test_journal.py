@@ -197,6 +197,15 @@ def test_what_a_department_config_that_is_gone_has_published_is_withdrawn_by_ano
     assert lab.primary.txt(WWW) == []
 
 
+def test_an_entry_whose_department_config_can_be_no_path_is_withdrawn(lab, desk):
+    desk.publish(txt_record(WWW, "value"))
+    [entry] = desk.journal()
+    journal.strike(desk.journal_path, entry)
+    journal.add(desk.journal_path, replace(entry, config="a\0b"))
+    assert desk.withdraw() == []
+    assert lab.primary.txt(WWW) == []
+
+
 def test_records_that_may_not_be_withdrawn_but_are_gone_are_struck_off(lab, desk):
     entry = Entry(
         "dns",

@@ -251,7 +251,7 @@ def test_a_disk_that_is_really_full_leaves_the_old_files(desk, service):
         ({"group": "nobody-here"}, "there is no group nobody-here on this machine"),
         ({"privkey": "/nowhere/at/all/privkey.pem"}, "mkdir -p /nowhere/at/all"),
         ({"privkey": "/dev/null"}, "not an ordinary file"),
-        ({"privkey": "/etc/passwd/privkey.pem"}, "Not a directory"),
+        ({"privkey": "/etc/passwd/privkey.pem"}, "Not a directory; correct the path"),
     ],
 )
 def test_what_the_section_has_wrong_is_told_and_nothing_is_touched(
@@ -286,7 +286,8 @@ def test_a_folder_of_another_user_is_refused_but_not_the_owners_own(desk, servic
 def test_certbots_own_folders_are_refused_also_by_way_of_a_link(desk, service, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "certbot" / "config")
-    for path in (desk.shelf.certificate() + "/privkey.pem", f"{link}/key.pem"):
+    live = desk.shelf.certificate()
+    for path in (f"{live}/privkey.pem", f"{link}/key.pem", f"{link}/missing/key.pem"):
         assert "where certbot keeps its own files" in desk.refused(changed(service, privkey=path))
 
 

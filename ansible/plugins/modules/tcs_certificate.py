@@ -9,8 +9,8 @@ module: tcs_certificate
 short_description: A certificate of certbot with the plugin tcs-lyon1
 version_added: "0.1.0"
 description:
-  - Orders the certificate if certbot has none of this name, if that has other DNS names, or if it
-    is of another department or of one that is gone, so that certbot would renew it no more.
+  - Orders the certificate if certbot has none of this name, or if that has other DNS names.
+  - Renews it if its department is another or gone, so that certbot would renew it no more.
   - Puts it where C([install]) sections want it, if it is not there.
   - Renewed before it is due, where asked, it moves to its department's CA or in a campaign.
 options:
@@ -68,9 +68,13 @@ PLUGIN = "tcs-lyon1"
 
 
 def misplaced(params, one):
-    """Is the lineage of another department than is wanted, or of none that renews it?"""
+    """Is the lineage of another department than is wanted, or of none that renews it?
+
+    One that somebody has taken out of the renewal (autorenew = False) is left so.
+    """
     other = params["department"] not in ("", one["department"])
-    return one["department"] is not None and (other or bool(one["misfit"]))
+    misfit = bool(one["misfit"]) and "autorenew" not in one["misfit"]
+    return one["department"] is not None and (other or misfit)
 
 
 def moved(one, departments):
@@ -84,11 +88,11 @@ def moved(one, departments):
 
 def needed(params, one, departments):
     """What is to be done: "order", "renew", "deploy" or ""."""
-    if one is None or set(params["names"]) != set(one["names"]) or misplaced(params, one):
+    if one is None or set(params["names"]) != set(one["names"]):
         return "order"
     if params["take_over"] and one["authenticator"] != PLUGIN:
         return "order"
-    if params["move"] and moved(one, departments):
+    if misplaced(params, one) or (params["move"] and moved(one, departments)):
         return "renew"
     if one["installer"] == PLUGIN and any(file["fault"] for file in one["deployed"]):
         return "deploy"
@@ -98,13 +102,15 @@ def needed(params, one, departments):
 def arguments(params, action, names):
     """The arguments of certbot that do it; `names` are those that the certificate has."""
     named = ["--non-interactive", "--cert-name", params["name"]]
+    department = params["department"]
+    chosen = ["--tcs-lyon1-department", department] if department else []
     if action == "order":
         given = ["certonly", "--configurator", PLUGIN]
         # With other names certbot orders anyway.
         given += ["--force-renewal"] if set(params["names"]) == set(names) else []
-        given += ["--tcs-lyon1-department", params["department"]] if params["department"] else []
-        return given + named + [word for name in params["names"] for word in ("-d", name)]
-    force = ["--force-renewal"] if action == "renew" else []
+        return given + chosen + named + [word for name in params["names"] for word in ("-d", name)]
+    # A renewal keeps what the lineage has: authenticator, hooks, kind of key.
+    force = ["--force-renewal"] + chosen if action == "renew" else []
     return ["renew", "--no-random-sleep-on-renew"] + force + named
 
 
@@ -116,8 +122,8 @@ def find(facts, name):
 def successor(module, one, departments):
     """The name of the department in the place of the lineage's, to which certbot would keep."""
     if len(departments) != 1:
-        text = "{}: {} In tcs_certificates, name its department, and it is ordered anew."
-        module.fail_json(msg=text.format(one["name"], one["misfit"]))
+        text = "{}: {}. In tcs_certificates, name its department, and it is renewed with that."
+        module.fail_json(msg=text.format(one["name"], one["misfit"].rstrip(".")))
     return departments[0]["name"]
 
 
@@ -129,7 +135,9 @@ def fault_after(params, action, one, departments):
         return one["fault"]
     left = needed(params, one, departments)
     if left == "order":
-        return one["misfit"] or "it has other names or another department"
+        return "it has other names, or another authenticator"
+    if misplaced(params, one):
+        return one["misfit"] or "it has the department {}".format(one["department"])
     if left == action == "renew":
         text = "it still has {} and account {}; look for server, account and eab_kid in cli.ini"
         return text.format(one["server"], one["account"])
@@ -145,6 +153,8 @@ def act(module, action, names):
         text = "certbot could not {} {}: {}".format(action, params["name"], err.strip())
         module.fail_json(msg=text[-4000:], stdout=out[-4000:], rc=code)
     facts = status.read(module, params["bin"])
+    if not facts["installed"]:
+        module.fail_json(msg="certbot-tcs-lyon1 is not there, so nobody knows what certbot made")
     after = find(facts, params["name"])
     fault = fault_after(params, action, after, facts["departments"])
     if fault:
@@ -176,7 +186,7 @@ def main():
     # As certbot keeps them.
     params["names"] = [name.lower().rstrip(".") for name in params["names"] or names]
     action = needed(params, one, facts["departments"])
-    if action == "order" and one and misplaced(params, one):
+    if action and one and misplaced(params, one):
         params["department"] = params["department"] or successor(module, one, facts["departments"])
     wanted = params["names"] if action == "order" else names
     diff = {"before": "\n".join(sorted(names) + [""]), "after": "\n".join(sorted(wanted) + [""])}

@@ -122,10 +122,15 @@ def shown(old, new):
     for line in old.splitlines():
         key, sign, value = line.partition("=")
         if line not in lines and not re.fullmatch(r"\[[^]]*\]", line):
-            public = sign and key.strip().lower() in keys
+            public = sign and key.strip().lower() in keys - {"eab_hmac_key", "key_secret"}
             line = re.sub(r"\s[;#].*", " (not shown)", line) if public else "(not shown)"
         text.append(line)
     return "\n".join(text + [""])
+
+
+def without_secrets(text):
+    """The new config as a diff may show it: the role has files for these keys, others may not."""
+    return re.sub(r"(?im)^([ \t]*(?:eab_hmac_key|key_secret)[ \t]*=).*", r"\1 (not shown)", text)
 
 
 def held(path):
@@ -192,8 +197,8 @@ def remove_hmac_files(path, old, new):
     """Remove the files, as the role names them, that the old config named and the new does not."""
     stem = re.escape(os.path.splitext(path)[0])
     named = re.compile(rf"^eab_hmac_key_file = ({stem}\.[^/\n]+\.hmac)$", re.MULTILINE)
-    for one in set(named.findall(old)) - set(named.findall(new)):
-        if os.path.exists(one):
+    for one in set(named.findall(old)):
+        if one not in new and os.path.exists(one):
             os.unlink(one)
 
 
@@ -209,7 +214,8 @@ def main():
     before, after = (there.get(path) or b"").decode("utf-8", "replace"), module.params["content"]
     diff = {}
     if path in written:
-        diff = {"before": shown(before, after), "after": after, "before_header": path}
+        seen = shown(before, after), without_secrets(after)
+        diff = {"before": seen[0], "after": seen[1], "before_header": path}
     if written and not module.check_mode:
         replace(module, {one: wanted[one] for one in written})
         if path in written:
