@@ -54,7 +54,7 @@ class Timing:
     :ivar first: for the first UDP reply of a server; later three times what its last one took
     :ivar floor: the least for a UDP reply, since a server may be busy
     :ivar cap: the most for a UDP reply
-    :ivar connect: for a TCP connection, so that a dead server costs 3 s in all
+    :ivar connect: for a TCP connection, so that a dead server costs 2.8 s in all
     :ivar reply: for a reply by TCP, of a server that has accepted the connection
     :ivar update: for the reply to an UPDATE, which the server writes to disk and may have to sign
     :ivar unknown: for the reply to a deletion, of a server that has answered nothing in this
@@ -68,7 +68,7 @@ class Timing:
         change 5 s after the one before (`notify-delay`)
     """
 
-    first: float = 0.5
+    first: float = 0.4
     floor: float = 0.2
     cap: float = 5.0
     connect: float = 2.0

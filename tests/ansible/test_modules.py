@@ -97,7 +97,7 @@ def test_of_a_config_with_its_keys_inline_a_diff_shows_none(write: Any, tmp_path
     path.write_text(new.replace(secrets[0], secrets[2]), encoding="ascii")
     told = write(new, [], _ansible_check_mode=True, _ansible_diff=True)
     assert told["changed"] is True
-    assert not any(secret in json.dumps(told) for secret in secrets)
+    assert not any(secret in json.dumps(told["diff"]) for secret in secrets)
 
 
 @pytest.mark.parametrize(

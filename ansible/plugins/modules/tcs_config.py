@@ -122,14 +122,14 @@ def shown(old, new):
     for line in old.splitlines():
         key, sign, value = line.partition("=")
         if line not in lines and not re.fullmatch(r"\[[^]]*\]", line):
-            public = sign and key.strip().lower() in keys - {"eab_hmac_key", "key_secret"}
+            public = sign and key.strip().lower() in keys
             line = re.sub(r"\s[;#].*", " (not shown)", line) if public else "(not shown)"
         text.append(line)
     return "\n".join(text + [""])
 
 
 def without_secrets(text):
-    """The new config as a diff may show it: the role has files for these keys, others may not."""
+    """The text without keys that stand in it: the role has files for them, others may not."""
     return re.sub(r"(?im)^([ \t]*(?:eab_hmac_key|key_secret)[ \t]*=).*", r"\1 (not shown)", text)
 
 
@@ -214,7 +214,7 @@ def main():
     before, after = (there.get(path) or b"").decode("utf-8", "replace"), module.params["content"]
     diff = {}
     if path in written:
-        seen = shown(before, after), without_secrets(after)
+        seen = without_secrets(shown(before, after)), without_secrets(after)
         diff = {"before": seen[0], "after": seen[1], "before_header": path}
     if written and not module.check_mode:
         replace(module, {one: wanted[one] for one in written})
