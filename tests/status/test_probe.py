@@ -84,9 +84,10 @@ def test_a_key_that_the_name_server_does_not_know_is_told(lab, probe, tmp_path):
     assert f"✗ {CHALLENGE}" in output
 
 
-def test_what_a_target_lacks_is_told(lab, probe, tmp_path):
+def test_what_a_target_lacks_is_told(lab, probe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("service")
     text = lab.department_config(
-        more=f"[install web]\ncertificate = {NAME}\nfullchain = {tmp_path}/gone/x.pem\n"
+        more=f"[install web]\ncertificate = {NAME}\nfullchain = {folder}/gone/x.pem\n"
         "owner = nobody-here\nreload = no-such-program\n"
     )
     code, output = probe(text, NAME, "--no-dns-update")
