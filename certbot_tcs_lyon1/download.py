@@ -65,6 +65,7 @@ def get(url: str, headers: Mapping[str, str], limits: Limits) -> Answer:
 
     :raises DownloadError: any other answer, or none
     """
+    check_url(url, limits.schemes)  # before its host is resolved
     deadline = time.monotonic() + limits.seconds
     try:
         return waiting.at_most(limits.seconds, lambda: _follow(url, headers, limits, deadline))
@@ -100,7 +101,6 @@ def _follow(url: str, headers: Mapping[str, str], limits: Limits, deadline: floa
         session.auth = lambda request: request  # keeps .netrc's passwords from the server
         # Otherwise requests reads and unpacks the body of a redirect, whatever its size.
         setattr(session, "get_redirect_target", lambda response: None)  # noqa: B010
-        check_url(url, limits.schemes)
         for _ in range(_MOST_REDIRECTS + 1):
             left = max(0.1, deadline - time.monotonic())
             with session.get(

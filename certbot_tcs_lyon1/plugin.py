@@ -100,7 +100,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         return self._authenticator().perform(achalls)
 
     def cleanup(self, achalls: list[AnnotatedChallenge]) -> None:
-        """Withdraw the records in the journal. Never raises."""
+        """Withdraw the records in the journal. Never raises after `prepare`."""
         self._authenticator().withdraw()
 
     def auth_hint(self, failed_achalls: list[AnnotatedChallenge]) -> str:

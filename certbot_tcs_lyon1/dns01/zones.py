@@ -239,7 +239,10 @@ def _address_replies(
     replies = together(
         lambda question: servers.ask(location.server, *question, location.view_key), questions
     )
-    return {name: replies[2 * index : 2 * index + 2] for index, name in enumerate(names)}
+    by_name: dict[dns.name.Name, list[dns.message.Message]] = {}
+    for (name, _), reply in zip(questions, replies):
+        by_name.setdefault(name, []).append(reply)
+    return by_name
 
 
 def _addresses(

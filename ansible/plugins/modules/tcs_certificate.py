@@ -99,15 +99,14 @@ def needed(params, one, departments):
     return ""
 
 
-def arguments(params, action, names):
-    """The arguments of certbot that do it; `names` are those that the certificate has."""
+def arguments(params, action):
+    """The arguments of certbot that do it."""
     named = ["--non-interactive", "--cert-name", params["name"]]
     department = params["department"]
     chosen = ["--tcs-lyon1-department", department] if department else []
     if action == "order":
         given = ["certonly", "--configurator", PLUGIN]
-        # With other names certbot orders anyway.
-        given += ["--force-renewal"] if set(params["names"]) == set(names) else []
+        given += ["--force-renewal"] if params["take_over"] else []
         return given + chosen + named + [word for name in params["names"] for word in ("-d", name)]
     # A renewal keeps what the lineage has: authenticator, hooks, kind of key.
     force = ["--force-renewal"] + chosen if action == "renew" else []
@@ -144,11 +143,11 @@ def fault_after(params, action, one, departments):
     return ""
 
 
-def act(module, action, names):
+def act(module, action):
     """Have certbot do it, and look whether it did; the lineage afterwards."""
     params = module.params
     certbot = params["bin"] + "certbot"
-    code, out, err = module.run_command([certbot] + arguments(params, action, names))
+    code, out, err = module.run_command([certbot] + arguments(params, action))
     if code:
         text = "certbot could not {} {}: {}".format(action, params["name"], err.strip())
         module.fail_json(msg=text[-4000:], stdout=out[-4000:], rc=code)
@@ -191,7 +190,7 @@ def main():
     wanted = params["names"] if action == "order" else names
     diff = {"before": "\n".join(sorted(names) + [""]), "after": "\n".join(sorted(wanted) + [""])}
     if action and not module.check_mode:
-        one = act(module, action, names)
+        one = act(module, action)
     serial = one["serial"] if one else ""
     module.exit_json(changed=bool(action), action=action, serial=serial, diff=diff)
 
