@@ -21,7 +21,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def deb() -> Path:
     """The `.deb` that `make deb` has built."""
-    return packages.built("python3-certbot-tcs-lyon1_*_all.deb")
+    return packages.built(f"{packages.NAME}_*_all.deb")
 
 
 @pytest.fixture(scope="session")
@@ -55,23 +55,14 @@ def control_with(version: str, folder: Path, collection: Path) -> Control:
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Iterator[Callable]:
     """`bare(RELEASE)`: a Debian with Python, which trusts the lab's CA, to put hosts over."""
-    reason = system.why_not()
-    if reason:
-        cannot_run(reason)
-    made: dict[str, system.System] = {}
-    with contextlib.ExitStack() as stack:
 
-        def make(release: str) -> system.System:
-            if release not in made:
-                folder = tmp_path_factory.mktemp("bare") / release
-                include = ("ca-certificates", "python3", "python3-apt")
-                new = stack.enter_context(system.fresh(release, folder, include))
-                new.trust(lab.pebble.ca_bundle)
-                new.run("apt-get", "update").or_fail()
-                made[release] = new
-            return made[release]
+    def make(new: system.System) -> None:
+        new.trust(lab.pebble.ca_bundle)
+        new.run("apt-get", "update").or_fail()
 
-        yield make
+    include = ("ca-certificates", "python3", "python3-apt")
+    with packages.by_release(tmp_path_factory.mktemp("bare"), make, include) as made:
+        yield made
 
 
 @pytest.fixture

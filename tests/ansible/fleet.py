@@ -103,19 +103,12 @@ def host(name: str, below: System, folder: Path) -> Iterator[Host]:
     apart = ("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child")
     command = [*apart, "--", "sh", "-ec", _MOUNT, "sh", str(below.root), str(folder)]
     started = process.start(f"host {name}", command, folder, folder / "log")
-    children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
     found: list[int] = []
 
     def is_up() -> bool:
-        found[:] = [int(pid) for pid in children.read_text().split()]
-        comm = Path(f"/proc/{found[0]}/comm").read_text().strip() if found else ""
-        if comm == "unshare":
-            found[:] = [
-                int(pid)
-                for pid in Path(f"/proc/{found[0]}/task/{found[0]}/children").read_text().split()
-            ]
-            comm = Path(f"/proc/{found[0]}/comm").read_text().strip() if found else ""
-        return comm == "sleep"
+        pid = process.descendant(started.pid, "sleep")
+        found[:] = [pid] if pid else []
+        return bool(found)
 
     try:
         process.wait_ready(started, is_up)

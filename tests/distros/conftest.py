@@ -12,13 +12,12 @@ from tests.distros import packages
 from tests.distros.machine import Machine
 from tests.lab import system
 from tests.lab.lab import Lab
-from tests.lab.require import cannot_run
 
 
 @pytest.fixture(scope="session")
 def deb() -> Path:
     """The `.deb` that `make deb` has built."""
-    return packages.built("python3-certbot-tcs-lyon1_*_all.deb")
+    return packages.built(f"{packages.NAME}_*_all.deb")
 
 
 @pytest.fixture(scope="session")
@@ -27,23 +26,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory, deb: Path) -> Iterator[C
 
     There is one for each release, to be copied.
     """
-    reason = system.why_not()
-    if reason:
-        cannot_run(reason)
-    made: dict[str, system.System] = {}
-    with contextlib.ExitStack() as stack:
 
-        def install(release: str) -> system.System:
-            if release not in made:
-                folder = tmp_path_factory.mktemp("installed") / release
-                new = stack.enter_context(system.fresh(release, folder))
-                new.run("apt-get", "update").or_fail()
-                packages.install(new, deb, "certbot")
-                new.run("apt-get", "clean").or_fail()
-                made[release] = new
-            return made[release]
+    def make(new: system.System) -> None:
+        new.run("apt-get", "update").or_fail()
+        packages.install(new, deb, "certbot")
+        new.run("apt-get", "clean").or_fail()
 
-        yield install
+    with packages.by_release(tmp_path_factory.mktemp("installed"), make) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Callable
 
-from tests.lab import process
+from tests.lab import process, system
 from tests.lab.require import cannot_run
 from tests.lab.system import Done, System
 
@@ -23,6 +26,30 @@ def built(pattern: str) -> Path:
     if not files:
         cannot_run(f"no {_DIST}/{pattern}: make deb dist")
     return files[-1]
+
+
+@contextlib.contextmanager
+def by_release(
+    folder: Path, make: Callable[[System], object], include: Sequence[str] = ()
+) -> Iterator[Callable[[str], System]]:
+    """Systems in `folder` until the context ends: `made(RELEASE)`, each made on first use.
+
+    `make` has a minimal one (with the packages of `include`) to make more of.
+    """
+    reason = system.why_not()
+    if reason:
+        cannot_run(reason)
+    made: dict[str, System] = {}
+    with contextlib.ExitStack() as stack:
+
+        def one(release: str) -> System:
+            if release not in made:
+                new = stack.enter_context(system.fresh(release, folder / release, include))
+                make(new)
+                made[release] = new
+            return made[release]
+
+        yield one
 
 
 def install(system: System, deb: Path, *more: str) -> Done:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from pathlib import Path
 
+from tests.lab import process
 from tests.lab.certbot import Certbot
 
 NAME = "www.labo.univ-lyon1.test"
@@ -17,7 +17,7 @@ CERTONLY = ("certonly", "-n", "--authenticator", "tcs-lyon1", "-d", NAME)
 
 def kill(client: Certbot) -> None:
     """Kill -9 the certbot that works in the client's folders."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if f"{client.folder}/config".encode() in path.read_bytes():
-                os.kill(int(path.parent.name), signal.SIGKILL)
+    for pid, line in process.command_lines():
+        if f"{client.folder}/config" in line:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

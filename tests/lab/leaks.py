@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.lab import process
+
 
 def files_with(secrets: Sequence[str], folder: Path, except_for: Sequence[Path] = ()) -> list[Path]:
     """The files under `folder` that hold one of `secrets`, other than those it belongs into."""
@@ -32,7 +34,8 @@ def watched_process_list(secrets: Sequence[str]) -> Iterator[list[str]]:
 
     def watch() -> None:
         while not stop.wait(0.01):
-            found.extend(line for line in _command_lines() if any(s in line for s in secrets))
+            lines = [line for _, line in process.command_lines()]
+            found.extend(line for line in lines if any(s in line for s in secrets))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -41,9 +44,3 @@ def watched_process_list(secrets: Sequence[str]) -> Iterator[list[str]]:
     finally:
         stop.set()
         watcher.join()
-
-
-def _command_lines() -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # the process has ended
-            yield path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")

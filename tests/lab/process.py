@@ -113,6 +113,29 @@ def start(
     return Process(name, log, popen)
 
 
+def command_lines() -> Iterator[tuple[int, str]]:
+    """The pid and the command line of every process that has one, and goes on while it is read.
+
+    Not by `Path.glob`, which looks at each file first, and fails where the process has just ended:
+    with ENOENT it goes on, with ESRCH it does not (Python 3.11).
+    """
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            with contextlib.suppress(OSError):
+                line = Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ")
+                yield int(pid), line.decode("utf-8", "replace")
+
+
+def descendant(pid: int, program: str) -> Optional[int]:
+    """The pid of the first of `pid`'s only child, its only child and so on that is `program`."""
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            if Path(f"/proc/{child}/comm").read_text().strip() == program:
+                return int(child)
+            return descendant(int(child), program)
+    return None
+
+
 def tail(log: Path, lines: int = 20) -> str:
     """The last lines of a log file, for a message."""
     try:

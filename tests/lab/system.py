@@ -233,7 +233,7 @@ def booted(
         running: list[Booted] = []
 
         def is_up() -> bool:
-            leader = _leader(started.pid)
+            leader = process.descendant(started.pid, "systemd")
             if leader is None:
                 return False
             running[:] = [Booted(system, leader)]
@@ -244,16 +244,6 @@ def booted(
         yield running[0]
     finally:
         process.stop(started, seconds=20)
-
-
-def _leader(pid: int) -> Optional[int]:
-    """The pid of the container's systemd, once it is there; a descendant of `pid`."""
-    with contextlib.suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
-                return int(child)
-            return _leader(int(child))
-    return None
 
 
 def _debootstrap(release: str, include: Sequence[str], folder: Path) -> None:
