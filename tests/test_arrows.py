@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "certbot_tcs_lyon1"
-WINGS = ("ca", "dns01", "install", "watch", "status", "department")
 
 #: Rooms that import nothing of the house but each other.
 LEAVES = (
@@ -27,24 +26,29 @@ LEAVES = (
     "waiting",
 )
 
-#: What a room must not import, and why. `department` alone is the whole wing but for `settings`.
-FORBIDDEN = {
-    "dns01": (
-        ("ca", "install", "watch", "status", "compat"),
-        "dns01 knows nothing of certbot, of the CA or of installing",
-    ),
-    "install": (("ca", "dns01", "watch", "status"), "install stands alone; watch may call it"),
-    "ca": (("install", "watch", "status"), "ca fills certbot's config, and nothing else"),
-    "watch": (("ca", "dns01", "status"), "watch may call install alone"),
-    "department": (
-        ("ca", "dns01", "install", "watch", "status", "compat"),
-        "the department config is read without knowing who uses it",
-    ),
-    **dict.fromkeys(LEAVES, (WINGS, "a leaf imports no wing")),
+#: Which rooms a room may import, beside `department.settings` and the leaves: the arrows of the
+#: plan. Those with `department`, the whole wing, read files by its reader. A leaf imports leaves
+#: alone, and nothing imports the porch.
+ARROWS: dict[str, tuple[str, ...]] = {
+    "": (),
+    "plugin": ("preparation", "installer"),
+    "preparation": ("authenticator", "installer", "ca", "dns01", "department"),
+    "authenticator": ("dns01",),
+    "installer": ("install", "replacement"),
+    "replacement": ("watch", "ca"),
+    "status": ("ca", "dns01", "install", "watch", "department"),
+    "ca": (),
+    "ca.firstrun": ("department",),
+    "dns01": (),
+    "install": (),
+    "watch": ("install",),
+    "department": (),
+    **dict.fromkeys(LEAVES, ()),
 }
 
-#: The rooms that read files through the reader of the department config.
-READERS = ("preparation", "ca.firstrun", "status", "department")
+#: The rooms that know certbot. The others can be used, and tested, without it.
+CERTBOT_S = ("plugin", "preparation", "authenticator", "installer", "replacement", "ca", "compat")
+CERTBOT_S += ("status.config_dir",)  # its version
 
 #: Signs of what is Lyon 1's own.
 OWN = ("univ-lyon1", "university claude", "sectigo.com", "harica.gr", "settings, ")
@@ -58,6 +62,10 @@ def modules() -> list[str]:
         ".".join(path.relative_to(ROOT / PACKAGE).with_suffix("").parts).replace("__init__", "")
         for path in sorted((ROOT / PACKAGE).rglob("*.py"))
     ]
+
+
+def rooms() -> set[str]:
+    return {module.split(".")[0] for module in modules()}
 
 
 def source(module: str) -> Path:
@@ -84,23 +92,85 @@ def is_in(name: str, room: str) -> bool:
     return f"{name}.".startswith(f"{PACKAGE}.{room}.")
 
 
+def is_of(module: str, rooms: Iterable[str]) -> bool:
+    return any(f"{module}.".startswith(f"{room}.") for room in rooms)
+
+
+def arrows_of(module: str) -> set[str]:
+    """The rooms, `department.settings` among them, that a module may import."""
+    room = module.split(".")[0]
+    onto = {room, *LEAVES, *ARROWS[room], *ARROWS.get(module, ())}
+    if room not in LEAVES:
+        onto.add("department.settings")
+        if not is_of(module, CERTBOT_S):
+            onto.remove("compat")
+    return onto
+
+
 @pytest.mark.parametrize("module", modules())
 def test_a_module_imports_only_along_the_arrows(module):
-    room = module.split(".")[0]
-    rooms, why = FORBIDDEN.get(room, ((), ""))
     for name in imports(module):
-        against = [f for f in rooms if is_in(name, f) and not is_in(name, "department.settings")]
-        assert not against, f"{module} imports {name}: {why}"
-        if module != "plugin":
-            assert not is_in(name, "plugin"), f"{module} imports {name}: nothing imports the porch"
+        inside = name.partition(f"{PACKAGE}.")[2]
+        if inside and inside.split(".")[0] in rooms():
+            assert is_of(inside, arrows_of(module)), (
+                f"{module} imports {name}: DESIGN.md has no such arrow"
+            )
         if module != "compat":
             assert not name.startswith("certbot._internal"), (
                 f"{module} imports {name}: compat alone knows certbot's private modules"
             )
-        if not any(f"{module}.".startswith(f"{reader}.") for reader in READERS):
-            assert not is_in(name, "department.reader"), (
-                f"{module} imports {name}: only {', '.join(READERS)} read files through it"
-            )
+
+
+def test_every_room_is_on_the_plan():
+    assert rooms() == {*ARROWS} - {"ca.firstrun"}
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if not is_of(m, CERTBOT_S)])
+def test_a_module_can_be_used_without_certbot(module):
+    found = [name for name in imports(module) if name.split(".")[0] in ("certbot", "acme")]
+    assert not found, f"{module}: certbot is for {', '.join(CERTBOT_S)}"
+
+
+#: Methods that change the object they are called on.
+CHANGE = {
+    *("add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "put", "remove"),
+    *("reverse", "set", "setdefault", "sort", "update"),
+}
+
+
+def changed(function: ast.AST) -> Iterator[str]:
+    """The names whose objects a function changes, or which it binds anew beyond itself."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Global):
+            yield from node.names
+        if not isinstance(node, (ast.Attribute, ast.Subscript)):
+            continue
+        writes = not isinstance(node.ctx, ast.Load)
+        if isinstance(node.value, ast.Name) and (writes or getattr(node, "attr", "") in CHANGE):
+            yield node.value.id
+
+
+@pytest.mark.parametrize("module", modules())
+def test_what_a_process_learns_lives_in_an_object(module):
+    """Not in a module, where tests would have to reset it, and where it outlives a lineage."""
+    tree = ast.parse(source(module).read_text("utf-8"))
+    bound = {
+        target.id
+        for node in tree.body
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    for function in (n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.Lambda))):
+        own = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and is_stored(n)}
+        own |= {argument.arg for argument in ast.walk(function) if isinstance(argument, ast.arg)}
+        outer = {n for g in ast.walk(function) if isinstance(g, ast.Global) for n in g.names}
+        kept = {name for name in changed(function) if name in bound and name not in own - outer}
+        assert not kept, f"{module}: {', '.join(sorted(kept))} is changed: make an object of it"
+
+
+def is_stored(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)
 
 
 def strings(node: ast.AST) -> Iterator[str]:
