@@ -46,9 +46,16 @@ class Error(Exception):
 
 
 class ConfigError(Error):
-    """The department config can't be used; `parts` are its faults."""
+    """The department config can't be used; `parts` are its faults.
+
+    :ivar path: the file that can't be read: the department config, or one that it names
+    :ivar key: the key that names that file; "" for the department config
+    :ivar errno: why it can't, as in `OSError`; 0 if that is not the fault
+    """
 
     separator, end = "; ", ""
+    parts: tuple[ConfigError, ...]
+    path, key, errno = "", "", 0
 
 
 class OrderError(Error):

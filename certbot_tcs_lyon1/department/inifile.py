@@ -14,7 +14,7 @@ from typing import Optional
 from certbot_tcs_lyon1.department import rights
 from certbot_tcs_lyon1.department.faults import Fault, shown_header, text_of
 from certbot_tcs_lyon1.department.settings import Stamp
-from certbot_tcs_lyon1.errors import ConfigError, Error
+from certbot_tcs_lyon1.errors import ConfigError
 
 #: The most faults of one file that are shown.
 MOST_FAULTS = 100
@@ -75,11 +75,13 @@ class Source:
         """Return the line of a key; if it is missing, that of its section, or 0."""
         return self.numbers.get((header, key)) or self.numbers.get((header, ""), 0)
 
-    def _placed(self, fault: Error, header: str, key: str, path: str) -> ConfigError:
+    def _placed(self, fault: ConfigError, header: str, key: str, path: str) -> ConfigError:
         """Return the fault with the key, and the file that it names, in front of its own place."""
         line = f", line {fault.line}" if isinstance(fault, Fault) and fault.line and path else ""
         places = (self._place(header, key, self.number(header, key)), f"{path}{line}", fault.where)
-        return ConfigError(fault.cause, fault.remedy, where=": ".join(filter(None, places)))
+        placed = ConfigError(fault.cause, fault.remedy, where=": ".join(filter(None, places)))
+        placed.path, placed.key, placed.errno = path, key, fault.errno
+        return placed
 
     def _place(self, header: str, key: str, number: int) -> str:
         """Return `FILE, line N, [section] key`, without the parts that are missing."""

@@ -58,17 +58,10 @@ def read(path: str) -> Settings:
     path = os.path.abspath(path)
     try:
         data, state = disk.read(path)
-    except FileNotFoundError:
-        raise _missing(path) from None
     except DiskError as error:
         raise ConfigError(error.cause, error.remedy, where=path) from None
     except OSError as error:
-        as_root = "run certbot as root, or " if isinstance(error, PermissionError) else ""
-        raise ConfigError(
-            f"the department config cannot be read: {inifile.reason(error)}",
-            f"{as_root}name another file with {lyon1.CONFIG_OPTION} PATH",
-            where=path,
-        ) from None
+        raise _unreadable(path, error) from None
     return parse(path, data, state)
 
 
@@ -95,14 +88,20 @@ def is_current(settings: Settings) -> bool:
     return all(inifile.stamp_of(path) == stamp for path, stamp in settings.files)
 
 
-def _missing(path: str) -> ConfigError:
-    return ConfigError(
-        "there is no department config",
-        f"write it and run: chmod 600 {shlex.quote(path)}\n"
-        f"If it is elsewhere, name it with {lyon1.CONFIG_OPTION} PATH."
-        f" The smallest file that works:\n\n{SMALLEST}",
-        where=path,
-    )
+def _unreadable(path: str, error: OSError) -> ConfigError:
+    cause = f"the department config cannot be read: {inifile.reason(error)}"
+    as_root = "run certbot as root, or " if isinstance(error, PermissionError) else ""
+    remedy = f"{as_root}name another file with {lyon1.CONFIG_OPTION} PATH"
+    if isinstance(error, FileNotFoundError):
+        cause = "there is no department config"
+        remedy = (
+            f"write it and run: chmod 600 {shlex.quote(path)}\n"
+            f"If it is elsewhere, name it with {lyon1.CONFIG_OPTION} PATH."
+            f" The smallest file that works:\n\n{SMALLEST}"
+        )
+    found = ConfigError(cause, remedy, where=path)
+    found.path, found.errno = path, error.errno or 0
+    return found
 
 
 # Sections
@@ -192,6 +191,7 @@ def _read_named_file(source: Source, header: str, key: str, path: str) -> Option
         fault = Fault(error.cause, rights.copy_command(path, source.path, header))
     except (OSError, ValueError) as error:
         fault = Fault(inifile.reason(error), "correct the path or the file")
+        fault.errno = getattr(error, "errno", 0) or 0
     else:
         source.check_rights(path, state, header, key)
         source.note_file(path, state)

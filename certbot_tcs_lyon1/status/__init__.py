@@ -99,15 +99,17 @@ seconds since the epoch, or null if unknown; a ``fault`` is "" if there is none.
 ======================  ==========================================================================
 ``now``                 the time of the check
 ``folders``             ``config_dir``, ``work_dir``, ``logs_dir``, ``config`` (the file)
-``lineages``            a list: ``name``, ``fault`` (why it can't be used), ``names``,
+``lineages``            a list: ``name``, ``fault`` (why it can't be used), ``unreadable`` (the
+                        folder that this user can't read, if that is the fault), ``names``,
                         ``department``, ``server``, ``issuer``, ``serial``, ``issued``, ``ends``,
                         ``renews`` (when certbot will), ``written`` (when it was saved),
                         ``authenticator``, ``installer``, ``account``, ``account_is_there``,
                         ``lost_client_auth``, ``names_crl`` (of its CA), ``revoked``, ``watched``,
-                        ``crl_asked``, ``misfit`` (why it won't be renewed, by the department
-                        config or its renewal conf), ``deployed`` (each ``target``, ``path``,
-                        ``fault``), ``served`` (each ``target``, ``service``, ``fault``),
-                        ``failure`` (``when`` and ``cause``, or null)
+                        ``crl_asked``, ``autorenew`` (of its renewal conf), ``misfit`` (why it
+                        won't be renewed, by the department config or its renewal conf),
+                        ``deployed`` (each ``target``, ``path``, ``fault``), ``served`` (each
+                        ``target``, ``service``, ``fault``), ``failure`` (``when`` and ``cause``,
+                        or null)
 ``departments``         a list: ``name``, ``key_id``, ``server``, ``account`` (of its next lineage,
                         or null), ``accounts`` (all that a lineage of it keeps)
 ``dns``                 a list: ``section``, ``servers``, ``key`` (its name)

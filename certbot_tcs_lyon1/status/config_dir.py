@@ -28,18 +28,17 @@ _UNITS = {"hour": 3600, "day": _DAY, "week": 7 * _DAY, "month": 30 * _DAY}
 
 #: The words for true of configobj.
 _YES = ("true", "on", "1", "yes")
-_NOT_RENEWED = "its renewal conf says autorenew = False; take that line out"
 
 #: certbot can't use an account without these.
 _ACCOUNT_FILES = ("regr.json", "private_key.json")
 
 
-def lineage_names(config_dir: str, unreadable: list[str]) -> list[str]:
+def lineage_names(config_dir: str) -> tuple[list[str], list[str]]:
     """Return the names of the lineages: of each renewal conf, and of each folder in `live`.
 
-    :param unreadable: is extended by the folders that this user can't read
+    :returns: the names, and the folders that this user can't read
     """
-    found = set()
+    found, unreadable = set(), []
     for folder, ending in (("renewal", ".conf"), ("live", "")):
         path = os.path.join(config_dir, folder)
         try:
@@ -50,14 +49,11 @@ def lineage_names(config_dir: str, unreadable: list[str]) -> list[str]:
             continue
         except OSError:
             unreadable.append(path)
-    return sorted(found)
+    return sorted(found), unreadable
 
 
-def read_lineage(name: str, folders: Folders, unreadable: list[str]) -> Lineage:
-    """Return a lineage; if it can't be used, with the fault.
-
-    :param unreadable: is extended by the folders that this user can't read
-    """
+def read_lineage(name: str, folders: Folders) -> Lineage:
+    """Return a lineage; if it can't be used, with the fault."""
     conf = os.path.join(folders.config_dir, "renewal", f"{name}.conf")
     try:
         paths, options, before_expiry = _read_conf(conf)
@@ -78,15 +74,15 @@ def read_lineage(name: str, folders: Folders, unreadable: list[str]) -> Lineage:
             installer=options.get("installer", "").replace("None", ""),
             account=account,
             account_is_there=not account or _is_there(account_folder(folders, server, account)),
-            misfit="" if options.get("autorenew", "True").lower() in _YES else _NOT_RENEWED,
+            autorenew=options.get("autorenew", "True").lower() in _YES,
             lost_client_auth=not found.client_auth
             and _had_client_auth(os.path.dirname(paths["cert"])),
             names_crl=found.names_crl,
             der=found.der,
         )
     except PermissionError as error:
-        unreadable.append(os.path.dirname(str(error.filename)))
-        return Lineage(name, fault=f"{error.filename}: permission denied")
+        folder = os.path.dirname(str(error.filename))
+        return Lineage(name, fault=f"{error.filename}: permission denied", unreadable=folder)
     except OSError as error:
         return Lineage(name, fault=f"{error.filename or conf}: {error.strerror or error}")
     except (InstallError, ValueError) as error:

@@ -46,17 +46,20 @@ class Lineage:
     """A lineage.
 
     :ivar fault: why it can't be read or used; the other values are then mostly unknown
+    :ivar unreadable: the folder that this user can't read, if that is the fault
     :ivar department: None if it was made without one
     :ivar renews: when certbot renews it by its own rule
     :ivar written: when the live version was saved
     :ivar names_crl: its certificate has a CRL distribution point
     :ivar watched: its CRL was fetched
     :ivar crl_asked: when its CRL was last fetched, or since when it could not be
-    :ivar misfit: why it will not be renewed: a fault between it and the department config
+    :ivar autorenew: whether its renewal conf lets `certbot renew` renew it
+    :ivar misfit: why it will not be renewed, by its renewal conf or the department config
     """
 
     name: str
     fault: str = ""
+    unreadable: str = ""
     names: tuple[str, ...] = ()
     department: Optional[str] = None
     server: str = ""
@@ -78,6 +81,7 @@ class Lineage:
     deployed: tuple[DeployedFile, ...] = ()
     served: tuple[ServedTarget, ...] = ()
     failure: Optional[Failure] = None
+    autorenew: bool = True
     misfit: str = ""
     der: bytes = field(default=b"", repr=False)
 
@@ -126,8 +130,8 @@ class Facts:
     config_fault: str
     keys_missing: bool
     unreadable: tuple[str, ...]
-    full: tuple[str, ...] = ()
-    without_lineage: tuple[str, ...] = ()
+    full: tuple[str, ...]
+    without_lineage: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import re
 import time
 from dataclasses import replace
 from typing import Optional
@@ -17,8 +17,8 @@ from certbot_tcs_lyon1.errors import ConfigError, OrderError
 from certbot_tcs_lyon1.status import certbots_log, config_dir, revocation, targets, timer
 from certbot_tcs_lyon1.status.facts import DnsFact, Facts, Folders, Lineage
 
-#: A fault of the department config that is a missing key file of `[dns]`.
-_KEY_MISSING = re.compile(r"\[dns[^]]*\] (key_file|keytab): .*no such file")
+#: The keys of `[dns]` that name a key file.
+_KEY_FILES = ("key_file", "keytab")
 
 #: Bytes and files for which a file system must have room, so that certbot can renew.
 _ROOM_BYTES, _ROOM_FILES = 1 << 20, 32
@@ -26,15 +26,11 @@ _ROOM_BYTES, _ROOM_FILES = 1 << 20, 32
 
 def gather_facts(folders: Folders) -> Facts:
     """Return the facts; the services of `serves` are connected to."""
-    unreadable: list[str] = []
-    found = [
-        config_dir.read_lineage(name, folders, unreadable)
-        for name in config_dir.lineage_names(folders.config_dir, unreadable)
-    ]
-    settings, fault = _settings(folders.config, unreadable)
+    names, unreadable = config_dir.lineage_names(folders.config_dir)
+    found = [config_dir.read_lineage(name, folders) for name in names]
+    unreadable += [one.unreadable for one in found if one.unreadable]
     needed = any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
-    if settings is None and not fault and folders.config not in unreadable and needed:
-        fault = f"{folders.config}: it is not there, and lineages need it; put it back"
+    settings, faults = _settings(folders.config, needed, unreadable)
     runs = certbots_log.Runs(None, {})
     try:
         runs = certbots_log.read(folders.logs_dir)
@@ -43,48 +39,52 @@ def gather_facts(folders: Folders) -> Facts:
     found = [
         replace(one, failure=_failure(one, runs), misfit=_misfit(one, settings)) for one in found
     ]
-    found = targets.check_targets(found, settings.targets if settings else (), folders)
-    known = {one.name for one in found}
-    lines = fault.splitlines()
+    found = targets.check_targets(found, settings.targets, folders)
     return Facts(
         now=int(time.time()),
         folders=folders,
         lineages=tuple(revocation.check_revocation(found, folders)),
-        departments=tuple(config_dir.departments(settings, folders)) if settings else (),
+        departments=tuple(config_dir.departments(settings, folders)),
         dns=tuple(
             DnsFact(f"[{one.section}]", tuple(map(str, one.servers)), one.key.name)
-            for one in (settings.dns if settings else ())
+            for one in settings.dns
         ),
         timer=timer.find(),
         last_renew=runs.last_renew,
-        config_fault=fault,
-        keys_missing=bool(lines) and all(map(_KEY_MISSING.search, lines)),
+        config_fault="\n".join(map(str, faults)),
+        keys_missing=bool(faults)
+        and all(one.errno == errno.ENOENT and one.key in _KEY_FILES for one in faults),
         unreadable=tuple(dict.fromkeys(unreadable)),
         full=tuple(full_folders(folders)),
         without_lineage=tuple(
             f"[install {one.name}] {one.certificate}"
-            for one in (settings.targets if settings else ())
-            if one.certificate not in known
+            for one in settings.targets
+            if one.certificate not in names
         ),
     )
 
 
-def _settings(path: str, unreadable: list[str]) -> tuple[Optional[Settings], str]:
-    """Return the department config, or why it can't be used; neither if there is none."""
+def _settings(
+    path: str, is_needed: bool, unreadable: list[str]
+) -> tuple[Settings, list[ConfigError]]:
+    """Return the department config, or an empty one and why it can't be used.
+
+    :param is_needed: whether it is a fault if there is none
+    :param unreadable: is extended by the files that this user can't read, which are no faults
+    """
+    faults: list[ConfigError] = []
     try:
-        with open(path, "rb"):
-            pass
-    except FileNotFoundError:
-        return None, ""
-    except PermissionError:
-        unreadable.append(path)
-        return None, ""
-    except OSError as error:
-        return None, f"{path}: {error.strerror}"
-    try:
-        return reader.read(path), ""
+        return reader.read(path), faults
     except ConfigError as error:
-        return None, str(error)
+        for part in error.parts or (error,):
+            if part.errno == errno.EACCES:
+                unreadable.append(part.path)
+            elif part.errno != errno.ENOENT or part.key:
+                faults.append(part)
+            elif is_needed:
+                cause = "it is not there, and lineages need it"
+                faults.append(ConfigError(cause, "put it back", where=path))
+    return Settings(path, (), (), (), ()), faults
 
 
 def _failure(found: Lineage, runs: certbots_log.Runs) -> Optional[certbots_log.Failure]:
@@ -93,14 +93,15 @@ def _failure(found: Lineage, runs: certbots_log.Runs) -> Optional[certbots_log.F
     return failure if failure and failure.when >= found.written else None
 
 
-def _misfit(found: Lineage, settings: Optional[Settings]) -> str:
-    """Return why the lineage will not be renewed, by the department config; "" if it will."""
-    if settings is None or found.fault or found.misfit or not found.department:
-        return found.misfit
-    try:
-        departments.choose(settings, found.department, found.names)
-    except OrderError as error:
-        return str(error)
+def _misfit(found: Lineage, settings: Settings) -> str:
+    """Return why the lineage will not be renewed; "" if it will."""
+    if not found.autorenew:
+        return "its renewal conf says autorenew = False; take that line out"
+    if settings.departments and found.department:
+        try:
+            departments.choose(settings, found.department, found.names)
+        except OrderError as error:
+            return str(error)
     return ""
 
 

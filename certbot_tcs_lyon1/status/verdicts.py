@@ -89,7 +89,7 @@ def _of_machine(facts: Facts) -> Iterator[Verdict]:
             "/etc/sudoers.d/tcs-lyon1, with the user of the monitoring, and after `check` what "
             f"options it gives, without a `*`: nagios ALL=(root) NOPASSWD: {SUDO_COMMAND}",
         )
-    if facts.config_fault and "permission denied" not in facts.config_fault:
+    if facts.config_fault:
         state = State.WARNING if facts.keys_missing else State.CRITICAL
         yield Verdict(state, "[config]", facts.config_fault)
     if not facts.lineages and not facts.unreadable:
@@ -131,11 +131,11 @@ def _of_timer(facts: Facts) -> Iterator[str]:
 
 
 def _of_lineage(lineage: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]:
+    if lineage.unreadable:
+        return
     if lineage.fault:
-        denied = "permission denied" in lineage.fault
-        if not denied:
-            text = f"{lineage.fault.rstrip('.')}; see: certbot certificates"
-            yield Verdict(State.CRITICAL, lineage.name, text)
+        text = f"{lineage.fault.rstrip('.')}; see: certbot certificates"
+        yield Verdict(State.CRITICAL, lineage.name, text)
         return
     yield from _of_age(lineage, facts.now, limits)
     if lineage.revoked:

@@ -1,4 +1,4 @@
-"""The module that writes a host's config, run as Ansible runs it on a host."""
+"""The modules of the collection, run as Ansible runs them on a host."""
 
 from __future__ import annotations
 
@@ -14,33 +14,31 @@ import pytest
 from tests.ansible.fleet import VERSIONS
 from tests.lab.pebble import new_hmac_key
 from tests.lab.require import cannot_run
+from tests.status.conftest import NAME, Machine
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(params=VERSIONS)
-def write(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """`write(CONFIG, [FILE, …])`: what the module says, with each version of ansible-core."""
+def run_module(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """`run_module(MODULE, …)`: what the module says, with each version of ansible-core."""
     python = _CHECKOUT / VERSIONS[request.param] / "bin" / "python"
     if not python.exists():
         cannot_run(f"no {python}: make fleet")
     namespace = tmp_path / "path" / "ansible_collections" / "univ_lyon1"
     namespace.mkdir(parents=True)
     (namespace / "tcs").symlink_to(_CHECKOUT / "ansible")
-    module = "ansible_collections.univ_lyon1.tcs.plugins.modules.tcs_config"
 
-    def run(config: str, files: list[dict[str, str]] | None = None, **more: Any) -> dict[str, Any]:
-        given = {
-            "path": str(tmp_path / "tcs-lyon1.ini"),
-            "content": config,
-            "files": files or [],
-            "bin": f"{Path(sys.executable).parent}/",
-            **more,
-        }
+    def run(called: str, **given: Any) -> dict[str, Any]:
+        bin_folder = f"{Path(sys.executable).parent}/"
         done = subprocess.run(
-            [python, "-m", module],
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(tmp_path / "path")},
+            [python, "-m", f"ansible_collections.univ_lyon1.tcs.plugins.modules.{called}"],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": {"bin": bin_folder, **given}}),
+            env={
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "PYTHONPATH": str(tmp_path / "path"),
+                "XDG_CONFIG_HOME": str(tmp_path / "home"),
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -48,6 +46,20 @@ def write(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         return dict(json.loads(done.stdout))
 
     tmp_path.chmod(0o755)
+    return run
+
+
+@pytest.fixture
+def write(run_module: Any, tmp_path: Path) -> Any:
+    """`write(CONFIG, [FILE, …])`: what the module that writes a host's config says."""
+
+    def run(config: str, files: list[dict[str, str]] | None = None, **more: Any) -> dict[str, Any]:
+        path = str(tmp_path / "tcs-lyon1.ini")
+        found: dict[str, Any] = run_module(
+            "tcs_config", path=path, content=config, files=files or [], **more
+        )
+        return found
+
     return run
 
 
@@ -167,3 +179,29 @@ def test_nothing_is_left_aside_where_a_file_cannot_be_put_in_place(
     told = write("", nowhere)
     assert "missing" in told["msg"]
     assert sorted(one.name for one in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("department", "options", "action"),
+    [
+        ("labo", "", ""),
+        ("renamed", "", "renew"),
+        ("autorenew", "", "renew"),
+        ("renamed", "autorenew = False\n", ""),
+    ],
+)
+def test_a_certificate_of_a_department_that_is_gone_is_renewed_unless_somebody_switched_that_off(
+    run_module: Any, tmp_path: Path, department: str, options: str, action: str
+) -> None:
+    machine = Machine(tmp_path / "machine")
+    machine.issue(options=options)
+    machine.account()
+    machine.configure()
+    conf = machine.config_dir / "renewal" / f"{NAME}.conf"
+    conf.write_text(conf.read_text().replace("department = labo", f"department = {department}"))
+    (tmp_path / "home" / "letsencrypt").mkdir(parents=True)
+    (tmp_path / "home" / "letsencrypt" / "cli.ini").write_text(
+        f"config-dir = {machine.config_dir}\nlogs-dir = {machine.logs_dir}\n", encoding="utf-8"
+    )
+    told = run_module("tcs_certificate", name=NAME, _ansible_check_mode=True)
+    assert told.get("action") == action, told

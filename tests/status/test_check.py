@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 from certbot_tcs_lyon1.status import certbots_log, command, gather, timer, verdicts
 from tests.lab import services, terminal
+from tests.lab.files import write_private
 from tests.lab.require import require_root
 from tests.status.conftest import NAME, Machine
 
@@ -132,6 +134,16 @@ def test_a_key_file_of_dns_that_is_gone_is_a_warning(machine, check):
     machine.configure("[dns]\nserver = 127.0.0.1\nkey_file = /nowhere/key\n")
     code, output = check()
     assert code == 1
+    assert "[dns] key_file" in output
+
+
+def test_what_else_is_wrong_beside_a_key_file_that_is_gone_is_critical(machine, check):
+    machine.configure(
+        "[dns]\nserver = 127.0.0.1\nkey_file = /nowhere/key\n"
+        "[dns no such file]\nserver = 127.0.0.1\nkeytab = /nowhere/keytab\n"
+    )
+    code, output = check()
+    assert code == 2
     assert "[dns] key_file" in output
 
 
@@ -382,24 +394,63 @@ def test_another_user_gets_unknown_and_the_line_for_sudo(machine, check):
     assert "CRITICAL" not in output
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
-def test_a_config_that_another_user_may_not_read_is_not_said_to_be_gone(
-    enterable, check, machine, capsys
-):
+@pytest.fixture
+def check_as_another(machine, enterable, check, capsys):
+    """Copy the machine to where another user can enter, and run `check` as that user."""
+    require_root("another user runs the command")
     check()  # loads the modules
-    there = Machine(enterable / "machine")
-    shutil.copytree(machine.folder, there.folder, symlinks=True)
-    for conf in (there.config_dir / "renewal").iterdir():
-        conf.write_text(conf.read_text().replace(str(machine.folder), str(there.folder)))
-    os.seteuid(65534)
-    try:
-        code = command.main(there.arguments("check"))
-    finally:
-        os.seteuid(0)
-    output = capsys.readouterr().out
-    assert f"{there.config_dir}/tcs-lyon1.ini cannot be read" in output
+
+    def run(change: Callable[[Machine], object]) -> tuple[int, str]:
+        there = Machine(enterable / "machine")
+        shutil.copytree(machine.folder, there.folder, symlinks=True)
+        for path in (*(there.config_dir / "renewal").iterdir(), there.config_dir / "tcs-lyon1.ini"):
+            path.write_text(path.read_text().replace(str(machine.folder), str(there.folder)))
+        change(there)
+        os.seteuid(65534)
+        try:
+            code = command.main(there.arguments("check"))
+        finally:
+            os.seteuid(0)
+        return code, capsys.readouterr().out.replace(str(there.folder), "")
+
+    return run
+
+
+def test_a_config_that_another_user_may_not_read_is_not_said_to_be_gone(check_as_another):
+    code, output = check_as_another(lambda there: None)
+    assert "/etc/tcs-lyon1.ini cannot be read" in output
     assert code == 3
     assert "it is not there" not in output
+
+
+@pytest.mark.parametrize(
+    ("folder", "named"),
+    [("live", "/etc/live"), ("archive", f"/etc/live/{NAME}"), ("renewal", "/etc/renewal")],
+)
+def test_a_folder_of_certbots_that_another_user_may_not_read_is_named(
+    check_as_another, folder, named
+):
+    code, output = check_as_another(lambda there: (there.config_dir / folder).chmod(0o700))
+    assert code == 3
+    assert f"{named}, " in output
+    assert "CRITICAL" not in output
+
+
+@pytest.mark.parametrize(("more", "expected"), [("", 3), ("nonsense = 1\n", 2)])
+def test_a_key_file_that_another_user_may_not_read_hides_nothing_that_is_wrong(
+    machine, check_as_another, more, expected
+):
+    key = write_private(machine.config_dir / "dns.key", "")
+    machine.configure(f"[dns]\nserver = 127.0.0.1\nkey_file = {key}\n{more}")
+
+    def theirs(there: Machine) -> None:
+        for path in (there.config_dir, there.config_dir / "tcs-lyon1.ini"):
+            os.chown(path, 65534, 65534)
+
+    code, output = check_as_another(theirs)
+    assert code == expected
+    assert ("is unknown; known are server" in output) is bool(more)
+    assert "[rights] /etc/dns.key cannot be read as this user" in output
 
 
 def test_a_thousand_certificates_take_a_second_and_60_mib_at_most(machine):

@@ -73,8 +73,8 @@ def misplaced(params, one):
     One that somebody has taken out of the renewal (autorenew = False) is left so.
     """
     other = params["department"] not in ("", one["department"])
-    misfit = bool(one["misfit"]) and "autorenew" not in one["misfit"]
-    return one["department"] is not None and (other or misfit)
+    misfit = one["misfit"] and one["autorenew"]
+    return one["department"] is not None and bool(other or misfit)
 
 
 def moved(one, departments):
