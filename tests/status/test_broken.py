@@ -154,7 +154,8 @@ def test_what_certbots_own_log_says_of_its_runs_is_read(run, broken, original, l
     assert whole["lineages"][0]["failure"] is None
     other = zones.write_key_file(broken.root / "other.key", zones.new_key("other"))
     broken.ini().write_text(re.sub("key_file = .*", f"key_file = {other}", kept))
-    assert client.run(*renew, "--cert-name", NAME).returncode != 0
+    # In 1 of 100 orders Pebble takes a valid authorization again, and needs no record.
+    assert any(client.run(*renew, "--cert-name", NAME).returncode for _ in range(4))
     whole = json.loads(run("check", "--json")[1])
     failure = whole["lineages"][0]["failure"]
     assert begun <= failure["when"] <= time.time()
