@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Callable
 
 from tests.bench.stage import FIRST, RESOLVER, SECOND, THIRD, Stage
 from tests.lab import process, proxy
@@ -29,46 +29,9 @@ def nothing(stage: Stage) -> Iterator[Endpoint]:
 
 
 @contextlib.contextmanager
-def udp_filtered(stage: Stage) -> Iterator[Endpoint]:
-    """No UDP to the zone's name servers; TCP passes."""
-    with _dropped(f"ip daddr {_BOTH} udp dport 53"):
-        yield stage.update_server
-
-
-@contextlib.contextmanager
-def udp_lossy(stage: Stage) -> Iterator[Endpoint]:
-    """30 % of UDP packets are lost, each way."""
-    at_random = "numgen random mod 100 < 30"
-    there, back = f"ip daddr {_BOTH} udp dport 53", f"ip saddr {_BOTH} udp sport 53"
-    with _dropped(f"{there} {at_random}", f"{back} {at_random}"):
-        yield stage.update_server
-
-
-@contextlib.contextmanager
-def third_silent(stage: Stage) -> Iterator[Endpoint]:
-    """The third name server of a zone drops everything."""
-    with _dropped(f"ip6 daddr {THIRD} {_ANY_TO_53}"):
-        yield stage.update_server
-
-
-@contextlib.contextmanager
 def hidden_primary(stage: Stage) -> Iterator[Endpoint]:
     """A healthy network, and an update server that is no name server of the zone."""
     yield stage.back_door
-
-
-@contextlib.contextmanager
-def all_silent(stage: Stage) -> Iterator[Endpoint]:
-    """Every name server drops everything; the update server, a hidden one, does not."""
-    with _dropped(f"ip daddr {_BOTH} {_ANY_TO_53}"):
-        yield stage.back_door
-
-
-@contextlib.contextmanager
-def resolver_silent(stage: Stage) -> Iterator[Endpoint]:
-    """This system's resolver drops everything."""
-    with _dropped(f"ip daddr {RESOLVER} {_ANY_TO_53}"):
-        yield stage.update_server
 
 
 @contextlib.contextmanager
@@ -81,14 +44,14 @@ def between(stage: Stage) -> Iterator[Endpoint]:
 @contextlib.contextmanager
 def slow_to_answer(stage: Stage) -> Iterator[Endpoint]:
     """The update server answers everything after 2.5 s."""
-    with proxy.running(stage.update_server, _after(2.5)) as server:
+    with proxy.running(stage.update_server, proxy.after(2.5)) as server:
         yield server.endpoint
 
 
 @contextlib.contextmanager
 def slow_to_update(stage: Stage) -> Iterator[Endpoint]:
     """The update server answers an UPDATE after 16 s; queries at once."""
-    with proxy.running(stage.update_server, proxy.only(_after(16), opcode="UPDATE")) as server:
+    with proxy.running(stage.update_server, proxy.only(proxy.after(16), opcode="UPDATE")) as server:
         yield server.endpoint
 
 
@@ -97,6 +60,38 @@ def rate_limited(stage: Stage) -> Iterator[Endpoint]:
     """Both name servers give five like answers a second to a client, and no more."""
     with _limited(stage.lab.primary), _limited(stage.lab.secondary):
         yield stage.update_server
+
+
+def _dropping(
+    *rules: str, server: Callable[[Stage], Endpoint] = lambda stage: stage.update_server
+) -> Callable[[Stage], contextlib.AbstractContextManager[Endpoint]]:
+    """Arriving packets that one of the rules matches are dropped."""
+
+    @contextlib.contextmanager
+    def dropping(stage: Stage) -> Iterator[Endpoint]:
+        with _dropped(rules):
+            yield server(stage)
+
+    return dropping
+
+
+#: No UDP to the zone's name servers; TCP passes.
+udp_filtered = _dropping(f"ip daddr {_BOTH} udp dport 53")
+
+#: 30 % of UDP packets are lost, each way.
+udp_lossy = _dropping(
+    f"ip daddr {_BOTH} udp dport 53 numgen random mod 100 < 30",
+    f"ip saddr {_BOTH} udp sport 53 numgen random mod 100 < 30",
+)
+
+#: The third name server of a zone drops everything.
+third_silent = _dropping(f"ip6 daddr {THIRD} {_ANY_TO_53}")
+
+#: Every name server drops everything; the update server, a hidden one, does not.
+all_silent = _dropping(f"ip daddr {_BOTH} {_ANY_TO_53}", server=lambda stage: stage.back_door)
+
+#: This system's resolver drops everything.
+resolver_silent = _dropping(f"ip daddr {RESOLVER} {_ANY_TO_53}")
 
 
 def resolve_by_the_lab(folder: Path) -> None:
@@ -108,8 +103,7 @@ def resolve_by_the_lab(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _dropped(*rules: str) -> Iterator[None]:
-    """Drop arriving packets that one of the rules matches."""
+def _dropped(rules: Sequence[str]) -> Iterator[None]:
     lines = "".join(f"    {rule} drop\n" for rule in rules)
     head = "type filter hook input priority 0"
     _nft(f"table inet bench {{\n  chain arriving {{\n    {head}\n{lines}  }}\n}}\n")
@@ -122,15 +116,6 @@ def _dropped(*rules: str) -> Iterator[None]:
 def _nft(text: str) -> None:
     command = [process.need("nft", "nftables"), "-f", "-"]
     subprocess.run(command, input=text.encode("ascii"), check=True, timeout=30)
-
-
-def _after(seconds: float) -> proxy.Behaviour:
-    def behave(query: proxy.Query, ask: proxy.Ask) -> proxy.Answer:
-        reply = ask()
-        time.sleep(seconds)
-        return reply
-
-    return behave
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from tests.lab import process
 from tests.lab.certbot import Certbot
 from tests.lab.lab import Lab
-from tests.lab.system import Done, System
+from tests.lab.system import System
 from tests.lab.zones import write_key_file
 
 CONFIG = "etc/letsencrypt"
@@ -68,11 +69,11 @@ class Machine:
         shutil.rmtree(other.files.config_dir)
         shutil.copytree(self.files.config_dir, other.files.config_dir, symlinks=True)
 
-    def certbot(self, *args: str, env: Optional[Mapping[str, str]] = None) -> Done:
+    def certbot(self, *args: str, env: Optional[Mapping[str, str]] = None) -> process.Done:
         """Run certbot."""
         return self.system.run(*self.program, *args, env=env)
 
-    def renew(self, *args: str, env: Optional[Mapping[str, str]] = None) -> Done:
+    def renew(self, *args: str, env: Optional[Mapping[str, str]] = None) -> process.Done:
         """Run `certbot renew`, at once."""
         return self.certbot("renew", "--no-random-sleep-on-renew", *args, env=env)
 

@@ -12,7 +12,7 @@ from typing import Callable
 
 from tests.lab import process, system
 from tests.lab.require import cannot_run
-from tests.lab.system import Done, System
+from tests.lab.system import System
 
 NAME = "python3-certbot-tcs-lyon1"
 OLDER = "0.0.9"
@@ -52,7 +52,7 @@ def by_release(
         yield one
 
 
-def install(system: System, deb: Path, *more: str) -> Done:
+def install(system: System, deb: Path, *more: str) -> process.Done:
     """Install the file, and more packages or options, as an administrator would, with apt."""
     place = system.root / "root" / deb.name
     shutil.copyfile(deb, place)

@@ -13,7 +13,7 @@ from tests.distros import packages
 from tests.docs import blocks
 from tests.lab import process, system
 from tests.lab.require import cannot_run
-from tests.lab.system import Booted, Done, System
+from tests.lab.system import Booted, System
 from tests.status.conftest import NAME
 from tests.status.conftest import Machine as Folders
 
@@ -74,10 +74,10 @@ def _check(machine: Booted) -> tuple[int, str]:
 
 
 @pytest.fixture
-def timer(booted: Booted) -> Iterator[Callable[..., Done]]:
+def timer(booted: Booted) -> Iterator[Callable[..., process.Done]]:
     """`systemctl` on the machine; after the test the timer is as it was."""
 
-    def systemctl(*words: str) -> Done:
+    def systemctl(*words: str) -> process.Done:
         return booted.run("systemctl", *words).or_fail()
 
     systemctl("enable", "--now", "certbot.timer")

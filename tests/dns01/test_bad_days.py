@@ -6,8 +6,10 @@ Time-outs are a tenth of the real ones where time is of no account; where it is,
 from __future__ import annotations
 
 import dataclasses
+import random
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -238,14 +240,31 @@ def _desk(desk_with: Any, key: zones.Key, here: ports.Endpoint) -> Desk:
     return replace(desk_with(section), servers=Servers())
 
 
+def lossy(share: float, seed: int) -> proxy.Behaviour:
+    """Over UDP this share of the packets is lost, each way; the same for the same seed."""
+    chance, lock = random.Random(seed), threading.Lock()  # noqa: S311
+
+    def lose(query: proxy.Query, ask: proxy.Ask) -> proxy.Answer:
+        with lock:
+            there, back = chance.random() < share, chance.random() < share
+        if query.transport == proxy.TCP:
+            return ask()
+        if there:
+            return proxy.SILENCE
+        reply = ask()
+        return proxy.SILENCE if back else reply
+
+    return lose
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("count", "most"), [(1, 3), (20, 6)])
 def test_where_a_third_of_the_packets_is_lost_no_record_is_missed(
     lab, desk_with, seed, count, most
 ):
     with (
-        proxy.running(lab.primary.endpoint, proxy.lossy(0.3, seed)) as one,
-        proxy.running(lab.secondary.endpoint, proxy.lossy(0.3, seed + 100)) as two,
+        proxy.running(lab.primary.endpoint, lossy(0.3, seed)) as one,
+        proxy.running(lab.secondary.endpoint, lossy(0.3, seed + 100)) as two,
     ):
         both = (endpoint(one.endpoint), endpoint(two.endpoint))
         desk = desk_with(dns_section(lab, servers=both[:1], check_servers=both))

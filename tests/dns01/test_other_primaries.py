@@ -166,14 +166,8 @@ def unbound(folder: Path, at: ports.Endpoint, server: str = "", more: str = "") 
     command = [program, "-d", "-c", str(folder / "unbound.conf")]
     started = process.start("unbound", command, folder, folder / "unbound.log")
     with process.running(started):
-        process.wait_ready(started, lambda: ports_answer(at))
+        process.wait_ready(started, lambda: ports.listens(at))
         yield
-
-
-def ports_answer(at: ports.Endpoint) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((at.address, at.port), timeout=1):
-        return True
-    return False
 
 
 def test_a_server_that_takes_no_updates_is_told_and_no_firewall_is_blamed(

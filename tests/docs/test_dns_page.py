@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests.docs import dns_machines, dns_page
+from tests.docs.blocks import ROOT
 from tests.docs.dns_machines import DENIED, LABO, VALUE, WIKI_TARGET
+from tests.lab import process
 from tests.lab.require import cannot_run
 
 ALL = ["ns-maj", "ns1", "ns2"]
@@ -50,15 +51,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 def _do(scenario: str, folder: Path) -> None:
     unshare = ["unshare", "--net", "--mount", "--propagation=private", "--"]
     module = [sys.executable, "-m", "tests.docs.dns_machines", scenario, str(folder)]
-    done = subprocess.run(
-        [*unshare, *module],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    process.output(scenario, [*unshare, *module], ROOT, seconds=180)
 
 
 def shown(marker: str) -> re.Pattern[str]:

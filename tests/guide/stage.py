@@ -39,7 +39,7 @@ from tests.lab import lab as lab_module
 from tests.lab.certbot import read_certificate
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
-from tests.lab.system import Booted, Done, System
+from tests.lab.system import Booted, System
 
 #: TEST-NET-1 (RFC 5737): addresses that are nobody's.
 UPDATES, PUBLIC = "192.0.2.10", "192.0.2.1"
@@ -188,7 +188,7 @@ def run(stage: Stage, block: Block) -> str:
     return done.output
 
 
-def _at_a_terminal(machine: Booted, text: str) -> Done:
+def _at_a_terminal(machine: Booted, text: str) -> process.Done:
     _put(machine, "/root/.block", text)
     return machine.run("script", "-qec", "cd /root; exec bash -e .block", "/dev/null")
 

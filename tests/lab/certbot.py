@@ -4,8 +4,6 @@ import datetime
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,18 +27,10 @@ _HARMLESS = {"max-log-backups", "preconfigured-renewal"}
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(process.Done):
     """How one run of certbot ended; `log` is what it wrote to letsencrypt.log."""
 
-    args: tuple[str, ...]
-    returncode: int
-    stdout: str
-    stderr: str
     log: str
-
-    @property
-    def output(self) -> str:
-        return self.stdout + self.stderr
 
 
 @dataclass(frozen=True)
@@ -93,22 +83,10 @@ class Certbot:
         """
         self._prepare(cli_ini)
         before = _logs(self.folder)
-        popen = subprocess.Popen(
-            process.dies_with_us([self.executable, *args, *self.folder_options()]),
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**self.environment(), **(env or {})},
-            universal_newlines=True,
-            start_new_session=True,
-        )
-        try:
-            stdout, stderr = popen.communicate(stdin or None, timeout)
-        except BaseException:
-            os.killpg(popen.pid, signal.SIGKILL)
-            popen.communicate()
-            raise
-        return Result(args, popen.returncode, stdout, stderr, _new_log(before, self.folder))
+        line = [self.executable, *args, *self.folder_options()]
+        environment = {**self.environment(), **(env or {})}
+        done = process.run(line, args, environment, stdin, timeout)
+        return Result(**vars(done), log=_new_log(before, self.folder))
 
     def configure(self, text: str) -> Path:
         """Write the department config where the plugin looks for it."""

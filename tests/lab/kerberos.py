@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -108,7 +107,7 @@ def kdc(folder: Path) -> Iterator[Kdc]:
         command = [process.need("krb5kdc", PACKAGE), "-n", "-P", str(folder / "kdc.pid")]
         started = process.start("kdc", command, folder, folder / "kdc.out", _settings(folder))
         with process.running(started):
-            process.wait_ready(started, lambda: _listens(endpoint))
+            process.wait_ready(started, lambda: ports.listens(endpoint))
             yield Kdc(folder, endpoint, started)
 
 
@@ -176,12 +175,3 @@ def _settings(folder: Path) -> dict[str, str]:
 
 def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **_settings(folder)}
-
-
-def _listens(endpoint: Endpoint) -> bool:
-    with (
-        contextlib.suppress(OSError),
-        socket.create_connection((endpoint.address, endpoint.port), timeout=0.5),
-    ):
-        return True
-    return False

@@ -75,6 +75,13 @@ def enter(
     return stack.enter_context(make())
 
 
+def listens(at: Endpoint) -> bool:
+    """Does somebody take TCP connections there?"""
+    with contextlib.suppress(OSError), socket.create_connection((at.address, at.port), timeout=1):
+        return True
+    return False
+
+
 def _is_free(address: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):

@@ -32,6 +32,27 @@ class Process:
         return self.popen.pid
 
 
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    command: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+    def or_fail(self) -> "Done":
+        """Itself; LabError with its output unless it succeeded."""
+        if self.returncode:
+            line = " ".join(self.command)
+            raise LabError(f"{line} ended with {self.returncode}:\n{self.output}")
+        return self
+
+
 def need(program: str, package: str) -> str:
     """The path of `program`; MissingProgram, naming the Debian `package`, if there is none."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])
@@ -83,6 +104,36 @@ def dies_with_us(command: Sequence[str]) -> list[str]:
     kernel watches the *thread*: start a lab in a thread that outlives it (the main one).
     """
     return [need("setpriv", "util-linux"), "--pdeathsig", "KILL", "--", *command]
+
+
+def run(
+    line: Sequence[str],
+    command: tuple[str, ...],
+    env: Mapping[str, str],
+    stdin: str,
+    timeout: float,
+) -> Done:
+    """Run `line`, which stands for `command`, with just this environment.
+
+    :raises subprocess.TimeoutExpired: it took longer; nothing of it is left
+    """
+    popen = subprocess.Popen(
+        dies_with_us(line),
+        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(env),
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = popen.communicate(stdin or None, timeout)
+    except BaseException:
+        os.killpg(popen.pid, signal.SIGKILL)
+        popen.communicate()
+        raise
+    return Done(command, popen.returncode, stdout, stderr)
 
 
 def start(

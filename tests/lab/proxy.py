@@ -13,13 +13,11 @@ the server answer it (only then does the server see it at all), and returns what
 - `Late(data, event)`: `data` when the event is set.
 
 Ready-made are `passed`, `unsigned`, `wrong_id`, `truncated_udp`, `garbled`, `silent`, `silent_udp`,
-`lost`, `closed`, `cut_tcp`; `refuse_with(rcode)`, `late(event)`, `after(seconds)` and
-`lossy(share, seed)` make one; `only` and `first`
-narrow one down. No zone transfers: one message is answered by one.
+`lost`, `closed`, `cut_tcp`; `refuse_with(rcode)`, `late(event)` and `after(seconds)` make one;
+`only` and `first` narrow one down. No zone transfers: one message is answered by one.
 """
 
 import contextlib
-import random
 import select
 import socket
 import struct
@@ -170,30 +168,17 @@ def late(event: threading.Event) -> Behaviour:
 
 
 def after(seconds: float) -> Behaviour:
-    """The server's answer, so many seconds later; each message waits for itself alone."""
+    """The server's answer, which it gives at once, so many seconds later.
+
+    Each message waits for itself alone.
+    """
 
     def wait(query: Query, ask: Ask) -> Answer:
+        answer = ask()
         threading.Event().wait(seconds)
-        return ask()
+        return answer
 
     return wait
-
-
-def lossy(share: float, seed: int) -> Behaviour:
-    """Over UDP this share of the packets is lost, each way; the same for the same seed."""
-    chance, lock = random.Random(seed), threading.Lock()  # noqa: S311
-
-    def lose(query: Query, ask: Ask) -> Answer:
-        with lock:
-            there, back = chance.random() < share, chance.random() < share
-        if query.transport == TCP:
-            return ask()
-        if there:
-            return SILENCE
-        reply = ask()
-        return SILENCE if back else reply
-
-    return lose
 
 
 def only(behave: Behaviour, opcode: str = "", transport: str = "", name: str = "") -> Behaviour:

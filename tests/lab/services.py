@@ -6,9 +6,8 @@ import contextlib
 import os
 import shlex
 import shutil
-import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -71,18 +70,10 @@ def haproxy(folder: Path, certificates: Path) -> Iterator[Service]:
             f"frontend tls\n  bind {ADDRESS}:{port} ssl crt {certificates}/\n",
             encoding="utf-8",
         )
-        log = folder / "haproxy.log"
         command = [program, "-W", "-db", "-f", str(config)]
-        started = process.start("haproxy", command, folder, log)
-        with process.running(started):
-            wait(started, port)
-            yield Service(
-                "haproxy",
-                port,
-                started,
-                shlex.join([program, "-c", "-f", str(config)]),
-                f"kill -USR2 {started.pid}",
-            )
+        test = shlex.join([program, "-c", "-f", str(config)])
+        with running("haproxy", port, folder, command, test, "kill -USR2 {pid}") as service:
+            yield service
 
 
 @contextlib.contextmanager
@@ -104,16 +95,9 @@ def nginx(folder: Path, certificate: Path, key: Path) -> Iterator[Service]:
         )
         base = [program, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
         command = [*base, "-g", "daemon off;"]
-        started = process.start("nginx", command, folder, folder / "nginx.log")
-        with process.running(started):
-            wait(started, port)
-            yield Service(
-                "nginx",
-                port,
-                started,
-                shlex.join([*base, "-t"]),
-                shlex.join([*base, "-s", "reload"]),
-            )
+        test, reload = shlex.join([*base, "-t"]), shlex.join([*base, "-s", "reload"])
+        with running("nginx", port, folder, command, test, reload) as service:
+            yield service
 
 
 @contextlib.contextmanager
@@ -139,17 +123,9 @@ def postfix(folder: Path, certificate: Path, key: Path) -> Iterator[Service]:
         subprocess.run([*base, "check"], check=True)  # makes the folders of the queue
         # `postfix start-fg` would leave the master to itself when it is killed.
         command = [_postfix_master(program), "-c", str(config), "-d"]
-        started = process.start("postfix", command, folder, folder / "postfix.log")
-        with process.running(started):
-            wait(started, port)
-            yield Service(
-                "postfix",
-                port,
-                started,
-                shlex.join([*base, "check"]),
-                shlex.join([*base, "reload"]),
-                ("-starttls", "smtp"),
-            )
+        test, reload = shlex.join([*base, "check"]), shlex.join([*base, "reload"])
+        with running("postfix", port, folder, command, test, reload, "smtp") as service:
+            yield service
 
 
 def _postfix_master(postfix: str) -> str:
@@ -179,14 +155,22 @@ def _main_cf(folder: Path, certificate: Path, key: Path) -> str:
     return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
-def wait(started: process.Process, port: int) -> None:
-    """Wait until the service takes connections."""
+@contextlib.contextmanager
+def running(
+    name: str,
+    port: int,
+    folder: Path,
+    command: Sequence[str],
+    test: str = "true",
+    reload: str = "true",
+    starttls: str = "",
+) -> Iterator[Service]:
+    """Run the command of a service until the context ends; it takes connections at `port`.
 
-    def answers() -> bool:
-        try:
-            socket.create_connection((ADDRESS, port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-    process.wait_ready(started, answers)
+    `{pid}` in `reload` is its process; `starttls` is its protocol, as `openssl s_client` has it.
+    """
+    started = process.start(name, command, folder, folder / f"{name}.log")
+    with process.running(started):
+        process.wait_ready(started, lambda: ports.listens(ports.Endpoint(ADDRESS, port)))
+        options = ("-starttls", starttls) if starttls else ()
+        yield Service(name, port, started, test, reload.format(pid=started.pid), options)

@@ -28,7 +28,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,35 +63,12 @@ _HIDE_NSPAWN = (
 )
 
 
-@dataclass(frozen=True)
-class Done:
-    """A command that has ended."""
+class Commands:
+    """What runs commands as root, with an environment that is the same everywhere."""
 
-    command: tuple[str, ...]
-    returncode: int
-    stdout: str
-    stderr: str
-
-    @property
-    def output(self) -> str:
-        return self.stdout + self.stderr
-
-    def or_fail(self) -> Done:
-        """Itself; LabError with its output unless it succeeded."""
-        if self.returncode:
-            line = " ".join(self.command)
-            raise LabError(f"{line} ended with {self.returncode}:\n{self.output}")
-        return self
-
-
-@dataclass(frozen=True)
-class System:
-    """A Debian system in the folder `root`: its files are there to be read and written.
-
-    Mind that absolute symbolic links in it lead elsewhere when followed from outside.
-    """
-
-    root: Path
+    def line(self, command: Sequence[str], env: Optional[Mapping[str, str]] = None) -> list[str]:
+        """The line that runs the command, for who wants to see its output as it comes."""
+        raise NotImplementedError
 
     def run(
         self,
@@ -100,13 +76,21 @@ class System:
         env: Optional[Mapping[str, str]] = None,
         stdin: str = "",
         timeout: float = 300,
-    ) -> Done:
-        """Run a command in the system as root, with an environment that is the same everywhere.
+    ) -> process.Done:
+        """Run a command. `env` is more environment, `stdin` the input, `timeout` in seconds."""
+        line = self.line(command, env)
+        return process.run(line, command, _environment(env), stdin, timeout)
 
-        `env` is more environment, `stdin` the input; `timeout` is in seconds. When the command
-        ends, so does everything that it started; /tmp and /run are new each time.
-        """
-        return _run(self.line(command, env), command, _ENVIRONMENT, stdin, timeout)
+
+@dataclass(frozen=True)
+class System(Commands):
+    """A Debian system in the folder `root`: its files are there to be read and written.
+
+    Mind that absolute symbolic links in it lead elsewhere when followed from outside. When a
+    command ends, so does everything that it started; /tmp and /run are new each time.
+    """
+
+    root: Path
 
     def line(
         self,
@@ -114,10 +98,7 @@ class System:
         env: Optional[Mapping[str, str]] = None,
         options: Sequence[str] = (),
     ) -> list[str]:
-        """The line that runs the command, for who wants to see its output as it comes.
-
-        `options` are more of systemd-nspawn's.
-        """
+        """`options` are more of systemd-nspawn's."""
         set_env = [f"--setenv={name}={value}" for name, value in _environment(env).items()]
         return _nspawn(self.root, "--pipe", *set_env, *options, "--", *command)
 
@@ -131,31 +112,25 @@ class System:
 
 
 @dataclass(frozen=True)
-class Booted:
-    """A system that runs, with systemd as its first process; `leader` is that one's pid here."""
+class Booted(Commands):
+    """A system that runs, with systemd as its first process; `leader` is that one's pid here.
+
+    What a command starts may go on.
+    """
 
     system: System
     leader: int = field(repr=False)
 
-    def run(
-        self,
-        *command: str,
-        env: Optional[Mapping[str, str]] = None,
-        stdin: str = "",
-        timeout: float = 300,
-    ) -> Done:
-        """Run a command in the running system; see System.run. What it starts may go on."""
+    def line(self, command: Sequence[str], env: Optional[Mapping[str, str]] = None) -> list[str]:
         spaces = ("mount", "uts", "ipc", "net", "pid")
-        line = [
+        return [
             process.need("nsenter", "util-linux"),
             f"--target={self.leader}",
             *(f"--{space}" for space in spaces),
-            "--root",
-            "--wd",
+            *("--root", "--wd"),
             "--",
             *command,
         ]
-        return _run(line, command, _environment(env), stdin, timeout)
 
 
 def why_not() -> Optional[str]:
@@ -282,33 +257,6 @@ def _apart() -> list[str]:
 
 def _environment(more: Optional[Mapping[str, str]]) -> dict[str, str]:
     return {**_ENVIRONMENT, **(more or {})}
-
-
-def _run(
-    line: Sequence[str],
-    command: tuple[str, ...],
-    env: Mapping[str, str],
-    stdin: str,
-    timeout: float,
-) -> Done:
-    """Run `line`, which stands for `command`; nothing of it is left if that takes too long."""
-    popen = subprocess.Popen(
-        process.dies_with_us(line),
-        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(env),
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    )
-    try:
-        stdout, stderr = popen.communicate(stdin or None, timeout)
-    except BaseException:
-        os.killpg(popen.pid, signal.SIGKILL)
-        popen.communicate()
-        raise
-    return Done(command, popen.returncode, stdout, stderr)
 
 
 def _must(command: Sequence[str]) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.lab import ports, process
-from tests.lab.services import ADDRESS, Service, wait
+from tests.lab.services import ADDRESS, Service, running
 
 
 @contextlib.contextmanager
@@ -33,7 +33,9 @@ def dovecot(folder: Path, certificate: Path, key: Path, protocol: str) -> Iterat
             f" inet_listener {protocol}s {{\n  port = 0\n }}\n}}\n",
             encoding="utf-8",
         )
-        yield from _started(protocol, port, folder, [program, "-F", "-c", str(config)])
+        command = [program, "-F", "-c", str(config)]
+        with running(protocol, port, folder, command, starttls=protocol) as service:
+            yield service
 
 
 @contextlib.contextmanager
@@ -50,7 +52,8 @@ def slapd(folder: Path, certificate: Path, key: Path) -> Iterator[Service]:
         )
         url = f"ldap://{ADDRESS}:{port}/"
         command = [program, "-h", url, "-f", str(config), "-d", "none"]
-        yield from _started("ldap", port, folder, command)
+        with running("ldap", port, folder, command, starttls="ldap") as service:
+            yield service
 
 
 @contextlib.contextmanager
@@ -67,7 +70,9 @@ def vsftpd(folder: Path, certificate: Path, key: Path) -> Iterator[Service]:
             f"rsa_cert_file={certificate}\nrsa_private_key_file={key}\n",
             encoding="utf-8",
         )
-        yield from _started("ftp", port, folder, [program, str(config)])
+        command = [program, str(config)]
+        with running("ftp", port, folder, command, starttls="ftp") as service:
+            yield service
 
 
 @contextlib.contextmanager
@@ -97,11 +102,5 @@ def postgres(folder: Path, certificate: Path, key: Path) -> Iterator[Service]:
     with ports.claimed() as port:
         command = [*as_user, str(programs[-1] / "postgres"), "-D", str(data), "-p", str(port)]
         command += [f"--{name}={value}" for name, value in options.items()]
-        yield from _started("postgres", port, folder, command)
-
-
-def _started(protocol: str, port: int, folder: Path, command: Sequence[str]) -> Iterator[Service]:
-    started = process.start(protocol, command, folder, folder / "log")
-    with process.running(started):
-        wait(started, port)
-        yield Service(protocol, port, started, "true", "true", ("-starttls", protocol))
+        with running("postgres", port, folder, command, starttls="postgres") as service:
+            yield service

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ def running(folder: Path) -> Iterator[Web]:
         base = [program, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
         started = process.start("nginx", [*base, "-g", "daemon off;"], folder, folder / "nginx.log")
         with process.running(started):
-            process.wait_ready(started, lambda: _answers(port))
+            process.wait_ready(started, lambda: ports.listens(ports.Endpoint(ADDRESS, port)))
             url = f"http://{ADDRESS}:{port}"
             yield Web(
                 url,
@@ -82,11 +81,3 @@ def running(folder: Path) -> Iterator[Web]:
                 folder / "access.log",
                 files.ca_bundle,
             )
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection((ADDRESS, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
