@@ -52,15 +52,12 @@ def _with_crl(
                 known[key] = cache.peek(folders.work_dir, url, issuers, now)
             if known[key] is None:
                 continue
-            list_of, asked = known[key]
-            entry = list_of.find(certificate, point)
+            entry = known[key].crl.find(certificate, point)
             revoked = entry is not None and entry.is_final
-            when = int(asked.timestamp())
+            when = int(known[key].asked.timestamp())
             return replace(lineage, watched=True, revoked=revoked, crl_asked=when)
-        since = record.get("unusable", urls[0][1]) if urls else None
-        return (
-            replace(lineage, crl_asked=int(since)) if isinstance(since, (int, float)) else lineage
-        )
+        since = record.time("unusable", urls[0][1]) if urls else 0
+        return replace(lineage, crl_asked=int(since)) if since else lineage
     except (WatchError, OSError, ValueError):
         pass  # then it is not watched, and that is shown
     return lineage

@@ -14,9 +14,9 @@ from cryptography import x509
 
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.report import foreign
+from certbot_tcs_lyon1.watch import der
 from certbot_tcs_lyon1.watch.fetch import Fetcher
-from certbot_tcs_lyon1.watch.reason import Reason
-from certbot_tcs_lyon1.watch.record import Record
+from certbot_tcs_lyon1.watch.record import Reason, Record
 
 _MOST_BYTES = 64 * 1024
 _MOST_SECONDS = 10
@@ -39,10 +39,7 @@ def find(
     :raises WatchError: the CA gives no answer, or not one that can be understood
     """
     name = certificate_id(certificate)
-    wait = record.get("ari", name) if name else None
-    if not name or (
-        isinstance(wait, (int, float)) and now.timestamp() < wait <= _end(now, _LONGEST_WAIT)
-    ):
+    if not name or _is_early(record, name, now):
         return None
     url = _renewal_info(server, record, fetcher, now)
     if not url:
@@ -63,11 +60,10 @@ def certificate_id(certificate: x509.Certificate) -> str:
     """Return the certificate's ARI identifier (RFC 9773 §4.1); "" without authority key id."""
     try:
         key = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except x509.ExtensionNotFound:
         return ""
-    serial = certificate.serial_number
-    content = serial.to_bytes(serial.bit_length() // 8 + 1, "big")
-    return f"{_base64(key.key_identifier)}.{_base64(content)}" if key.key_identifier else ""
+    serial = der.integer(certificate.serial_number)
+    return f"{_base64(key.key_identifier)}.{_base64(serial)}" if key.key_identifier else ""
 
 
 def _base64(data: bytes) -> str:
@@ -78,18 +74,22 @@ def _end(now: datetime.datetime, seconds: float) -> float:
     return now.timestamp() + seconds
 
 
+def _is_early(record: Record, key: str, now: datetime.datetime) -> bool:
+    """Return whether it is too early for the next request, for a certificate or a directory."""
+    return now.timestamp() < record.time("ari", key) <= _end(now, _LONGEST_WAIT)
+
+
 def _renewal_info(server: str, record: Record, fetcher: Fetcher, now: datetime.datetime) -> str:
     """Return the ARI URL in the directory, "" without one; it is fetched once a day."""
-    known = record.get("directories", server)
-    until = known[1] if isinstance(known, list) and len(known) == 2 else None
-    if isinstance(until, (int, float)) and now.timestamp() < until <= _end(now, _LONGEST_WAIT):
-        return str(known[0])
+    if _is_early(record, server, now):
+        return record.text("directories", server)
     url = ""
     try:
         found = _json(fetcher.get(server, {}, _MOST_SECONDS, _MOST_BYTES).body)
         url = str(found.get("renewalInfo") or "")
     finally:
-        record.note("directories", server, [url, _end(now, _LONGEST_WAIT)])
+        record.note("directories", server, url)
+        record.note("ari", server, _end(now, _LONGEST_WAIT))
     return url
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from certbot_tcs_lyon1 import disk
-from certbot_tcs_lyon1.errors import DiskError, WatchError
+from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.watch import fetch
 from certbot_tcs_lyon1.watch.crl import Crl
 from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME
@@ -54,7 +54,7 @@ class CachedCrl:
     def is_fresh(self, now: datetime.datetime) -> bool:
         """Return whether its server need not be asked yet."""
         end = self.crl.next_update
-        return self.asked <= now < self.asked + DAY and end is not None and now < end
+        return end is not None and self.asked <= now < min(self.asked + DAY, end)
 
 
 class CrlCache:
@@ -64,7 +64,7 @@ class CrlCache:
     """
 
     def __init__(self, work_dir: str, fetcher: fetch.Fetcher) -> None:
-        self._folder = os.path.join(work_dir, CRL_FOLDER_NAME)
+        self._work_dir = work_dir
         self._fetcher = fetcher
         self._known: dict[Any, Union[CachedCrl, WatchError]] = {}
 
@@ -90,15 +90,16 @@ class CrlCache:
     def _load(
         self, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime
     ) -> CachedCrl:
-        path = _path(self._folder, url)
-        cached = _read(path, url, issuers, now)
+        path = _path(self._work_dir, url)
+        cached = peek(self._work_dir, url, issuers, now)
         if cached is not None and cached.is_fresh(now):
             return cached
         try:
             fresh = self._ask(url, cached, now)
             if cached is None or fresh.crl is not cached.crl:
                 fresh.crl.verify(issuers, now)
-                _check_order(fresh.crl, cached)
+            if cached is not None and fresh.crl.this_update < cached.crl.this_update:
+                raise WatchError(f"it is older than the one of {cached.crl.this_update}")
         except WatchError as error:
             fault = error if error.where else WatchError(error.cause, where=url)
             if cached is None:
@@ -116,14 +117,11 @@ class CrlCache:
         :raises WatchError: the server gives no answer, or not a CRL
         """
         headers = {}
-        if cached is not None and cached.etag:
-            headers["If-None-Match"] = cached.etag
-        if cached is not None and cached.modified:
-            headers["If-Modified-Since"] = cached.modified
+        if cached is not None:
+            known = {"If-None-Match": cached.etag, "If-Modified-Since": cached.modified}
+            headers = {name: value for name, value in known.items() if value}
         answer = self._fetcher.get(url, headers)
-        if answer.status == 304:
-            if cached is None:
-                raise WatchError("HTTP status 304, though nothing was kept", where=url)
+        if answer.status == 304 and cached is not None:
             return replace(cached, asked=now)
         etag, modified = (_validator(answer.headers, one) for one in ("etag", "last-modified"))
         return CachedCrl(Crl(answer.body), now, etag, modified, answer.body)
@@ -140,40 +138,12 @@ def tidy(work_dir: str) -> None:
 
 def peek(
     work_dir: str, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime
-) -> Optional[tuple[Crl, datetime.datetime]]:
-    """Return the CRL of a URL and when its server was last asked; None if there is no valid one.
+) -> Optional[CachedCrl]:
+    """Return the CRL that is kept for a URL; None if there is none, or it is not valid any more.
 
     Nothing is fetched or changed.
     """
-    path = _path(os.path.join(work_dir, CRL_FOLDER_NAME), url)
-    found = _read(path, url, issuers, now)
-    return (found.crl, found.asked) if found else None
-
-
-def _path(folder: str, url: str) -> str:
-    return os.path.join(folder, hashlib.sha256(url.encode()).hexdigest())
-
-
-def _validator(headers: Mapping[str, str], name: str) -> str:
-    """Return a header that is sent back with the next request; "" if it can't be a header."""
-    text = headers.get(name, "")
-    return text if len(text) <= 200 and text.isascii() and text.isprintable() else ""
-
-
-def _check_order(fresh: Crl, cached: Optional[CachedCrl]) -> None:
-    """Check that the CRL is not older than the one that is there.
-
-    :raises WatchError: it is
-    """
-    before, after = cached.crl.this_update if cached else None, fresh.this_update
-    if before is not None and after is not None and after < before:
-        raise WatchError(f"it is older ({after}) than the one that is kept ({before})")
-
-
-def _read(
-    path: str, url: str, issuers: Sequence[x509.Certificate], now: datetime.datetime
-) -> Optional[CachedCrl]:
-    """Return the CRL of a file; None if there is none, or it is not valid any more."""
+    path = _path(work_dir, url)
     try:
         head, _, data = disk.read(path, _MOST_BYTES)[0].partition(b"\n")
         said = json.loads(head)
@@ -182,20 +152,20 @@ def _read(
         crl.verify(issuers, now)
         cached = CachedCrl(crl, asked, str(said["etag"]), str(said["modified"]), data)
         return cached if said["url"] == url else None
-    except FileNotFoundError:
-        return None
-    except (
-        OSError,
-        DiskError,
-        WatchError,
-        ValueError,
-        TypeError,
-        KeyError,
-        OverflowError,
-        RecursionError,
-    ) as error:
+    except Exception as error:  # there is none, or the file holds anything
         logger.debug("%s: not used: %s", path, error)
         return None
+
+
+def _path(work_dir: str, url: str) -> str:
+    name = hashlib.sha256(url.encode()).hexdigest()
+    return os.path.join(work_dir, CRL_FOLDER_NAME, name)
+
+
+def _validator(headers: Mapping[str, str], name: str) -> str:
+    """Return a header that is sent back with the next request; "" if it can't be a header."""
+    text = headers.get(name, "")
+    return text if len(text) <= 200 and text.isascii() and text.isprintable() else ""
 
 
 def _write(path: str, url: str, cached: CachedCrl) -> None:

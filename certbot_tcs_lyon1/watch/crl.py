@@ -114,6 +114,8 @@ class Crl:
     """A parsed CRL.
 
     :param data: DER or PEM
+    :ivar this_update: when the CA issued it (UTC)
+    :ivar next_update: when the CA issues the next one at the latest (UTC); None if it doesn't say
     :raises WatchError: it is no CRL
     """
 
@@ -121,19 +123,11 @@ class Crl:
         try:
             self._der = _without_pem(data)
             self._crl = x509.load_der_x509_crl(self._der)
-        except (ValueError, TypeError) as error:
+            self._serials = der.serials(self._der)
+            self.this_update: datetime.datetime = _utc(self._crl, "last_update")
+            self.next_update: Optional[datetime.datetime] = _utc(self._crl, "next_update")
+        except (ValueError, TypeError, IndexError) as error:
             raise WatchError(f"it is no CRL ({error})") from None
-        self._serials: Optional[frozenset[bytes]] = None
-
-    @property
-    def this_update(self) -> Optional[datetime.datetime]:
-        """When the CA issued it (UTC)."""
-        return _utc(self._crl, "last_update")
-
-    @property
-    def next_update(self) -> Optional[datetime.datetime]:
-        """When the CA issues the next one at the latest (UTC); None if it doesn't say."""
-        return _utc(self._crl, "next_update")
 
     def verify(self, candidates: Sequence[x509.Certificate], now: datetime.datetime) -> None:
         """Check signature, time and critical extensions.
@@ -152,11 +146,10 @@ class Crl:
                     raise WatchError(f"its extension {extension.oid.dotted_string} is unknown")
         except (ValueError, x509.DuplicateExtension) as error:
             raise WatchError(f"its extensions can't be read ({error})") from None
-        begin, end = self.this_update, self.next_update
-        if begin is None or begin > now + _SKEW:
-            raise WatchError(f"it is of the future ({begin})")
-        if end is None or end < now:
-            raise WatchError(f"it is out of date (next update {end})")
+        if self.this_update > now + _SKEW:
+            raise WatchError(f"it is of the future ({self.this_update})")
+        if self.next_update is None or self.next_update < now:
+            raise WatchError(f"it is out of date (next update {self.next_update})")
 
     def _is_signed_by(self, candidate: x509.Certificate) -> bool:
         if self._crl.issuer != candidate.subject:
@@ -191,22 +184,13 @@ class Crl:
         """
         scope = self._scope()
         self._check_scope(scope, point)
-        if not self._has(certificate.serial_number):
+        if der.integer(certificate.serial_number) not in self._serials:
             return None
         if scope is not None and scope.indirect_crl:
             entry = self._find_indirect(certificate)
         else:
             entry = self._crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
         return None if entry is None else _revocation(entry)
-
-    def _has(self, serial: int) -> bool:
-        """Return whether an entry has the serial number."""
-        if self._serials is None:
-            try:
-                self._serials = der.serials(self._der)
-            except (ValueError, IndexError):
-                raise WatchError("its entries can't be read") from None
-        return der.integer(serial) in self._serials
 
     @property
     def is_partial(self) -> bool:
@@ -255,7 +239,6 @@ def _revocation(entry: Any) -> Revocation:
         if extension.oid == CRLEntryExtensionOID.CRL_REASON:
             reason = str(extension.value.reason.value)
     date = _utc(entry, "revocation_date")
-    assert date is not None  # each entry has one
     return Revocation(date, "" if reason == "unspecified" else reason)
 
 
@@ -275,17 +258,16 @@ def _without_pem(data: bytes) -> bytes:
     return base64.b64decode(data.partition(begin)[2].partition(end)[0])
 
 
-def _utc(thing: Any, name: str) -> Optional[datetime.datetime]:
+def _utc(thing: Any, name: str) -> Any:
+    """Return a time, UTC; None if there is none."""
     # cryptography 42 deprecates the plain names (with a warning); before, there are no others.
     if hasattr(type(thing), f"{name}_utc"):
-        found: Optional[datetime.datetime] = getattr(thing, f"{name}_utc")
-        return found
+        return getattr(thing, f"{name}_utc")
     found = getattr(thing, name)
     return None if found is None else found.replace(tzinfo=datetime.timezone.utc)
 
 
 def not_before(certificate: x509.Certificate) -> datetime.datetime:
     """Return when the certificate's validity begins (UTC)."""
-    found = _utc(certificate, "not_valid_before")
-    assert found is not None
+    found: datetime.datetime = _utc(certificate, "not_valid_before")
     return found

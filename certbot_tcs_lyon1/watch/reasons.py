@@ -14,8 +14,7 @@ from certbot_tcs_lyon1.report import Report, foreign
 from certbot_tcs_lyon1.watch import ari, cache, crl
 from certbot_tcs_lyon1.watch.crl import Crl, Point, Revocation
 from certbot_tcs_lyon1.watch.fetch import Fetcher
-from certbot_tcs_lyon1.watch.reason import Reason
-from certbot_tcs_lyon1.watch.record import Record
+from certbot_tcs_lyon1.watch.record import Reason, Record
 
 logger = logging.getLogger(__name__)
 
@@ -127,8 +126,8 @@ class Watch:
         """Log why no CRL can be used, and warn the user after three days."""
         for fault in faults:
             logger.debug("CRL: %s", fault)
-        since = self._record.get("unusable", mark)
-        if not isinstance(since, (int, float)) or not 0 <= since <= now.timestamp():
+        since = self._record.time("unusable", mark)
+        if not 0 < since <= now.timestamp():
             since = now.timestamp()
             self._record.note("unusable", mark, since)
         day = datetime.datetime.fromtimestamp(since, datetime.timezone.utc)

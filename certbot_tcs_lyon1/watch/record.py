@@ -12,14 +12,15 @@ import contextlib
 import json
 import os
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1.errors import DiskError, WatchError
-from certbot_tcs_lyon1.watch.reason import Reason
 
 #: {"begun": {lineage: {kind: [reason, serial]}}, "unusable": {URL: time}, "ari": {id: time},
-#: "directories": {server: [URL, time]}}; times are seconds of the epoch.
+#: "directories": {server: URL}}; times are seconds of the epoch, in "ari" those of the next
+#: request, for a certificate's id or a server.
 RECORD_NAME = "tcs-lyon1-watch.json"
 
 #: The folder of the CRLs of `cache`, in certbot's work folder. It is here for those who don't load
@@ -30,6 +31,22 @@ CRL_FOLDER_NAME = "tcs-lyon1-crls"
 _MOST_BYTES = 16 * 1024 * 1024
 
 _PARTS = ("begun", "unusable", "ari", "directories")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A reason to replace a certificate.
+
+    :ivar kind: `revoked`, `campaign` or `ari`
+    :ivar key: distinguishes reasons of one kind
+    :ivar text: for the user, after the certificate's name
+    :ivar needs_new_key: don't use the old key again, even if the lineage has `reuse_key`
+    """
+
+    kind: str
+    key: str
+    text: str
+    needs_new_key: bool = False
 
 
 class Record:
@@ -82,9 +99,14 @@ class Record:
                 where=self._path,
             ) from None
 
-    def get(self, part: str, key: str) -> Any:
-        """Return what is noted for a key of a part; None if nothing is."""
-        return self._parts[part].get(key)
+    def time(self, part: str, key: str) -> float:
+        """Return the time that is noted (seconds of the epoch); 0 if none is."""
+        found = self._parts[part].get(key)
+        return found if isinstance(found, (int, float)) else 0
+
+    def text(self, part: str, key: str) -> str:
+        """Return the text that is noted; "" if none is."""
+        return str(self._parts[part].get(key) or "")
 
     def has(self, part: str) -> bool:
         """Return whether anything is noted in a part."""

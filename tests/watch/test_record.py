@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from certbot_tcs_lyon1.watch.reason import Reason
-from certbot_tcs_lyon1.watch.record import RECORD_NAME, Record
+from certbot_tcs_lyon1.watch.record import RECORD_NAME, Reason, Record
 
 CAMPAIGN = Reason("campaign", "2026-07-21", "issued before")
 
