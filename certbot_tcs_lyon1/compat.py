@@ -65,13 +65,29 @@ def is_set_by_user(config: NamespaceConfig, name: str) -> bool:
     A value that certbot restored from a renewal file does not count. Not for secrets: certbot logs
     the value of the option.
     """
-    sources = getattr(config, "argument_sources", None)  # certbot 2.7 and later
+    return _source(config, name) in ("COMMAND_LINE", "CONFIG_FILE", "ENV_VAR")
+
+
+def is_set_in_cli_ini(config: NamespaceConfig, name: str) -> bool:
+    """Return whether the option `name` is set in cli.ini, and not for this command alone."""
+    return _source(config, name) == "CONFIG_FILE"
+
+
+def _source(config: NamespaceConfig, name: str) -> Optional[str]:
+    """Return the name of certbot's ArgumentSource of an option; None if it has its default.
+
+    Before 2.7 there is none, and what is not on the command line is taken to be from cli.ini.
+    """
+    sources = getattr(config, "argument_sources", None)
     if sources is not None:
         source = sources.get(name)
-        return source is not None and source.name in ("COMMAND_LINE", "CONFIG_FILE", "ENV_VAR")
+        return None if source is None else str(source.name)
     from certbot._internal import cli
 
-    return bool(cli.set_by_cli(name))  # type: ignore[attr-defined]  # gone in 2.7
+    if not cli.set_by_cli(name):  # type: ignore[attr-defined]  # gone in 2.7
+        return None
+    flag = f"--{name.replace('_', '-')}"
+    return "COMMAND_LINE" if any(word.startswith(flag) for word in sys.argv) else "CONFIG_FILE"
 
 
 def is_test_run(config: NamespaceConfig) -> bool:
@@ -193,20 +209,6 @@ def fatal_error(record: logging.LogRecord) -> Optional[BaseException]:
     if str(record.msg).startswith("Exiting abnormally") and record.exc_info:
         return record.exc_info[1]
     return None
-
-
-def is_set_in_cli_ini(config: NamespaceConfig, name: str) -> bool:
-    """Return whether the option `name` is set in cli.ini, and not for this command alone.
-
-    certbot before 2.7 does not tell them apart: there, any value that is not on the command line
-    counts.
-    """
-    sources = getattr(config, "argument_sources", None)
-    if sources is not None:
-        source = sources.get(name)
-        return source is not None and source.name == "CONFIG_FILE"
-    flag = f"--{name.replace('_', '-')}"
-    return is_set_by_user(config, name) and not any(word.startswith(flag) for word in sys.argv)
 
 
 def supports_ari() -> bool:

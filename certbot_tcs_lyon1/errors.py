@@ -70,10 +70,6 @@ class AccountError(Error):
     """There is no ACME account for the department, or its record can't be written."""
 
 
-class Aborted(Error):
-    """The user cancelled the questions at the terminal, or their answers can't be saved."""
-
-
 class DnsError(Error):
     """A record could not be published, confirmed or withdrawn."""
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Callable, Optional
 
 from acme import challenges
-from certbot import errors as certbot_errors
 from certbot.display import util as display_util
 from certbot.plugins import common
 
@@ -100,7 +99,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         return self._authenticator().perform(achalls)
 
     def cleanup(self, achalls: list[AnnotatedChallenge]) -> None:
-        """Withdraw the records in the journal. Never raises after `prepare`."""
+        """Withdraw the records in the journal. Never raises."""
         self._authenticator().withdraw()
 
     def auth_hint(self, failed_achalls: list[AnnotatedChallenge]) -> str:
@@ -108,8 +107,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
         return self._authenticator().hint(failed_achalls)
 
     def _authenticator(self) -> Authenticator:
-        if self._prepared is None:
-            raise certbot_errors.PluginError(f"{self.name} was not prepared.")
+        assert self._prepared is not None  # certbot answers challenges with what it has prepared
         return self._prepared.authenticator
 
     # -- installer --------------------------------------------------------------------------
@@ -175,13 +173,7 @@ class Plugin(common.Plugin, *compat.plugin_bases()):  # type: ignore[misc]
             self._installer().deploy_previous(rollback)
 
     def enhance(self, domain: str, enhancement: str, options: object = None) -> None:
-        """Refuse all enhancements.
-
-        :raises certbot.errors.NotSupportedError: always
-        """
-        from certbot_tcs_lyon1.installer import NO_ENHANCEMENTS
-
-        raise certbot_errors.NotSupportedError(NO_ENHANCEMENTS)
+        """Do nothing: certbot calls this for the enhancements that are supported."""
 
     def supported_enhancements(self) -> list[str]:
         """Return no enhancements."""

@@ -34,7 +34,7 @@ def replace_if_needed(
     :raises certbot.errors.PluginError: it can't be replaced now
     :raises Exception: the replacement failed, with what certbot raises for a renewal
     """
-    if config.verb != "renew" or compat.is_test_run(config):
+    if compat.is_test_run(config):
         return
     try:
         watch = _watch(config, process)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, TypeVar
 from urllib.parse import urlsplit
 
@@ -106,11 +106,9 @@ def _not_shown(found: Sequence[Problem], shown: str, order: Order) -> list[str]:
 
 
 def _find_row(found: Sequence[Problem], order: Order) -> tuple[Optional[Row], Optional[Problem]]:
-    if order.test:
-        found = [replace(p, kind=f"{p.kind} in a test") if p.kind == "caa" else p for p in found]
     for row in ROWS:
         for problem in found:
-            if row.fits(problem, order.department is not None):
+            if row.fits(problem, order.department is not None, order.test):
                 return row, problem
     return None, None
 
@@ -161,7 +159,7 @@ def _caa_fields(problem: Problem, order: Order, lookups: Lookups) -> Mapping[str
     if not records:
         return {
             "record": "From here none can be found",
-            "mend": "look for it at the name and at each one above (dig CAA NAME); there must be "
+            "remedy": "look for it at the name and at each one above (dig CAA NAME); there must be "
             f"{wanted}, or none at all",
             "owners": "that holds it",
         }
@@ -169,7 +167,8 @@ def _caa_fields(problem: Problem, order: Order, lookups: Lookups) -> Mapping[str
     shown = "; ".join(f"{owner} has CAA {foreign(text)}" for owner, text in records)
     return {
         "record": f"The one that applies: {shown}",
-        "mend": f"have {wanted} added at {owners} (for a wildcard, issuewild too, if there is any)",
+        "remedy": f"have {wanted} added at {owners} "
+        "(for a wildcard, issuewild too, if there is any)",
         "owners": f"of {owners}",
     }
 

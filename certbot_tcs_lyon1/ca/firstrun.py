@@ -13,7 +13,7 @@ from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.ca import directory
 from certbot_tcs_lyon1.department import inifile, keyfiles, keys, reader, sections, values
 from certbot_tcs_lyon1.department.faults import Fault
-from certbot_tcs_lyon1.errors import Aborted, ConfigError, DiskError, ServerError
+from certbot_tcs_lyon1.errors import ConfigError, DiskError, ServerError
 from certbot_tcs_lyon1.report import Report, foreign
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def write_department_config(config: NamespaceConfig, path: str, report: Report) 
     Each question is repeated until the reader of the department config accepts the answer; and the
     whole file is written only if the reader accepts it.
 
-    :raises Aborted: the user cancelled, or the file could not be written
+    :raises ConfigError: the user cancelled, or the file could not be written
     """
     report.info(
         f"\nThere is no department config yet. These questions write {path}.\n"
@@ -45,14 +45,14 @@ def write_department_config(config: NamespaceConfig, path: str, report: Report) 
     try:
         text = _Dialogue(path, report).text(config)
     except (EOFError, KeyboardInterrupt):
-        raise Aborted(
+        raise ConfigError(
             f"Cancelled; {path} was not written",
             "run the command again, or write the file with an editor",
         ) from None
     try:
         disk.write(path, text.encode())
     except OSError as error:
-        raise Aborted(
+        raise ConfigError(
             f"{path} cannot be written: {error.strerror}", "run certbot as root, or make room"
         ) from None
     report.info(f"\n{path} is written. Everything in it can be changed with an editor.\n")

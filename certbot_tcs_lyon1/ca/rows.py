@@ -37,6 +37,7 @@ class Row:
     :ivar kinds: kinds of problems
     :ivar departments: True for orders of a department only, False for others only, None for both
     :ivar finalizing: True for problems while an order is finalized, False for those before
+    :ivar tests: True for `--dry-run` and `--staging` only
     :ivar looks_up_caa: the text has fields about the CAA records of the problem's names
     """
 
@@ -47,6 +48,7 @@ class Row:
     kinds: tuple[str, ...] = ()
     departments: Optional[bool] = True
     finalizing: Optional[bool] = None
+    tests: bool = False
     looks_up_caa: bool = False
 
     @property
@@ -54,9 +56,9 @@ class Row:
         """Whether `ask` is the RAO, who is there for departments only."""
         return self.ask.startswith(_RAO)
 
-    def fits(self, problem: Problem, of_a_department: bool) -> bool:
-        """Return whether the row is for this problem."""
-        if self.departments not in (None, of_a_department):
+    def fits(self, problem: Problem, of_a_department: bool, of_a_test: bool) -> bool:
+        """Return whether the row is for this problem of such an order."""
+        if self.departments not in (None, of_a_department) or (self.tests and not of_a_test):
             return False
         if self.finalizing not in (None, problem.finalizing):
             return False
@@ -144,12 +146,13 @@ _ABOUT_THE_NAMES = (
         "went, not the CA that your certificates come from.",
         "nothing, as long as the record permits that CA. Don't have it changed for a test.",
         "",
-        kinds=("caa in a test",),
+        kinds=("caa",),
         departments=False,
+        tests=True,
     ),
     Row(
         "A CAA record in the DNS forbids {server} to issue for {named}. {record}.",
-        "{mend}.",
+        "{remedy}.",
         "who runs the DNS zone {owners}",
         kinds=("caa",),
         departments=None,
@@ -303,21 +306,19 @@ _ABOUT_THE_WAY = (
         "{host} can't be reached from this machine.",
         "let it reach that host by HTTPS (firewall, proxy), and try again.",
         "who runs this machine's network",
-        words=("Connection refused", "Network is unreachable", "No route to host"),
+        words=(
+            "Connection refused",
+            "Network is unreachable",
+            "No route to host",
+            "Requesting",
+        ),
         kinds=(
             "requests.ConnectionError",
             "requests.ConnectTimeout",
             "requests.ReadTimeout",
             "acme.TimeoutError",
+            "urllib3.NewConnectionError",
         ),
-        departments=None,
-    ),
-    Row(
-        "{host} can't be reached from this machine.",
-        "let it reach that host by HTTPS (firewall, proxy), and try again.",
-        "who runs this machine's network",
-        words=("Requesting",),
-        kinds=("urllib3.NewConnectionError",),
         departments=None,
     ),
 )

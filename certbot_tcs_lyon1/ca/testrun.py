@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certbot_tcs_lyon1.ca import directory, options
-from certbot_tcs_lyon1.ca.order import Decision
+from certbot_tcs_lyon1.ca import directory
 from certbot_tcs_lyon1.department.settings import Department, Settings
 from certbot_tcs_lyon1.errors import ServerError
 from certbot_tcs_lyon1.process import Process
@@ -23,43 +22,36 @@ def report_real_certificate(config: NamespaceConfig, process: Process) -> None:
         )
 
 
-def prepare(
-    config: NamespaceConfig,
-    decision: Decision,
-    department: Department,
-    settings: Settings,
-    process: Process,
+def check(
+    config: NamespaceConfig, department: Department, settings: Settings, process: Process
 ) -> None:
-    """Point a test at the department's `dry_run_server`, or report what is tested and what is not.
+    """Check that a department's order can be tested, and report what is tested and what is not.
 
-    E-mail and terms are filled in. EAB and account are left alone: they belong to the department's
-    own server, of which only the directory is fetched.
+    Of the department's own server only the directory is fetched.
 
-    :param config: changed in place
     :param process: shows messages, and keeps which servers have answered
     :raises ServerError: a test is not possible, or the department's server does not answer
     """
     _check_directory(config, department, process)
-    options.fill_registration(config, department)
     if department.dry_run_server is not None:
-        config.server = decision.server
         if not config.dry_run:
             process.report.info(
-                f"--staging: this certificate comes from {config.server}, and will be renewed "
-                "there until it is ordered again without --staging."
+                f"--staging: this certificate comes from {department.dry_run_server}, and will be "
+                "renewed there until it is ordered again without --staging."
             )
-        return
-    if not settings.dns:
+    elif settings.dns:
+        process.report.info(
+            f"Test run at {config.server}: the DNS part is tested, the CA of department "
+            f"{department.name} ({department.server}) is not. To test elsewhere, set "
+            "dry_run_server."
+        )
+    else:
         raise ServerError(
             f"There is nothing to test with: the CA of department {department.name} has no test "
             f"environment, and at {config.server} every name has to be validated in the DNS, for "
             f"which {settings.path} has no [dns] section",
             f"The file is valid, and {department.server} answers. For more, set dry_run_server",
         )
-    process.report.info(
-        f"Test run at {config.server}: the DNS part is tested, the CA of department "
-        f"{department.name} ({department.server}) is not. To test elsewhere, set dry_run_server."
-    )
 
 
 def _check_directory(config: NamespaceConfig, department: Department, process: Process) -> None:

@@ -98,8 +98,9 @@ class CrlCache:
             fresh = self._ask(url, cached, now)
             if cached is None or fresh.crl is not cached.crl:
                 fresh.crl.verify(issuers, now)
-            if cached is not None and fresh.crl.this_update < cached.crl.this_update:
-                raise WatchError(f"it is older than the one of {cached.crl.this_update}")
+            before, after = cached.crl.this_update if cached else None, fresh.crl.this_update
+            if before is not None and after < before:
+                raise WatchError(f"it is older ({after}) than the one that is kept ({before})")
         except WatchError as error:
             fault = error if error.where else WatchError(error.cause, where=url)
             if cached is None:
