@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import shlex
@@ -81,23 +80,12 @@ def read(path: str, most: int = MOST_BYTES) -> tuple[bytes, os.stat_result]:
     :param path: absolute
     :param most: bytes
     :raises DiskError: another user can write a folder on the way
-    :raises OSError: it cannot be read, is no ordinary file, or is larger than that
+    :raises NotAFile: it is no ordinary file, or is larger than that
+    :raises OSError: it cannot be read
     """
     with opened(path) as place:
-        descriptor = _open_to_read(place)
-        try:
-            state = os.fstat(descriptor)
-            if stat.S_ISDIR(state.st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if not stat.S_ISREG(state.st_mode):
-                raise OSError(0, "not an ordinary file")
-            with open(descriptor, "rb", closefd=False) as file:
-                data = file.read(most + 1)
-        finally:
-            os.close(descriptor)
-    if len(data) > most:
-        raise OSError(0, "too large")
-    return data, state
+        data, state, _ = _read(place, most)
+        return data, state
 
 
 def check_program(path: str) -> None:
@@ -143,7 +131,7 @@ def write(path: str, data: bytes) -> None:
     """
     folder = os.open(os.path.dirname(path) or ".", _FOLDER)
     try:
-        place = Place(folder, path, is_roots=True)
+        place = Place(folder, path)
         temporary = temporary_name(place.name)
         write_aside(place, temporary, data, Rights(os.geteuid(), os.getegid(), 0o600))
         put(place, temporary)
@@ -155,36 +143,40 @@ def write(path: str, data: bytes) -> None:
 # Files that are shared with a service
 
 
-def _open_to_read(place: Place) -> int:
-    # Without O_NONBLOCK, opening a FIFO would block.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    return os.open(place.name, flags, dir_fd=place.folder)
-
-
-def read_shared(place: Place, most: int = MOST_BYTES) -> Optional[Found]:
+def read_shared(place: Place) -> Optional[Found]:
     """Return the content and rights of the file at a place; None if there is nothing.
 
-    :param most: bytes; no file of this plugin is larger
     :raises NotAFile: it is no ordinary file, or is too large
     :raises OSError: it cannot be read
     """
     try:
-        state = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
-        if not stat.S_ISREG(state.st_mode):  # checked before: opening a device may have effects
-            raise NotAFile(0, "a folder, a link or a device is there, not an ordinary file")
-        descriptor = _open_to_read(place)
+        data, state, kept = _read(place, MOST_BYTES)
     except FileNotFoundError:
         return None
-    with open(descriptor, "rb") as file:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode) or state.st_size > most:
-            raise NotAFile(0, f"not a file of at most {most} bytes")
+    mode = _mode(stat.S_IMODE(state.st_mode), dict(kept).get(_ACL, b""))
+    return Found(data, Rights(state.st_uid, state.st_gid, mode), kept)
+
+
+def _read(place: Place, most: int) -> tuple[bytes, os.stat_result, tuple[tuple[str, bytes], ...]]:
+    """Return the content, the state and the kept attributes of the file at a place."""
+    # Checked before it is opened, which may have effects on a device, and again then.
+    _check_ordinary(os.stat(place.name, dir_fd=place.folder, follow_symlinks=False))
+    # Without O_NONBLOCK, opening a FIFO would block.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with open(os.open(place.name, flags, dir_fd=place.folder), "rb") as file:
+        state = os.fstat(file.fileno())
+        _check_ordinary(state)
         data = file.read(most + 1)
         if len(data) > most:
-            raise NotAFile(0, f"not a file of at most {most} bytes")
-        kept = _kept(descriptor)
-        mode = _mode(stat.S_IMODE(state.st_mode), dict(kept).get(_ACL, b""))
-        return Found(data, Rights(state.st_uid, state.st_gid, mode), kept)
+            raise NotAFile(0, "too large")
+        return data, state, _kept(file.fileno())
+
+
+def _check_ordinary(state: os.stat_result) -> None:
+    if stat.S_ISDIR(state.st_mode):
+        raise NotAFile(0, "is a directory")
+    if not stat.S_ISREG(state.st_mode):
+        raise NotAFile(0, "not an ordinary file")
 
 
 def _kept(descriptor: int) -> tuple[tuple[str, bytes], ...]:
@@ -216,7 +208,8 @@ def temporary_name(name: str) -> str:
 
     Services that read a folder by pattern (HAProxy's `crt FOLDER`) ignore hidden names.
     """
-    return f".{name[:200]}.tcs-lyon1-{secrets.token_hex(8)}"
+    start = os.fsdecode(os.fsencode(name)[:200])  # a file system takes 255 bytes
+    return f".{start}.tcs-lyon1-{secrets.token_hex(8)}"
 
 
 def write_aside(

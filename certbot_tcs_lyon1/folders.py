@@ -34,12 +34,10 @@ class Place:
 
     :ivar folder: the descriptor
     :ivar path: of the name, without links; for messages
-    :ivar is_roots: whether only root can write the folders on the way
     """
 
     folder: int
     path: str
-    is_roots: bool
 
     @property
     def name(self) -> str:
@@ -48,7 +46,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Folder:
     fd: int
     path: str
     is_roots: bool
@@ -56,7 +54,7 @@ class _Step:
 
 @contextlib.contextmanager
 def opened(path: str, owner: Optional[int] = None) -> Iterator[Place]:
-    """Hold open the folder of `path`. A link at the end is followed if only root can have made it.
+    """Hold open the folder of `path`. A link is followed if only root can have made it.
 
     :param path: absolute
     :param owner: the number of a user that may own folders on the way, beside root and the user
@@ -64,82 +62,55 @@ def opened(path: str, owner: Optional[int] = None) -> Iterator[Place]:
     :raises DiskError: another user can write on the way
     :raises OSError: a folder does not exist, or cannot be entered
     """
-    with contextlib.ExitStack() as open_folders:
-        for _ in range(_MOST_LINKS):
-            folder, name = os.path.split(path)
-            trail = _walk(folder, owner)
-            open_folders.callback(_close, trail)
-            here = trail[-1]
-            place = Place(here.fd, os.path.join(here.path, name), here.is_roots)
-            target = _link(place)
-            if target is None:
-                yield place
-                return
-            path = os.path.join(here.path, target)
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    with contextlib.ExitStack() as held:
+        yield _walk(path, owner, held)
 
 
-def _link(place: Place) -> Optional[str]:
-    """Return the target of a link at the place; None if it is no link."""
-    try:
-        fd = os.open(place.name, _WALK, dir_fd=place.folder)
-    except FileNotFoundError:
-        return None
-    try:
-        state = os.fstat(fd)
-        if not stat.S_ISLNK(state.st_mode):
-            return None
-        _check_link(place.path, state, place.is_roots)
-        return os.readlink("", dir_fd=fd)
-    finally:
-        os.close(fd)
+def _walk(path: str, owner: Optional[int], held: contextlib.ExitStack) -> Place:
+    """Open each component of the path from `/` on, and check it once it is open.
 
-
-def _walk(folder: str, owner: Optional[int]) -> list[_Step]:
-    """Open each folder from `/` to this one, and check it once it is open.
-
-    :returns: the opened folders, to be closed by the caller; the last one is `folder`
+    :param held: closes what was opened
     """
-    trail = [_Step(os.open("/", _WALK | os.O_DIRECTORY), "/", True)]
-    pending = folder.split("/")[::-1]
+
+    def look(name: str, folder: Optional[int] = None) -> tuple[int, os.stat_result]:
+        fd = os.open(name, _WALK, dir_fd=folder)
+        held.callback(os.close, fd)
+        return fd, os.fstat(fd)
+
+    root, state = look("/")
+    trail = [_Folder(root, "/", _check_folder("/", state, owner, True))]
+    pending = path.split("/")[::-1]
     links = 0
-    try:
-        _check_folder("/", os.fstat(trail[0].fd), owner, True)
-        while pending:
-            name = pending.pop()
-            if name == ".." and len(trail) > 1:
-                _close([trail.pop()])
-            if name in ("", ".", ".."):
-                continue
-            here = trail[-1]
-            path = os.path.join(here.path, name)
-            fd = os.open(name, _WALK, dir_fd=here.fd)
-            trail.append(_Step(fd, path, here.is_roots))
-            state = os.fstat(fd)
-            if stat.S_ISLNK(state.st_mode):
-                links += 1
-                if links > _MOST_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-                _check_link(path, state, here.is_roots)
-                target = os.readlink("", dir_fd=fd)
-                keep = 1 if target.startswith("/") else len(trail) - 1
-                _close(trail[keep:])
-                del trail[keep:]
-                pending += target.split("/")[::-1]
-            elif not stat.S_ISDIR(state.st_mode):
-                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            else:
-                own = _check_folder(path, state, owner, here.is_roots)
-                trail[-1] = _Step(fd, path, own)
-    except BaseException:
-        _close(trail)
-        raise
-    return trail
-
-
-def _close(trail: list[_Step]) -> None:
-    for step in trail:
-        os.close(step.fd)
+    while pending:
+        name = pending.pop()
+        if name == ".." and len(trail) > 1:
+            trail.pop()
+        if name in ("", ".", ".."):
+            continue
+        here, is_last = trail[-1], not any(pending)
+        place = Place(here.fd, os.path.join(here.path, name))
+        try:
+            fd, state = look(name, here.fd)
+        except FileNotFoundError:
+            if is_last:
+                return place
+            raise
+        if stat.S_ISLNK(state.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            _check_link(place.path, state, here.is_roots)
+            target = os.readlink("", dir_fd=fd)
+            del trail[1 if target.startswith("/") else len(trail) :]
+            pending += target.split("/")[::-1]
+        elif is_last:
+            return place
+        elif stat.S_ISDIR(state.st_mode):
+            is_roots = _check_folder(place.path, state, owner, here.is_roots)
+            trail.append(_Folder(fd, place.path, is_roots))
+        else:
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def _check_folder(path: str, state: os.stat_result, owner: Optional[int], is_roots: bool) -> bool:

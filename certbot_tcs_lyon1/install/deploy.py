@@ -7,6 +7,7 @@ for one target, the others are deployed all the same.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Optional
 
 from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1 import lineage as lineages
-from certbot_tcs_lyon1.disk import Found, Rights
+from certbot_tcs_lyon1.disk import Rights
 from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.folders import Place
 from certbot_tcs_lyon1.install import commands, files, formats, undo, written
@@ -56,12 +57,11 @@ class _File:
     :ivar source: the digest of what a PKCS#12 is made of, see `written.source_digest`; else None
     """
 
-    kind: str
     place: Place
     data: bytes = field(repr=False)
     rights: Rights
-    old: Optional[Found]
-    source: Optional[str] = None
+    replaced: undo.Replaced
+    source: Optional[str]
 
 
 def deploy_live(targets: Sequence[Target], folder: str, machine: Machine) -> None:
@@ -219,7 +219,9 @@ def _find_differing(
             if same:
                 continue
         data = formats.render(kind, lineage, password)
-        wrong.append(_File(kind, place, data, rights, found, source))
+        temporary = disk.temporary_name(place.name)
+        old = undo.Replaced(place.path, rights.uid, undo.digest(data), temporary, found)
+        wrong.append(_File(place, data, rights, old, source))
     return wrong
 
 
@@ -230,60 +232,55 @@ def _replace(target: Target, wrong: Sequence[_File], machine: Machine) -> list[s
     :raises InstallError: it failed, and the old files are restored
     """
     environment = _environment(target, machine.environment)
-    commanded = {"test": target.test, "reload": target.reload}
-    programs = {
-        key: commands.find_program(key, words, environment) for key, words in commanded.items()
-    }
-    uid = files.uid(target.owner)
-    replaced = [
-        undo.Replaced(
-            file.place.path,
-            uid,
-            undo.digest(file.data),
-            disk.temporary_name(file.place.name),
-            file.old,
+    attempts = {
+        key: functools.partial(
+            commands.run,
+            words,
+            environment,
+            program=commands.find_program(key, words, environment),
         )
-        for file in wrong
-    ]
+        for key, words in (("test", target.test), ("reload", target.reload))
+        if words is not None
+    }
     held = [file.place for file in wrong]
-    undo.begin(machine.records, target.name, replaced)
+    undo.begin(machine.records, target.name, [file.replaced for file in wrong])
     try:
-        lines = _put_all(wrong, replaced)
-        failed = _test_and_reload(target, environment, programs)
+        lines = _put_all(wrong)
+        failed = next(((key, how) for key, run in attempts.items() if (how := run())), None)
     except BaseException:  # including KeyboardInterrupt
         undo.restore(machine.records, target.name, held)
         raise
     if failed is not None:
-        what, words, how = failed
+        key, how = failed
         undo.restore(machine.records, target.name, held)
-        again = commands.run(words, environment, program=programs[what])
-        raise InstallError(
-            f"{what} = {how}\nAll files are again as they were. {_outcome(what, again)}"
-        )
+        outcome = _outcome(key, attempts[key]())
+        raise InstallError(f"{key} = {how}\nAll files are again as they were. {outcome}")
     undo.commit(machine.records, target.name)
     return lines
 
 
-def _put_all(wrong: Sequence[_File], replaced: Sequence[undo.Replaced]) -> list[str]:
+def _put_all(wrong: Sequence[_File]) -> list[str]:
     """Replace the files; return a line for each whose folder's default ACL is not applied to it.
 
     All are written before the first one is renamed: between two renames, files of two versions are
     mixed.
     """
     lines = []
-    for file, item in zip(wrong, replaced):
+    for file in wrong:
+        old = file.replaced.old
         trusted = (0, os.geteuid(), file.rights.uid)
-        kept = file.old.kept if file.old is not None and file.old.rights.uid in trusted else ()
+        kept = old.kept if old is not None and old.rights.uid in trusted else ()
+        temporary = file.replaced.temporary
         with _as_install_error(file):
-            if disk.write_aside(file.place, item.temporary, file.data, file.rights, kept):
+            if disk.write_aside(file.place, temporary, file.data, file.rights, kept):
                 lines.append(
                     f"{foreign(file.place.path)}: the default ACL of its folder is not applied to "
                     "it; write owner, group and mode, or give the file an ACL of its own "
                     "(setfacl), which is kept."
                 )
-    for file, item in zip(wrong, replaced):
+    for file in wrong:
         with _as_install_error(file):
-            disk.put(file.place, item.temporary)
+            disk.put(file.place, file.replaced.temporary)
     for file in wrong:
         with _as_install_error(file):
             disk.sync(file.place)
@@ -296,18 +293,6 @@ def _as_install_error(file: _File) -> Iterator[None]:
         yield
     except OSError as error:
         raise files.cannot_write(file.place.path, error) from None
-
-
-def _test_and_reload(
-    target: Target, environment: Mapping[str, str], programs: Mapping[str, Optional[str]]
-) -> Optional[tuple[str, Sequence[str], str]]:
-    """Run test and reload; return the key, the command and how it failed, if one does."""
-    for what, words in (("test", target.test), ("reload", target.reload)):
-        if words is not None:
-            how = commands.run(words, environment, program=programs[what])
-            if how is not None:
-                return what, words, how
-    return None
 
 
 def _outcome(what: str, again: Optional[str]) -> str:

@@ -8,7 +8,7 @@ import grp
 import os
 import pwd
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Optional
 
 from certbot_tcs_lyon1 import disk, folders
@@ -37,14 +37,7 @@ def uid(owner: Optional[str]) -> int:
     """
     if owner is None:
         return os.geteuid()
-    if owner.isdecimal():
-        return int(owner)
-    try:
-        return pwd.getpwnam(owner).pw_uid
-    except KeyError:
-        raise InstallError(
-            f"there is no user {owner} on this machine", "correct owner, or create the user"
-        ) from None
+    return _number(owner, "user", "owner", lambda name: pwd.getpwnam(name).pw_uid)
 
 
 def gid(group: Optional[str]) -> int:
@@ -56,13 +49,15 @@ def gid(group: Optional[str]) -> int:
     """
     if group is None:
         return 0 if os.geteuid() == 0 else os.getegid()
-    if group.isdecimal():
-        return int(group)
+    return _number(group, "group", "group", lambda name: grp.getgrnam(name).gr_gid)
+
+
+def _number(name: str, kind: str, key: str, look_up: Callable[[str], int]) -> int:
     try:
-        return grp.getgrnam(group).gr_gid
+        return int(name) if name.isdecimal() else look_up(name)
     except KeyError:
         raise InstallError(
-            f"there is no group {group} on this machine", "correct group, or create the group"
+            f"there is no {kind} {name} on this machine", f"correct {key}, or create the {kind}"
         ) from None
 
 
@@ -117,7 +112,7 @@ def _check_not_certbots(resolved: str, path: str, forbidden: Iterable[str]) -> N
 
 
 @contextlib.contextmanager
-def opened(path: str, owner: int, forbidden: Iterable[str]) -> Iterator[folders.Place]:
+def opened(path: str, owner: int, forbidden: Iterable[str] = ()) -> Iterator[folders.Place]:
     """Hold open the folder that a service's file is written to.
 
     :param path: absolute

@@ -1,12 +1,11 @@
 """The record of a deployment that is under way, so that an interrupted one can be undone.
 
-Each target has a record and copies of its old files, in a folder of root's below certbot's work
-folder: a service's user can't reach them, and a target that can't be restored does not affect the
-others. A file is restored only if the new one is still there, or none: a file that was not replaced
-yet, or that somebody has changed since, is left alone.
+Each target has a record with its old files, in a folder of root's below certbot's work folder: a
+service's user can't reach it, and a target that can't be restored does not affect the others. A
+file is restored only if the new one is still there, or none: a file that was not replaced yet, or
+that somebody has changed since, is left alone.
 
-When the service has accepted the new files, the record is removed first, which needs no room on the
-disk. Copies without a record are left over from such a removal, and are removed.
+The record is removed once the service has accepted the new files, which needs no room on the disk.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
 from certbot_tcs_lyon1 import disk
@@ -63,45 +62,45 @@ def begin(folder: str, target: str, replaced: Sequence[Replaced]) -> None:
 
     :raises InstallError: it failed; no file has changed
     """
+    items = [asdict(item) for item in replaced]
     try:
         os.makedirs(folder, 0o700, exist_ok=True)
-        for number, item in enumerate(replaced):
-            if item.old is not None:
-                disk.write(_copy(folder, target, number), item.old.data)
-        disk.write(_record(folder, target), json.dumps(_to_json(replaced), indent=1).encode())
+        disk.write(_record(folder, target), json.dumps(items, indent=1, default=bytes.hex).encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            _remove_copies(folder, target)
+        _remove_if_empty(folder)
         raise files.cannot_write(folder, error) from None
 
 
 def commit(folder: str, target: str) -> None:
-    """Remove the record and the copies of a target: its service has accepted the new files.
+    """Remove the record of a target: its service has accepted the new files.
 
     :raises InstallError: it failed
     """
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_record(folder, target))
-        _remove_copies(folder, target)
+        os.unlink(_record(folder, target))
     except OSError as error:
         raise files.cannot_write(folder, error) from None
+    _remove_if_empty(folder)
 
 
 def interrupted(folder: str) -> list[str]:
-    """Return the targets whose deployment was interrupted; remove copies without a record."""
-    with contextlib.suppress(FileNotFoundError):
-        names = os.listdir(folder)
-        targets = [name[: -len(_RECORD)] for name in names if name.endswith(_RECORD)]
-        for name in names:
-            if not name.endswith(_RECORD) and name.rpartition(".")[0] not in targets:
-                with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(folder, name))
-        if not targets:
+    """Return the targets whose deployment was interrupted; remove what is no whole record."""
+    if not os.path.isdir(folder):
+        return []
+    targets = []
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(_RECORD):
+            targets.append(name.removesuffix(_RECORD))
+        else:  # written by a run that was killed
             with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        return sorted(targets)
-    return []
+                os.unlink(os.path.join(folder, name))
+    _remove_if_empty(folder)
+    return targets
+
+
+def _remove_if_empty(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
 
 
 def recover(
@@ -127,7 +126,7 @@ def recover(
             if name in targets:
                 faults[name] = fault
                 continue
-            with contextlib.suppress(InstallError, OSError):
+            with contextlib.suppress(InstallError):
                 commit(folder, name)
                 report(f"{fault}\nThe section no longer exists, so the old files are dropped.")
     return faults
@@ -140,9 +139,9 @@ def restore(folder: str, target: str, held: Sequence[Place] = ()) -> None:
     :raises InstallError: the record is damaged, or a file could not be restored; the others are
     """
     faults: list[InstallError] = []
-    for number, item in enumerate(_read(folder, target)):
+    for item in _read(folder, target):
         try:
-            _put_back(_copy(folder, target, number), item, held)
+            _put_back(item, held)
         except InstallError as error:
             faults.append(error)
         except OSError as error:
@@ -156,10 +155,13 @@ def restore(folder: str, target: str, held: Sequence[Place] = ()) -> None:
     commit(folder, target)
 
 
-def _put_back(copy: str, item: Replaced, held: Sequence[Place]) -> None:
-    with _open(item, held) as place:
+def _put_back(item: Replaced, held: Sequence[Place]) -> None:
+    with contextlib.ExitStack() as opened:
+        place = next((place for place in held if place.path == item.path), None)
         if place is None:
-            return  # its folder no longer exists
+            if not os.path.isdir(os.path.dirname(item.path)):
+                return
+            place = opened.enter_context(files.opened(item.path, item.owner))
         disk.remove(place, item.temporary)
         try:
             found = disk.read_shared(place)
@@ -171,62 +173,14 @@ def _put_back(copy: str, item: Replaced, held: Sequence[Place]) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(place.name, dir_fd=place.folder)
         else:
-            with open(copy, "rb") as file:
-                old = file.read()
-            disk.write_aside(place, item.temporary, old, item.old.rights, item.old.kept)
+            old = item.old
+            disk.write_aside(place, item.temporary, old.data, old.rights, old.kept)
             disk.put(place, item.temporary)
         disk.sync(place)
 
 
-@contextlib.contextmanager
-def _open(item: Replaced, held: Sequence[Place]) -> Iterator[Optional[Place]]:
-    for place in held:
-        if place.path == item.path:
-            yield place
-            return
-    if not os.path.isdir(os.path.dirname(item.path)):
-        yield None
-        return
-    with files.opened(item.path, item.owner, ()) as place:
-        yield place
-
-
 def _record(folder: str, target: str) -> str:
     return os.path.join(folder, target + _RECORD)
-
-
-def _copy(folder: str, target: str, number: int) -> str:
-    return os.path.join(folder, f"{target}.{number}")
-
-
-def _remove_copies(folder: str, target: str) -> None:
-    for name in os.listdir(folder):
-        if name.rpartition(".")[0] == target and not name.endswith(_RECORD):
-            os.unlink(os.path.join(folder, name))
-    with contextlib.suppress(OSError):  # it has another target's record
-        os.rmdir(folder)
-
-
-# The record as JSON
-
-
-def _to_json(replaced: Sequence[Replaced]) -> list[dict[str, Any]]:
-    return [
-        {
-            "path": item.path,
-            "owner": item.owner,
-            "new": item.new,
-            "temporary": item.temporary,
-            "old": None if item.old is None else _rights_to_json(item.old),
-        }
-        for item in replaced
-    ]
-
-
-def _rights_to_json(old: Found) -> dict[str, Any]:
-    rights = old.rights
-    kept = {name: value.hex() for name, value in old.kept}
-    return {"uid": rights.uid, "gid": rights.gid, "mode": rights.mode, "kept": kept}
 
 
 def _read(folder: str, target: str) -> list[Replaced]:
@@ -234,31 +188,17 @@ def _read(folder: str, target: str) -> list[Replaced]:
     try:
         with open(path, "rb") as file:
             return [_from_json(item) for item in json.load(file)]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise InstallError(f"cannot be read: {error.strerror}", "mend it", where=path) from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise InstallError(
             "it is damaged, so a deployment that was killed cannot be undone",
-            f"compare the files of [install {target}] with the copies in {folder}, put them back "
-            "by hand, and remove the record and the copies",
+            f"remove it, and run: certbot renew, which writes the files of [install {target}] anew",
             where=path,
         ) from None
 
 
 def _from_json(item: Any) -> Replaced:
     old = item["old"]
-    return Replaced(
-        str(item["path"]),
-        int(item["owner"]),
-        str(item["new"]),
-        str(item["temporary"]),
-        None
-        if old is None
-        else Found(
-            b"",
-            Rights(int(old["uid"]), int(old["gid"]), int(old["mode"])),
-            tuple((str(name), bytes.fromhex(value)) for name, value in old["kept"].items()),
-        ),
-    )
+    if old is not None:
+        kept = tuple((name, bytes.fromhex(value)) for name, value in old["kept"])
+        old = Found(bytes.fromhex(old["data"]), Rights(**old["rights"]), kept)
+    return Replaced(**{**item, "old": old})

@@ -173,7 +173,7 @@ def test_a_config_that_is_no_file_is_told(config: Path) -> None:
 def test_an_unreadable_config_is_told_with_the_reason(
     config: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
 ) -> None:
-    def refuse(*_: object) -> int:
+    def refuse(*_: object, **__: object) -> int:
         raise error
 
     write(config, DEPARTMENT)

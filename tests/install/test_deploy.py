@@ -105,6 +105,12 @@ def test_a_section_of_another_certificate_is_left_alone(desk, service, tmp_path)
     assert service.files() == {}
 
 
+def test_a_file_with_a_name_as_long_as_the_disk_takes_is_written(desk, service):
+    longest = service.folder / "tls" / ("é" * 125 + ".pem")
+    desk.deploy(changed(service, privkey=str(longest), test=None, reload=None))
+    assert longest.read_bytes() == desk.shelf.read("privkey")
+
+
 def test_commands_are_optional(desk, service):
     lines = desk.deploy(changed(service, test=None, reload=None))
     assert lines[0].endswith("privkey.pem.")

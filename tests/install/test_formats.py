@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from certbot_tcs_lyon1.install import written
 from tests.install.conftest import NAME, make_service
 from tests.lab import process
 from tests.lab.errors import MissingProgram
@@ -116,6 +117,13 @@ def test_a_password_file_that_is_not_right_is_told(desk, java, content, expected
     message = desk.refused(java)
     assert expected in message
     assert str(path) in message
+
+
+def test_a_keystore_whose_record_cannot_be_written_is_not_replaced(desk, java):
+    record = Path(desk.machine.work_dir, written.RECORD_NAME)
+    record.mkdir()
+    assert f"{record}: cannot be written: Is a directory" in desk.refused(java)
+    assert java.names() == []
 
 
 def test_a_certificate_that_cannot_be_read_is_told(desk, java):

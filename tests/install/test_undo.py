@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from certbot_tcs_lyon1 import disk, folders
 from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.install import files, undo
+from tests.install.conftest import changed, make_service
 
 
 @pytest.fixture
@@ -75,11 +77,17 @@ def test_a_new_file_that_was_not_whole_yet_is_removed(records, key):
     assert os.listdir(key.parent) == ["key.pem"]
 
 
-def test_copies_that_no_record_names_are_removed(records, key):
+def test_a_record_that_a_killed_run_had_not_written_to_its_end_is_removed(records, key):
     undo.begin(records, "mail", one(key))
-    Path(records, "mail.json").unlink()  # accepted, and killed then
+    Path(records, "mail.json").rename(Path(records, disk.temporary_name("mail.json")))
     assert undo.interrupted(records) == []
     assert not os.path.exists(records)
+
+
+def test_the_old_files_are_in_the_record_which_is_roots_alone(records, key):
+    undo.begin(records, "mail", one(key))
+    assert os.listdir(records) == ["mail.json"]
+    assert stat.S_IMODE(os.stat(f"{records}/mail.json").st_mode) == 0o600
 
 
 def test_accepting_needs_no_room_on_the_disk(records, key, monkeypatch):
@@ -109,8 +117,66 @@ def test_a_damaged_record_is_told_and_kept(records, key, text):
     path.write_text(text)
     with pytest.raises(InstallError, match="it is damaged") as caught:
         undo.restore(records, "mail")
-    assert str(path) in str(caught.value)
+    assert f"{path}: it is damaged" in str(caught.value)
+    assert "remove it, and run: certbot renew" in str(caught.value)
     assert path.read_text() == text
+
+
+def test_after_a_damaged_record_is_removed_as_advised_the_next_run_deploys(desk, service):
+    desk.deploy(service)
+    desk.shelf.issue()
+    os.mkdir(desk.machine.records)
+    record = Path(desk.machine.records, "mail.json")
+    record.write_text("{")
+    with pytest.raises(InstallError, match="remove it, and run: certbot renew"):
+        desk.deploy(service)
+    record.unlink()
+    assert len(desk.deploy(service)) == 1
+    assert service.path("privkey").read_bytes() == desk.shelf.read("privkey")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+def test_an_old_file_that_cannot_be_put_back_yet_is_kept_and_put_back_by_the_next_run(records, key):
+    undo.begin(records, "mail", one(key))
+    key.write_text("new")
+    mount = ["mount", "--bind", str(key), str(key)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("cannot mount here")
+    try:
+        with pytest.raises(InstallError, match="a file is mounted there") as caught:
+            undo.restore(records, "mail")
+    finally:
+        subprocess.run(["umount", key], check=True)
+    assert f"the old files are in {records}" in str(caught.value)
+    assert os.listdir(key.parent) == ["key.pem"]
+    undo.restore(records, "mail")
+    assert key.read_text() == "old"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="sets an attribute")
+def test_a_record_that_cannot_be_removed_is_told_with_its_attribute(records, key):
+    undo.begin(records, "mail", one(key))
+    record = f"{records}/mail.json"
+    if subprocess.run(["chattr", "+i", record], capture_output=True, check=False).returncode != 0:
+        pytest.skip("chattr does not work here")
+    try:
+        with pytest.raises(InstallError, match=r"cannot be written: .*chattr -i"):
+            undo.commit(records, "mail")
+    finally:
+        subprocess.run(["chattr", "-i", record], check=True)
+    undo.commit(records, "mail")
+    assert not os.path.exists(records)
+
+
+def test_a_reload_that_removes_the_record_and_fails_is_told_and_holds_no_other_up(
+    desk, service, tmp_path
+):
+    other = make_service(tmp_path / "other", name="ldap")
+    rash = ("sh", "-c", f"rm -r {desk.machine.records}; exit 1")
+    message = desk.refused(changed(service, test=None, reload=rash), other)
+    assert message.startswith("[install mail] ")
+    assert f"{desk.machine.records}/mail.json" in message
+    assert other.path("privkey").read_bytes() == desk.shelf.read("privkey")
 
 
 def test_a_record_that_cannot_be_written_is_told(key):
