@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import selectors
+import select
 import shlex
 import shutil
 import signal
@@ -27,11 +27,18 @@ _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 #: Bytes of output that are kept: commands say why they fail at its end.
 _MOST_BYTES = 4000
 
+#: Reads of the pipe after the command has exited: a daemon that it has started may print on.
+_MOST_READS = 1000
+
 #: The prefix of variables with certbot's options, one of them secret (EAB_HMAC_KEY).
 _CERTBOTS_OPTIONS = "CERTBOT_"
 
-#: Interpreters: their first argument without a hyphen is the script.
-_INTERPRETER = re.compile(r"(ba|da|k|z)?sh|python[0-9.]*|perl|ruby")
+#: Interpreters, each with its options that are followed by code or a module in place of a script.
+_CODE_OPTIONS = {
+    r"(ba|da|k|z)?sh": r"-[A-Za-z]*c[A-Za-z]*",
+    r"python[0-9.]*": r"-[bBdEhiIOPqRsSuvVx]*[cm].*",
+    r"perl|ruby": r"-[acflnpstTuUvwWX0-7]*[eE].*",
+}
 
 #: Seconds between two checks whether the command has exited, while it prints nothing.
 _LOOK_EVERY = 0.05
@@ -52,18 +59,14 @@ def environment(base: Mapping[str, str], variables: Mapping[str, str]) -> dict[s
     }
 
 
-def find_program(
-    what: str, words: Optional[Sequence[str]], environment: Mapping[str, str]
-) -> Optional[str]:
+def find_program(what: str, words: Sequence[str], environment: Mapping[str, str]) -> Optional[str]:
     """Check that nobody but root can change the program of a command, and return its path.
 
     :param what: the key of the command in the department config
     :returns: the path to run it by, since another user may own an earlier folder of PATH; None if
-        there is no command, or no such program, which `run` reports
+        there is no such program, which `run` reports
     :raises InstallError: another user can change it
     """
-    if words is None:
-        return None
     found = shutil.which(words[0], path=environment["PATH"])
     if found is None:
         return None
@@ -78,14 +81,18 @@ def find_program(
 
 
 def _script(words: Sequence[str]) -> Sequence[str]:
-    """Return the script that an interpreter is to run, as a sequence; empty for other commands."""
-    if not _INTERPRETER.fullmatch(os.path.basename(words[0])):
-        return ()
-    for word in words[1:]:
-        if not word.startswith("-"):
-            return (word,) if os.path.lexists(os.path.join("/", word)) else ()
-        if not word.startswith("--") and word[-1] in "cem":  # code or a module, not a file
-            return ()
+    """Return the script that an interpreter is to run, as a sequence; empty for other commands.
+
+    It may be missing: the owner of its folder can make it after the check.
+    """
+    name = os.path.basename(words[0])
+    for interpreter, code in _CODE_OPTIONS.items():
+        if re.fullmatch(interpreter, name):
+            for word in words[1:]:
+                if re.fullmatch(code, word):
+                    break
+                if not word.startswith("-") and ("/" in word or os.path.lexists(f"/{word}")):
+                    return (word,)
     return ()
 
 
@@ -121,45 +128,47 @@ def run(
     with process.stdout as output:
         os.set_blocking(output.fileno(), False)
         try:
-            printed, ended = _read_until_end(process, output, seconds)
+            printed, is_late = _read_until_end(process, output, seconds)
         except BaseException:
             _kill(process)
             raise
-    how = _describe_exit(process.returncode) if ended else _describe_late(seconds)
+    late = f"did not end within {seconds:g} seconds, and was killed"
+    how = late if is_late else _describe_exit(process.returncode)
     return None if how is None else f"{shlex.join(words)}: {how}{_describe_output(printed)}"
 
 
 def _read_until_end(
     process: subprocess.Popen[bytes], output: IO[bytes], seconds: float
 ) -> tuple[bytes, bool]:
-    """Return the end of the output, and whether the command exited in time; else it is killed."""
+    """Return the end of the output, and whether the command was late and is killed."""
     printed = b""
+    is_late = False
     deadline = time.monotonic() + seconds
-    with selectors.DefaultSelector() as selector:
-        selector.register(output, selectors.EVENT_READ)
-        while True:
-            ended = process.poll() is not None  # before the last read, so that nothing is missed
-            late = not ended and time.monotonic() >= deadline
-            if late:
-                _kill(process)
-            for _ in range(1 if not (ended or late) else _MOST_BYTES):
-                selector.select(0 if ended or late else _LOOK_EVERY)
-                chunk = _read(output)
-                printed = (printed + chunk)[-_MOST_BYTES:]
-                if not chunk:
-                    break
-            if ended or late:
-                return printed, ended
+    poller = select.poll()
+    poller.register(output, select.POLLIN)
+    while process.poll() is None:
+        is_readable = poller.poll(_LOOK_EVERY * 1000)
+        chunk = _read(output)
+        printed = (printed + chunk)[-_MOST_BYTES:]
+        if is_readable and not chunk:  # the command has closed it, and may still run
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_EVERY)
+        if time.monotonic() >= deadline and process.poll() is None:
+            is_late = True
+            _kill(process)
+    for _ in range(_MOST_READS):
+        chunk = _read(output)
+        printed = (printed + chunk)[-_MOST_BYTES:]
+        if not chunk:
+            break
+    return printed, is_late
 
 
 def _read(output: IO[bytes]) -> bytes:
-    try:
-        chunk = os.read(output.fileno(), 65536)
-    except BlockingIOError:
-        return b""
-    if not chunk:
-        time.sleep(_LOOK_EVERY)  # the command has closed it, and may still run
-    return chunk
+    """Return what is in the pipe; empty if there is nothing, or the command has closed it."""
+    with contextlib.suppress(BlockingIOError):
+        return os.read(output.fileno(), 65536)
+    return b""
 
 
 def _describe_exit(code: int) -> Optional[str]:
@@ -169,10 +178,6 @@ def _describe_exit(code: int) -> Optional[str]:
         return f"was ended by {signal.Signals(-code).name}"
     except ValueError:  # a realtime signal
         return f"was ended by signal {-code}"
-
-
-def _describe_late(seconds: float) -> str:
-    return f"did not end within {seconds:g} seconds, and was killed"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -82,6 +82,25 @@ def test_the_programs_of_daemons_are_found_also_by_cron():
     assert commands.environment({}, {})["PATH"].startswith(os.defpath)
 
 
+def test_a_script_that_is_not_there_is_told_by_its_path(desk, service):
+    missing = f"{service.folder}/no-such-script"
+    message = desk.refused(changed(service, test=("sh", "-e", missing)))
+    assert f"test: {missing}: No such file or directory" in message
+
+
+@pytest.mark.parametrize(
+    "words", [("bash", "--version"), ("sh", "-c", "/bin/true"), ("sh", "-ce", "/bin/true")]
+)
+def test_an_interpreter_without_a_script_is_run(desk, service, words):
+    assert len(desk.deploy(changed(service, test=words))) == 1
+
+
+def test_a_command_that_closes_its_output_and_goes_on_is_waited_for(tmp_path):
+    late = tmp_path / "late"
+    assert run("sh", "-c", f"exec >&- 2>&-; sleep 0.3; touch {late}") == "it went well"
+    assert late.exists()
+
+
 def test_ctrl_c_kills_the_command(monkeypatch, tmp_path):
     def interrupted(*args):
         raise KeyboardInterrupt
