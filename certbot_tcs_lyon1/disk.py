@@ -121,8 +121,8 @@ def check_rights(path: str, state: os.stat_result, what: str = "file") -> None:
         )
 
 
-def write(path: str, data: bytes) -> None:
-    """Replace the file at `path` (mode 0600) in one step; it is on disk when this returns.
+def write(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Replace the file at `path` in one step; it is on disk when this returns.
 
     After a crash it is the old or the new file; of two concurrent writers one wins.
 
@@ -133,7 +133,7 @@ def write(path: str, data: bytes) -> None:
     try:
         place = Place(folder, path)
         temporary = temporary_name(place.name)
-        write_aside(place, temporary, data, Rights(os.geteuid(), os.getegid(), 0o600))
+        write_aside(place, temporary, data, Rights(os.geteuid(), os.getegid(), mode))
         put(place, temporary)
         sync(place)
     finally:

@@ -27,8 +27,10 @@ _LINE = re.compile(
     r"\s*(?:\s[;#].*)?$"
 )
 _CONFIG = "tcs-lyon1-config"
+#: Per cent of a lifetime.
+_WARNING, _CRITICAL = 25.0, 10.0
 #: That option in a renewal conf.
-_KEPT = re.compile(r"tcs_lyon1_config = (.+)$")
+_STORED = re.compile(r"tcs_lyon1_config = (.+)$")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = whole.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     status = verbs.add_parser("status", parents=[shared], help="show a table of the certificates")
     status.add_argument("--json", action="store_true", help="print the facts as JSON")
+    status.set_defaults(warning=_WARNING, critical=_CRITICAL)
     _add_check_options(
         verbs.add_parser("check", parents=[shared], help="print verdicts for a monitoring system")
     )
@@ -76,7 +79,10 @@ def _add_check_options(check: argparse.ArgumentParser) -> None:
         "--prometheus", metavar="FILE", help="write FILE for node_exporter's textfile collector"
     )
     form.add_argument("--json", action="store_true", help="print facts and verdicts as JSON")
-    for name, verb, percent in (("warning", "warn", 25.0), ("critical", "be critical", 10.0)):
+    for name, verb, percent in (
+        ("warning", "warn", _WARNING),
+        ("critical", "be critical", _CRITICAL),
+    ):
         check.add_argument(
             f"--{name}",
             metavar="PERCENT",
@@ -118,48 +124,28 @@ def _run(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace, folders: Folders) -> int:
     from certbot_tcs_lyon1.status import gather, output, verdicts
 
-    facts = gather.gather_facts(folders)
-    limits = verdicts.Limits()
-    if options.verb == "check":
-        limits = verdicts.Limits(options.warning, options.critical)
-    found = verdicts.judge(facts, limits)
-    if options.verb == "status":
-        if options.json:
-            output.show(output.to_json(facts, None))
-        else:
-            width = shutil.get_terminal_size().columns
-            colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-            output.show(output.table(facts, found, width, colour))
-        return 0
+    is_check = options.verb == "check"
+    limits = verdicts.Limits(options.warning, options.critical)
+    judgement = verdicts.judge(gather.gather_facts(folders), limits)
     if options.json:
-        output.show(output.to_json(facts, found))
-    elif options.checkmk:
-        output.show(output.checkmk(facts, found, limits))
-        return 0
+        output.show(output.to_json(judgement, with_verdicts=is_check))
+    elif not is_check:
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        output.show(output.table(judgement, shutil.get_terminal_size().columns, colour))
     elif options.prometheus:
-        return _write(options.prometheus, output.prometheus(facts, found))
+        return _write(options.prometheus, output.prometheus(judgement))
     else:
-        output.show(output.nagios(facts, found, limits))
-    return int(verdicts.worst(found))
+        output.show(output.checkmk(judgement) if options.checkmk else output.nagios(judgement))
+    return int(verdicts.worst(judgement.verdicts)) if is_check and not options.checkmk else 0
 
 
 def _write(path: str, text: str) -> int:
-    """Write the file under another name, readable by all users (node_exporter's), and rename it.
+    """Replace the file, which all users can read (node_exporter's), and return the exit code."""
+    from certbot_tcs_lyon1 import disk
 
-    :returns: the exit code
-    """
-    aside = f"{path}.{os.getpid()}"
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with open(
-            os.open(aside, flags, 0o644), "w", encoding="utf-8", errors="backslashreplace"
-        ) as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(text)
-        os.rename(aside, path)
+        disk.write(path, text.encode("utf-8", "backslashreplace"), mode=0o644)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(aside)
         print(f"{path}: cannot be written: {error.strerror}", file=sys.stderr)
         return 3
     return 0
@@ -171,27 +157,25 @@ def _write(path: str, text: str) -> int:
 def _folders(options: argparse.Namespace) -> Folders:
     """Return certbot's folders: those of the options, of certbot's cli.ini, or its defaults."""
     kept = _cli_ini()
-    found = {}
-    for name, default in _DEFAULTS.items():
-        given = getattr(options, name.replace("-", "_"))
-        found[name] = os.path.abspath(given or kept.get(name, default))
-    config = options.tcs_lyon1_config or kept.get(_CONFIG)
-    if config is None:
-        config = os.path.join(found["config-dir"], "tcs-lyon1.ini")
-        config = config if os.path.lexists(config) else _of_lineages(found["config-dir"], config)
-    config_dir, work_dir, logs_dir = found.values()
+    config_dir, work_dir, logs_dir = (
+        os.path.abspath(getattr(options, name.replace("-", "_")) or kept.get(name, default))
+        for name, default in _DEFAULTS.items()
+    )
+    config = options.tcs_lyon1_config or kept.get(_CONFIG) or _department_config(config_dir)
     return Folders(config_dir, work_dir, logs_dir, os.path.abspath(config))
 
 
-def _of_lineages(config_dir: str, otherwise: str) -> str:
-    """Return the department config that all lineages have stored; `otherwise` if it is not one."""
-    pattern = os.path.join(glob.escape(config_dir), "renewal", "*.conf")
-    named = set()
-    for path in glob.glob(pattern):
+def _department_config(config_dir: str) -> str:
+    """Return the default path; if there is nothing, the one that all lineages have stored."""
+    default = os.path.join(config_dir, "tcs-lyon1.ini")
+    if os.path.lexists(default):
+        return default
+    stored = set()
+    for path in glob.glob(os.path.join(glob.escape(config_dir), "renewal", "*.conf")):
         with contextlib.suppress(OSError):
             with open(path, encoding="utf-8", errors="replace") as file:
-                named |= {match[1] for match in filter(None, map(_KEPT.match, file))}
-    return named.pop() if len(named) == 1 else otherwise
+                stored |= {match[1] for match in filter(None, map(_STORED.match, file))}
+    return stored.pop() if len(stored) == 1 else default
 
 
 def _cli_ini() -> dict[str, str]:
@@ -199,12 +183,10 @@ def _cli_ini() -> dict[str, str]:
     home = os.environ.get("XDG_CONFIG_HOME", "~/.config")
     kept = {}
     for path in ("/etc/letsencrypt/cli.ini", os.path.join(home, "letsencrypt", "cli.ini")):
-        try:
+        with contextlib.suppress(OSError):
             with open(os.path.expanduser(path), encoding="utf-8", errors="replace") as file:
                 for match in filter(None, map(_LINE.match, file)):
                     kept[match["name"].replace("_", "-")] = match["value"]
-        except OSError:
-            continue
     return kept
 
 

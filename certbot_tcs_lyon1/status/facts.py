@@ -20,7 +20,7 @@ class Folders:
     config_dir: str
     work_dir: str
     logs_dir: str
-    config: str
+    department_config: str
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,11 @@ class Facts:
     unreadable: tuple[str, ...]
     full: tuple[str, ...]
     without_lineage: tuple[str, ...]
+
+    @property
+    def last_run(self) -> int:
+        """When `certbot renew` ran last, by its logs or its timer; 0 if neither says it."""
+        return max(self.last_renew or 0, self.timer.last or 0)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def gather_facts(folders: Folders) -> Facts:
     found = [config_dir.read_lineage(name, folders) for name in names]
     unreadable += [one.unreadable for one in found if one.unreadable]
     needed = any(lyon1.PLUGIN in (one.authenticator, one.installer) for one in found)
-    settings, faults = _settings(folders.config, needed, unreadable)
+    settings, faults = _settings(folders.department_config, needed, unreadable)
     runs = certbots_log.Runs(None, {})
     try:
         runs = certbots_log.read(folders.logs_dir)

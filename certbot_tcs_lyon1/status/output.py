@@ -12,8 +12,8 @@ from dataclasses import asdict
 from typing import Any, Optional
 
 from certbot_tcs_lyon1.report import foreign
-from certbot_tcs_lyon1.status.facts import Facts, Lineage
-from certbot_tcs_lyon1.status.verdicts import Limits, State, Verdict, days_at, days_left, worst
+from certbot_tcs_lyon1.status.facts import Lineage
+from certbot_tcs_lyon1.status.verdicts import Judgement, State, worst
 
 #: The version of `--json`. A new key does not change it; one that is removed or redefined does.
 SCHEMA = 1
@@ -34,34 +34,32 @@ def _date(when: Optional[int]) -> str:
 # For a person
 
 
-def table(facts: Facts, verdicts: Sequence[Verdict], width: int, colour: bool) -> str:
+def table(judgement: Judgement, width: int, colour: bool) -> str:
     """Return the output of `status`: for each lineage a line and its details.
 
-    :param verdicts: the verdicts
     :param width: the most characters of a line
     :param colour: whether to colour lines by their state
     """
-    name_width = max([11, *(len(lineage.name) for lineage in facts.lineages)])
+    lineages = judgement.facts.lineages
+    name_width = max([11, *(len(lineage.name) for lineage in lineages)])
     name_width = max(11, min(name_width, width - 55))
     head = f"{'CERTIFICATE':<{name_width}} NAMES {'ISSUED':<10} {'ENDS':<10}  DAYS {'RENEWS':<10}"
     lines = [head[:width]]
-    for lineage in facts.lineages:
-        mine = [verdict for verdict in verdicts if verdict.about == lineage.name]
+    for lineage in lineages:
+        mine = judgement.of(lineage)
         name = foreign(lineage.name)
-        name = name if len(name) <= name_width else name[: name_width - 1] + "…"
-        row = name
+        row = name if len(name) <= name_width else name[: name_width - 1] + "…"
         if not lineage.fault:
             row = (
-                f"{name:<{name_width}} {len(lineage.names):>5} {_date(lineage.issued)} "
-                f"{_date(lineage.ends)} {days_left(lineage, facts.now):>5.0f} "
+                f"{row:<{name_width}} {len(lineage.names):>5} {_date(lineage.issued)} "
+                f"{_date(lineage.ends)} {judgement.days(lineage)[0]:>5.0f} "
                 f"{_date(lineage.renews)}"
             )
         row = row[:width]
         lines.append(f"\033[{_COLOURS[worst(mine)]}m{row}\033[0m" if colour else row)
         lines += _wrapped(_detail(lineage), width)
         lines += [part for v in mine for part in _wrapped(f"{v.state.name}: {v.text}", width)]
-    lines += _machine(facts, verdicts, width)
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_machine(judgement, width)])
 
 
 def _detail(lineage: Lineage) -> str:
@@ -88,29 +86,21 @@ def _watched(lineage: Lineage) -> str:
     return "watched for revocation" if lineage.watched else "not watched for revocation"
 
 
-def _machine(facts: Facts, verdicts: Sequence[Verdict], width: int) -> list[str]:
-    lines = [""]
+def _machine(judgement: Judgement, width: int) -> list[str]:
+    facts, texts = judgement.facts, []
     for department in facts.departments:
         account = f"account {department.account}" if department.account else "no account yet"
         header, key_id = f"[department {department.name}]", f"Key ID {department.key_id}"
-        text = f"{header} {key_id}, {account}, {department.server}"
-        lines += _wrapped(text, width, "")
+        texts.append(f"{header} {key_id}, {account}, {department.server}")
     for section in facts.dns:
-        text = f"{section.section} {', '.join(section.servers)}, key {section.key}"
-        lines += _wrapped(text, width, "")
+        texts.append(f"{section.section} {', '.join(section.servers)}, key {section.key}")
     timer = facts.timer
-    state = f"{timer.name} {'on' if timer.enabled and timer.active else 'off'}"
-    ran = _date(max(facts.last_renew or 0, timer.last or 0))
-    lines += _wrapped(f"[timer] {state if timer.name else 'none'}, last run {ran}", width, "")
-    for verdict in _of_machine(facts, verdicts):
+    state = f"{timer.name} {'on' if timer.is_on else 'off'}" if timer.name else "none"
+    texts.append(f"[timer] {state}, last run {_date(facts.last_run)}")
+    lines = [line for text in texts for line in _wrapped(text, width, "")]
+    for verdict in judgement.of_machine():
         lines += _wrapped(f"{verdict.state.name}: {verdict.text}", width)
     return lines
-
-
-def _of_machine(facts: Facts, verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the verdicts that are not about a lineage."""
-    lineages = {lineage.name for lineage in facts.lineages}
-    return [verdict for verdict in verdicts if verdict.about not in lineages]
 
 
 def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
@@ -129,30 +119,32 @@ def _wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
 # For Monitoring Plugins (Nagios, Icinga)
 
 
-def nagios(facts: Facts, verdicts: Sequence[Verdict], limits: Limits) -> str:
+def nagios(judgement: Judgement) -> str:
     """Return the output for Nagios and Icinga: performance data, then a line for each verdict."""
-    state, readable = worst(verdicts), [lineage for lineage in facts.lineages if not lineage.fault]
-    soonest = min((days_left(lineage, facts.now) for lineage in readable), default=0)
-    said = f"{len(facts.lineages)} certificates, the first ends in {soonest:.0f} days"
+    usable, verdicts = judgement.usable, judgement.verdicts
+    soonest = min((judgement.days(lineage)[0] for lineage in usable), default=0)
+    said = f"{len(judgement.facts.lineages)} certificates, the first ends in {soonest:.0f} days"
     if verdicts:
-        first = _one_line(f"{verdicts[0].about} {verdicts[0].text}")
-        said = first if len(verdicts) == 1 else f"{first} (and {len(verdicts) - 1} more)"
-    data = " ".join(
-        f"{_label(lineage.name)}={days_left(lineage, facts.now):.2f};"
-        f"{days_at(lineage, limits.warning):.2f};{days_at(lineage, limits.critical):.2f}"
-        for lineage in readable
-    )
-    lines = [f"TCS {state.name} - {said.replace('|', '/')}" + (f" | {data}" if data else "")]
-    for verdict in verdicts:
-        text = _one_line(f"{verdict.state.name}: {verdict.about} {verdict.text}")
-        lines.append(text.replace("|", "/"))
-    return "\n".join(lines)
+        said = _one_line(f"{verdicts[0].about} {verdicts[0].text}")
+        said += f" (and {len(verdicts) - 1} more)" if verdicts[1:] else ""
+    data = " ".join(f"{_label(lineage.name)}={_values(judgement, lineage)}" for lineage in usable)
+    lines = [
+        f"TCS {worst(verdicts).name} - {said}",
+        *(_one_line(f"{one.state.name}: {one.about} {one.text}") for one in verdicts),
+    ]
+    lines = [line.replace("|", "/") for line in lines]
+    return "\n".join([lines[0] + (f" | {data}" if data else ""), *lines[1:]])
 
 
 def _label(name: str) -> str:
     """Return a label of performance data, in quotes, without `=` (Monitoring Plugins)."""
     plain = _one_line(name).replace("=", "_").replace("|", "_").replace("'", "''")
     return f"'{plain} days'"
+
+
+def _values(judgement: Judgement, lineage: Lineage) -> str:
+    """Return the days left, and those at the limits, as Nagios and Checkmk read them."""
+    return ";".join(f"{days:.2f}" for days in judgement.days(lineage))
 
 
 def _one_line(text: str) -> str:
@@ -162,21 +154,17 @@ def _one_line(text: str) -> str:
 # For Checkmk: https://docs.checkmk.com/latest/en/localchecks.html
 
 
-def checkmk(facts: Facts, verdicts: Sequence[Verdict], limits: Limits) -> str:
+def checkmk(judgement: Judgement) -> str:
     """Return the output for Checkmk: a line for each lineage, and one for the machine."""
     lines = []
-    for lineage in facts.lineages:
-        mine = [verdict for verdict in verdicts if verdict.about == lineage.name]
-        values = "-"
-        if not lineage.fault:
-            warning, critical = days_at(lineage, limits.warning), days_at(lineage, limits.critical)
-            left = days_left(lineage, facts.now)
-            values = f"days={left:.2f};{warning:.2f};{critical:.2f}"
+    for lineage in judgement.facts.lineages:
+        mine = judgement.of(lineage)
+        values = "-" if lineage.fault else f"days={_values(judgement, lineage)}"
         said = "; ".join(_one_line(verdict.text) for verdict in mine)
         said = said or f"ends on {_date(lineage.ends)}"
         service = _one_line(lineage.name).replace('"', "'")
         lines.append(f'{int(worst(mine))} "TCS {service}" {values} {said}')
-    mine = _of_machine(facts, verdicts)
+    mine = judgement.of_machine()
     said = "; ".join(_one_line(f"{verdict.about} {verdict.text}") for verdict in mine)
     lines.append(f'{int(worst(mine))} "TCS certbot" - {said or "renewal runs"}')
     return "\n".join(lines)
@@ -184,32 +172,39 @@ def checkmk(facts: Facts, verdicts: Sequence[Verdict], limits: Limits) -> str:
 
 # For Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats/
 
+_LABELS = ("name", "department", "issuer", "serial", "server")
 
-def prometheus(facts: Facts, verdicts: Sequence[Verdict]) -> str:
+
+def prometheus(judgement: Judgement) -> str:
     """Return the content of a file for node_exporter's textfile collector."""
-    readable = [lineage for lineage in facts.lineages if not lineage.fault]
-    labels = ("name", "department", "issuer", "serial", "server")
-    info = [({key: getattr(lineage, key) or "" for key in labels}, 1) for lineage in readable]
-    states = [
-        ({"name": lineage.name}, int(worst(v for v in verdicts if v.about == lineage.name)))
-        for lineage in facts.lineages
-    ]
-    last = max(facts.last_renew or 0, facts.timer.last or 0)
+    facts, usable = judgement.facts, judgement.usable
     parts = [
-        _metric("certificate_info", "A certificate of certbot's.", info),
+        _metric(
+            "certificate_info",
+            "A certificate of certbot's.",
+            [({key: getattr(one, key) or "" for key in _LABELS}, 1) for one in usable],
+        ),
         _metric(
             "certificate_issued_timestamp_seconds",
             "Begin of the live version's validity.",
-            [({"name": lineage.name}, lineage.issued) for lineage in readable],
+            [({"name": one.name}, one.issued) for one in usable],
         ),
         _metric(
             "certificate_end_timestamp_seconds",
             "End of the live version's validity.",
-            [({"name": lineage.name}, lineage.ends) for lineage in readable],
+            [({"name": one.name}, one.ends) for one in usable],
         ),
-        _metric("certificate_state", "0 right, 1 warning, 2 critical, 3 unknown.", states),
-        _metric("state", "The same of the whole machine.", [({}, int(worst(verdicts)))]),
-        _metric("renew_run_timestamp_seconds", "Last run of certbot renew; 0: none.", [({}, last)]),
+        _metric(
+            "certificate_state",
+            "0 right, 1 warning, 2 critical, 3 unknown.",
+            [({"name": one.name}, int(worst(judgement.of(one)))) for one in facts.lineages],
+        ),
+        _metric("state", "The same of the whole machine.", [({}, int(worst(judgement.verdicts)))]),
+        _metric(
+            "renew_run_timestamp_seconds",
+            "Last run of certbot renew; 0: none.",
+            [({}, facts.last_run)],
+        ),
         _metric("check_run_timestamp_seconds", "When this was written.", [({}, facts.now)]),
     ]
     return "".join(parts)
@@ -233,15 +228,15 @@ def _escaped(text: str) -> str:
 # As JSON
 
 
-def to_json(facts: Facts, verdicts: Optional[Sequence[Verdict]]) -> str:
-    """Return the facts as JSON, with the verdicts unless they are None."""
-    whole: dict[str, Any] = asdict(facts)
+def to_json(judgement: Judgement, with_verdicts: bool) -> str:
+    """Return the facts as JSON, and the verdicts if they are wanted."""
+    whole: dict[str, Any] = {"schema": SCHEMA, **asdict(judgement.facts)}
+    whole["folders"]["config"] = whole["folders"].pop("department_config")
     for lineage in whole["lineages"]:
         del lineage["der"]
-    whole = {"schema": SCHEMA, **whole}
-    if verdicts is not None:
-        whole["state"] = worst(verdicts).name
+    if with_verdicts:
+        whole["state"] = worst(judgement.verdicts).name
         whole["verdicts"] = [
-            {**asdict(verdict), "state": verdict.state.name} for verdict in verdicts
+            {**asdict(verdict), "state": verdict.state.name} for verdict in judgement.verdicts
         ]
     return json.dumps(whole, indent=1, ensure_ascii=True)

@@ -62,11 +62,11 @@ def _print(step: Step) -> None:
 
 def _steps(names: Sequence[str], folders: Folders, with_record: bool) -> Iterator[Step]:
     try:
-        settings = reader.read(folders.config)
+        settings = reader.read(folders.department_config)
     except ConfigError as error:
-        yield Step(False, f"{folders.config} can be used", str(error))
+        yield Step(False, f"{folders.department_config} can be used", str(error))
         return
-    yield Step(True, f"{folders.config} can be used")
+    yield Step(True, f"{folders.department_config} can be used")
     for warning in settings.warnings:
         yield Step(None, "it could be better", str(warning))
     if not names:

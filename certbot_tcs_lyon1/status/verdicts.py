@@ -39,8 +39,8 @@ _ORDER = (State.OK, State.UNKNOWN, State.WARNING, State.CRITICAL)
 class Limits:
     """The percentages of lifetime left at which a certificate draws a warning, or is critical."""
 
-    warning: float = 25.0
-    critical: float = 10.0
+    warning: float
+    critical: float
 
 
 @dataclass(frozen=True)
@@ -55,31 +55,52 @@ class Verdict:
     text: str
 
 
-def judge(facts: Facts, limits: Limits) -> list[Verdict]:
-    """Return everything that is wrong, the worst first."""
-    found = list(_of_machine(facts))
-    for lineage in facts.lineages:
-        found += _of_lineage(lineage, facts, limits)
-    return sorted(found, key=lambda verdict: -_ORDER.index(verdict.state))
-
-
 def worst(found: Iterable[Verdict]) -> State:
     """Return the worst state; OK without a verdict."""
-    states = [verdict.state for verdict in found]
-    return max(states, key=_ORDER.index, default=State.OK)
+    return max((verdict.state for verdict in found), key=_ORDER.index, default=State.OK)
 
 
-def days_left(lineage: Lineage, now: int) -> float:
-    """Return the days until the end; negative after it."""
-    return (lineage.ends - now) / _DAY
+@dataclass(frozen=True)
+class Judgement:
+    """The facts, and everything that is wrong, the worst first."""
+
+    facts: Facts
+    limits: Limits
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def usable(self) -> list[Lineage]:
+        """The lineages without a fault."""
+        return [lineage for lineage in self.facts.lineages if not lineage.fault]
+
+    def of(self, lineage: Lineage) -> list[Verdict]:
+        """Return the verdicts about a lineage."""
+        return [verdict for verdict in self.verdicts if verdict.about == lineage.name]
+
+    def of_machine(self) -> list[Verdict]:
+        """Return the verdicts that are not about a lineage."""
+        lineages = {lineage.name for lineage in self.facts.lineages}
+        return [verdict for verdict in self.verdicts if verdict.about not in lineages]
+
+    def days(self, lineage: Lineage) -> tuple[float, ...]:
+        """Return the days until the end (negative after it), and those at the two limits."""
+        lifetime = lineage.ends - lineage.issued
+        limits = (self.limits.warning, self.limits.critical)
+        seconds = (lineage.ends - self.facts.now, *(lifetime * part / 100 for part in limits))
+        return tuple(one / _DAY for one in seconds)
 
 
-def days_at(lineage: Lineage, percent: float) -> float:
-    """Return the days that are left at a percentage of the lifetime."""
-    return (lineage.ends - lineage.issued) * percent / 100 / _DAY
+def judge(facts: Facts, limits: Limits) -> Judgement:
+    """Judge everything that is known of the machine."""
+    found = list(_judge_machine(facts))
+    for lineage in facts.lineages:
+        judged = _judge_lineage(lineage, facts, limits)
+        found += [Verdict(state, lineage.name, text) for state, text in judged]
+    found.sort(key=lambda verdict: -_ORDER.index(verdict.state))
+    return Judgement(facts, limits, tuple(found))
 
 
-def _of_machine(facts: Facts) -> Iterator[Verdict]:
+def _judge_machine(facts: Facts) -> Iterator[Verdict]:
     if facts.unreadable:
         places = ", ".join(facts.unreadable)
         yield Verdict(
@@ -102,92 +123,90 @@ def _of_machine(facts: Facts) -> Iterator[Verdict]:
     for target in facts.without_lineage if not facts.unreadable else ():
         text = f"{target}: certbot has no such certificate; correct the name, or order it"
         yield Verdict(State.WARNING, "[install]", text)
-    for text in _of_timer(facts):
+    for text in _judge_timer(facts):
         yield Verdict(State.WARNING, "[timer]", text)
 
 
-def _of_timer(facts: Facts) -> Iterator[str]:
+def _judge_timer(facts: Facts) -> Iterator[str]:
     timer = facts.timer
+    start = f"systemctl enable --now {timer.name or 'certbot.timer'}"
     if not timer.name:
-        yield "nothing starts `certbot renew`; run: systemctl enable --now certbot.timer"
+        yield f"nothing starts `certbot renew`; run: {start}"
     elif timer.masked:
-        yield (
-            f"{timer.name} is masked; run: systemctl unmask {timer.name}; "
-            f"systemctl enable --now {timer.name}"
-        )
-    elif not (timer.enabled and timer.active):
-        what = "is stopped" if timer.enabled else "is disabled"
-        yield f"{timer.name} {what}; run: systemctl enable --now {timer.name}"
+        yield f"{timer.name} is masked; run: systemctl unmask {timer.name}; {start}"
+    elif not timer.is_on:
+        yield f"{timer.name} is {'stopped' if timer.enabled else 'disabled'}; run: {start}"
     if timer.failed:
         yield f"{timer.failed} has failed when it ran last; see: journalctl -u {timer.failed}"
-    last = max(facts.last_renew or 0, timer.last or 0)
+    last = facts.last_run
     oldest = min(
         (lineage.issued for lineage in facts.lineages if not lineage.fault), default=facts.now
     )
     readable = facts.folders.logs_dir not in facts.unreadable
     if readable and facts.now - (last or oldest) > _SILENCE:
-        when = time.strftime("since %F", time.gmtime(last)) if last else "yet, by its logs"
+        when = f"since {_date(last)}" if last else "yet, by its logs"
         yield f"`certbot renew` has not run {when}; see: journalctl -u certbot"
 
 
-def _of_lineage(lineage: Lineage, facts: Facts, limits: Limits) -> Iterator[Verdict]:
-    if lineage.unreadable:
-        return
+def _judge_lineage(lineage: Lineage, facts: Facts, limits: Limits) -> Iterator[tuple[State, str]]:
     if lineage.fault:
-        text = f"{lineage.fault.rstrip('.')}; see: certbot certificates"
-        yield Verdict(State.CRITICAL, lineage.name, text)
+        if not lineage.unreadable:
+            yield State.CRITICAL, f"{lineage.fault.rstrip('.')}; see: certbot certificates"
         return
-    yield from _of_age(lineage, facts.now, limits)
+    yield from _judge_lifetime(lineage, facts.now, limits)
+    named = f"--cert-name {quote(lineage.name)}"
     if lineage.revoked:
-        text = f"is revoked; run: certbot renew --force-renewal --cert-name {quote(lineage.name)}"
-        yield Verdict(State.CRITICAL, lineage.name, text)
+        yield State.CRITICAL, f"is revoked; run: certbot renew --force-renewal {named}"
     if lineage.crl_asked is not None and facts.now - lineage.crl_asked > _CRL_PATIENCE:
-        when = time.strftime("%F", time.gmtime(lineage.crl_asked))
-        text = f"its CRL was not seen since {when}; look whether this machine reaches its URL"
-        yield Verdict(State.WARNING, lineage.name, text)
-    if not lineage.account_is_there:
-        text = (
-            f"its ACME account {lineage.account} at {lineage.server} is gone or damaged; restore "
-            "the folder accounts from a backup, or order it anew: certbot certonly --cert-name "
-            f"{quote(lineage.name)} --configurator tcs-lyon1"
+        yield (
+            State.WARNING,
+            f"its CRL was not seen since {_date(lineage.crl_asked)}; look whether this machine "
+            "reaches its URL",
         )
-        yield Verdict(State.CRITICAL, lineage.name, text)
+    if not lineage.account_is_there:
+        yield (
+            State.CRITICAL,
+            f"its ACME account {lineage.account} at {lineage.server} is gone or damaged; restore "
+            f"the folder accounts from a backup, or order it anew: certbot certonly {named} "
+            "--configurator tcs-lyon1",
+        )
     for there in lineage.served:
         if there.fault:
-            text = f"{there.service} {there.fault}; start or reload it ([install {there.target}])"
-            yield Verdict(State.CRITICAL, lineage.name, text)
+            where = f"[install {there.target}]"
+            yield State.CRITICAL, f"{there.service} {there.fault}; start or reload it ({where})"
     for file in lineage.deployed:
         if file.fault:
             text = f"[install {file.target}] {file.path} {file.fault}; run: certbot renew"
-            yield Verdict(State.WARNING, lineage.name, text)
+            yield State.WARNING, text
     if lineage.failure:
-        when = time.strftime("%F", time.gmtime(lineage.failure.when))
-        text = f"the last renewal failed ({when}): {lineage.failure.cause}"
-        yield Verdict(State.WARNING, lineage.name, text)
+        when = _date(lineage.failure.when)
+        yield State.WARNING, f"the last renewal failed ({when}): {lineage.failure.cause}"
     if lineage.misfit:
-        yield Verdict(State.WARNING, lineage.name, f"it will not be renewed: {lineage.misfit}")
+        yield State.WARNING, f"it will not be renewed: {lineage.misfit}"
     if lineage.lost_client_auth:
-        text = (
+        yield (
+            State.WARNING,
             "it has lost clientAuth, which the version before had: a service that shows it as a "
-            "client (LDAP replication, RADIUS, SMTP) may be refused"
+            "client (LDAP replication, RADIUS, SMTP) may be refused",
         )
-        yield Verdict(State.WARNING, lineage.name, text)
 
 
-def _of_age(lineage: Lineage, now: int, limits: Limits) -> Iterator[Verdict]:
-    left, share = (
-        lineage.ends - now,
-        100 * (lineage.ends - now) / max(1, lineage.ends - lineage.issued),
-    )
+def _judge_lifetime(lineage: Lineage, now: int, limits: Limits) -> Iterator[tuple[State, str]]:
+    left = lineage.ends - now
+    share = 100 * left / max(1, lineage.ends - lineage.issued)
     how = f"run: certbot renew --cert-name {quote(lineage.name)}, and see what it says"
-    end = time.strftime("%F %H:%M UTC", time.gmtime(lineage.ends))
+    end = _date(lineage.ends, "%F %H:%M UTC")
     if now < lineage.issued:
-        begin = time.strftime("%F %H:%M UTC", time.gmtime(lineage.issued))
+        begin = _date(lineage.issued, "%F %H:%M UTC")
         text = f"is not valid before {begin}; is this machine's clock right? See: timedatectl"
-        yield Verdict(State.CRITICAL, lineage.name, text)
+        yield State.CRITICAL, text
     elif left <= 0:
-        yield Verdict(State.CRITICAL, lineage.name, f"has expired on {end}; {how}")
+        yield State.CRITICAL, f"has expired on {end}; {how}"
     elif share <= max(limits.warning, limits.critical):
         state = State.CRITICAL if share <= limits.critical else State.WARNING
         text = f"ends on {end}, in {left / _DAY:.1f} days ({share:.0f} % of its lifetime); {how}"
-        yield Verdict(state, lineage.name, text)
+        yield state, text
+
+
+def _date(when: int, form: str = "%F") -> str:
+    return time.strftime(form, time.gmtime(when))

@@ -60,6 +60,13 @@ def test_the_config_that_the_lineages_were_ordered_with_is_found(machine, check,
     assert check()[0] == 0
 
 
+def test_a_config_that_is_named_is_read_and_no_other(machine, check, tmp_path):
+    named = machine.configure().rename(tmp_path / "named.ini")
+    machine.configure("nonsense")
+    assert check()[0] == 2
+    assert check("--tcs-lyon1-config", str(named))[0] == 0
+
+
 def test_a_critical_limit_above_the_warning_counts(machine, check):
     machine.issue(left=8)
     assert check("--warning", "5", "--critical", "10")[0] == 2
@@ -69,8 +76,8 @@ def test_what_cannot_be_read_hides_no_config_that_is_wrong(machine):
     options = command.parser().parse_args(machine.arguments("check"))
     facts = gather.gather_facts(command._folders(options))
     broken = replace(facts, config_fault="line 1: broken", unreadable=("/var/log/letsencrypt",))
-    found = verdicts.judge(broken, verdicts.Limits())
-    assert verdicts.worst(found) is verdicts.State.CRITICAL
+    found = verdicts.judge(broken, verdicts.Limits(25, 10))
+    assert verdicts.worst(found.verdicts) is verdicts.State.CRITICAL
 
 
 def test_a_machine_that_cannot_be_judged_is_unknown_and_no_warning(machine, monkeypatch, capsys):
@@ -101,17 +108,6 @@ def test_a_name_draws_nothing_on_the_terminal(machine, capsys):
     machine.issue("a\x1b[31mb", left=5)
     command.main(machine.arguments("status"))
     assert "\x1b[31m" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("name", "read"), [("certbot", True), ("certbot.disabled", False), ("certbot~", False)]
-)
-def test_a_crontab_counts_only_where_cron_reads_it(tmp_path, monkeypatch, name, read):
-    monkeypatch.setattr(timer, "_systemd", list)
-    monkeypatch.setattr(timer, "_CRON", ())
-    monkeypatch.setattr(timer, "_CRON_FOLDERS", (str(tmp_path),))
-    (tmp_path / name).write_text("0 4 * * * root certbot renew\n", encoding="ascii")
-    assert bool(timer.find().name) is read
 
 
 def test_a_failure_of_a_lineage_with_a_blank_in_its_name_is_seen():
@@ -244,14 +240,40 @@ def test_the_folders_are_those_of_cli_ini_however_it_is_written(machine, monkeyp
 
 
 def test_a_file_for_prometheus_that_cannot_be_written_is_unknown_and_nothing_is_left(
-    machine, check, monkeypatch
+    machine, check
 ):
-    def fails(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    folder = machine.folder / "textfile"
+    (folder / "tcs.prom" / "in-the-way").mkdir(parents=True)
+    assert check("--prometheus", str(folder / "tcs.prom")) == (3, "")
+    assert os.listdir(folder) == ["tcs.prom"]
 
-    monkeypatch.setattr(os, "rename", fails)
-    assert check("--prometheus", str(machine.folder / "tcs.prom")) == (3, "")
-    assert not list(machine.folder.glob("tcs.prom*"))
+
+def test_a_reader_that_has_enough_ends_the_command_without_a_traceback(
+    machine, monkeypatch, capsys
+):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert command.main(machine.arguments("check")) == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_a_limit_is_from_0_to_100_per_cent(machine, capsys):
+    for percent in ("101", "-1", "nan"):
+        with pytest.raises(SystemExit):
+            command.main(machine.arguments("check", f"--warning={percent}"))
+    assert "from 0 to 100" in capsys.readouterr().err
+
+
+def test_without_any_certificate_there_are_no_numbers_of_one(machine, check, tmp_path):
+    shutil.rmtree(machine.config_dir / "live")
+    shutil.rmtree(machine.config_dir / "renewal")
+    assert check()[0] == 3
+    assert check("--prometheus", str(tmp_path / "tcs.prom")) == (0, "")
+    text = (tmp_path / "tcs.prom").read_text()
+    assert "tcs_lyon1_state 3\n" in text
+    assert "certificate" not in text
 
 
 @pytest.fixture
