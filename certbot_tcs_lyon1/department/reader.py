@@ -226,7 +226,7 @@ def _dns_server(source: Source, section: Section) -> DnsServer:
         check_servers=merged["check_servers"],
         propagation_seconds=merged["propagation_seconds"],
         section=header,
-        config=source.path,
+        department_config=source.path,
     )
 
 

@@ -124,7 +124,7 @@ class DnsServer:
     :ivar check_servers: polled instead of the zone's name servers
     :ivar propagation_seconds: the most that publishing and propagation may take
     :ivar section: the header as written
-    :ivar config: the path of the department config
+    :ivar department_config: its path
     """
 
     base: str
@@ -135,7 +135,7 @@ class DnsServer:
     check_servers: tuple[Endpoint, ...] = ()
     propagation_seconds: int = 120
     section: str = "dns"
-    config: str = ""
+    department_config: str = ""
 
 
 #: The protocols with a STARTTLS command that are supported.

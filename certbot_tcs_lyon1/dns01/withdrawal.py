@@ -179,7 +179,7 @@ def entry_of(batch: Batch) -> journal.Entry:
         port=batch.server.port,
         label=batch.server.label,
         records=tuple((names.plain(record.name), record.value) for record in batch.records),
-        config=batch.section.config,
+        config=batch.section.department_config,
     )
 
 

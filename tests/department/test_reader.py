@@ -54,7 +54,7 @@ def test_the_example_of_the_design_loads_with_every_key_uncommented(config: Path
         servers=(Endpoint("ns-maj.univ-lyon1.fr", 53),),
         key=TsigKey("labo", "hmac-sha256", TSIG),
         zone=None,
-        config=settings.path,
+        department_config=settings.path,
     )
     assert special.base == "sciences.univ-lyon1.fr"
     assert special.section == "dns sciences.univ-lyon1.fr"

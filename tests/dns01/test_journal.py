@@ -145,12 +145,12 @@ def two_configs(lab, desk_with, tmp_path):
         here = ports.Endpoint("127.0.0.1", port)
         with bind.primary(tmp_path / "copy", here, [copy], [key]):
             sections = (
-                dns_section(lab, config=str(configs[0])),
+                dns_section(lab, department_config=str(configs[0])),
                 dns_section(
                     lab,
                     servers=(endpoint(here),),
                     key=TsigKey(key.name, key.algorithm, key.secret),
-                    config=str(configs[1]),
+                    department_config=str(configs[1]),
                 ),
             )
             desks = [desk_with(section) for section in sections]
