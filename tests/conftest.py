@@ -9,6 +9,7 @@ import certbot
 import pytest
 
 from tests.lab import lab as lab_module
+from tests.lab import proxy
 from tests.lab.certbot import Certbot
 from tests.lab.lab import Lab
 from tests.lab.require import require_lab
@@ -39,3 +40,10 @@ def client(lab: Lab, tmp_path: Path) -> Certbot:
 def configure(client: Certbot) -> Callable[[str], Path]:
     """Write the text as `client`'s department config, where the plugin looks for it."""
     return client.configure
+
+
+@pytest.fixture
+def between(lab: Lab) -> Iterator[proxy.Proxy]:
+    """A proxy before the lab's primary, which passes everything until it is told otherwise."""
+    with proxy.running(lab.primary.endpoint) as running:
+        yield running

@@ -36,13 +36,6 @@ def servers() -> Servers:
 
 
 @pytest.fixture
-def between(lab: Any) -> Iterator[proxy.Proxy]:
-    """A proxy before the lab's primary."""
-    with proxy.running(lab.primary.endpoint) as running:
-        yield running
-
-
-@pytest.fixture
 def black_hole() -> Iterator[Address]:
     """An address that drops everything: UDP is never read, and no TCP connection comes about."""
     with ports.claimed() as port, socket.socket() as tcp, socket.socket() as one:

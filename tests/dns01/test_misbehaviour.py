@@ -29,13 +29,6 @@ def servers() -> Servers:
 
 
 @pytest.fixture
-def between(lab):
-    """A proxy before the lab's primary, which passes everything until it is told otherwise."""
-    with proxy.running(lab.primary.endpoint) as running:
-        yield running
-
-
-@pytest.fixture
 def desk_behind(lab, between, desk_with):
     """Make a desk whose update server is the proxy, and then others."""
 

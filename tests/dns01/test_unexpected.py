@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +17,6 @@ from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import proxy
 
 UPDATE = "UPDATE"
-
-
-@pytest.fixture
-def between(lab: Any) -> Iterator[proxy.Proxy]:
-    """A proxy before the lab's primary."""
-    with proxy.running(lab.primary.endpoint) as running:
-        yield running
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from acme import client as acme_client
 from acme import messages
 
 from certbot_tcs_lyon1.ca import advice
+from tests.integration import problems
 from tests.integration.commands import CERTONLY, NAME
 from tests.lab import front
 from tests.lab.certbot import Certbot, Result
@@ -57,21 +58,21 @@ def assert_advised(result: Result, *expected: str, by_ca: str = "") -> str:
 @pytest.mark.parametrize(
     ("step", "problem", "expected"),
     [
-        ("newOrder", front.NOT_LINKED, ["department test-dsi", "Settings, Domains", NAME]),
-        ("newOrder", front.NOT_DELEGATED, ["department test-dsi", "Settings, Domains", NAME]),
-        ("newAccount", front.USED_UP, ["test-dsi-kid", "accounts", "backup"]),
-        ("newAccount", front.UNKNOWN_KID, ["test-dsi-kid", "ACME URL"]),
-        ("newAccount", front.BAD_MAC, ["test-dsi-kid", "eab_hmac_key", "whole"]),
-        ("newOrder", front.NO_KEY_ID, ["new ACME account"]),
-        ("newOrder", front.NO_KEY_ID_IN_HEADER, ["new ACME account"]),
-        ("newAccount", front.EAB_REQUIRED, ["eab_kid, eab_hmac_key and email"]),
-        ("newOrder", front.NO_SUCH_ACCOUNT, ["test-dsi-kid", "new ACME account"]),
-        ("newOrder", front.DEACTIVATED, ["test-dsi-kid", "new ACME account"]),
-        ("newOrder", front.REJECTED, [NAME, "public name"]),
-        ("finalize", front.BAD_CSR, ["--key-type rsa"]),
-        ("finalize", front.MALFORMED, ["--key-type rsa"]),
-        ("finalize", front.INTERNAL, ["wait an hour", "portal"]),
-        ("newOrder", front.RATE_LIMITED, ["wait an hour", "loop"]),
+        ("newOrder", problems.NOT_LINKED, ["department test-dsi", "Settings, Domains", NAME]),
+        ("newOrder", problems.NOT_DELEGATED, ["department test-dsi", "Settings, Domains", NAME]),
+        ("newAccount", problems.USED_UP, ["test-dsi-kid", "accounts", "backup"]),
+        ("newAccount", problems.UNKNOWN_KID, ["test-dsi-kid", "ACME URL"]),
+        ("newAccount", problems.BAD_MAC, ["test-dsi-kid", "eab_hmac_key", "whole"]),
+        ("newOrder", problems.NO_KEY_ID, ["new ACME account"]),
+        ("newOrder", problems.NO_KEY_ID_IN_HEADER, ["new ACME account"]),
+        ("newAccount", problems.EAB_REQUIRED, ["eab_kid, eab_hmac_key and email"]),
+        ("newOrder", problems.NO_SUCH_ACCOUNT, ["test-dsi-kid", "new ACME account"]),
+        ("newOrder", problems.DEACTIVATED, ["test-dsi-kid", "new ACME account"]),
+        ("newOrder", problems.REJECTED, [NAME, "public name"]),
+        ("finalize", problems.BAD_CSR, ["--key-type rsa"]),
+        ("finalize", problems.MALFORMED, ["--key-type rsa"]),
+        ("finalize", problems.INTERNAL, ["wait an hour", "portal"]),
+        ("newOrder", problems.RATE_LIMITED, ["wait an hour", "loop"]),
     ],
     ids=lambda value: getattr(value, "detail", None) or getattr(value, "type", None),
 )
@@ -83,7 +84,7 @@ def test_certonly_gives_the_advice_of_each_row_once(lab, run, ca, step, problem,
 
 
 def test_the_account_is_named_and_whom_to_ask(client, run, ca):
-    ca.behave = front.refuse("newOrder", front.NOT_LINKED)
+    ca.behave = front.refuse("newOrder", problems.NOT_LINKED)
     result = run(*CERTONLY)
     [account] = client.accounts()
     assert_advised(result, f"ACME account {account.id}", "certificats.tcs@univ-lyon1.fr")
@@ -111,12 +112,12 @@ def test_challenges_of_the_cas_own_lead_to_the_portal(run, ca):
 def test_the_caa_record_that_applies_is_shown_with_the_name_that_holds_it(lab, run, ca):
     lab.edit("labo.univ-lyon1.test", add=[("@", 5, "CAA", '0 issue "letsencrypt.org"')])
     try:
-        ca.behave = front.refuse("finalize", front.CAA)
+        ca.behave = front.refuse("finalize", problems.CAA)
         assert_advised(
             run(*CERTONLY),
             'labo.univ-lyon1.test has CAA 0 issue "letsencrypt.org"',
             "who runs the DNS zone of labo.univ-lyon1.test",
-            by_ca=front.CAA.detail,
+            by_ca=problems.CAA.detail,
         )
     finally:
         lab.edit("labo.univ-lyon1.test", delete=[("@", "CAA")])
@@ -128,15 +129,15 @@ def test_the_caa_record_that_applies_is_shown_with_the_name_that_holds_it(lab, r
 def test_one_part_of_several_is_enough(run, ca):
     ca.behave = front.refuse(
         "newOrder",
-        front.Problem("compound", "Some names", subproblems=[("a.test", front.REJECTED)]),
+        front.Problem("compound", "Some names", subproblems=[("a.test", problems.REJECTED)]),
     )
     assert_advised(run(*CERTONLY), "no certificate for a.test", by_ca="Some names")
 
 
 def test_run_gives_the_advice_too(run, ca):
-    ca.behave = front.refuse("newOrder", front.NOT_LINKED)
+    ca.behave = front.refuse("newOrder", problems.NOT_LINKED)
     command = ("run", "-n", "-a", "tcs-lyon1", "-i", "null", "-d", NAME)
-    assert_advised(run(*command), NAME, by_ca=front.NOT_LINKED.detail)
+    assert_advised(run(*command), NAME, by_ca=problems.NOT_LINKED.detail)
 
 
 def test_an_error_that_no_row_knows_stays_certbots_own(run, ca):
@@ -148,9 +149,9 @@ def test_an_error_that_no_row_knows_stays_certbots_own(run, ca):
 
 
 def test_quiet_and_debug_give_it_once_too(run, ca):
-    ca.behave = front.refuse("newOrder", front.NOT_LINKED)
+    ca.behave = front.refuse("newOrder", problems.NOT_LINKED)
     for option in ("-q", "--debug"):
-        assert_advised(run(*CERTONLY, option), NAME, by_ca=front.NOT_LINKED.detail)
+        assert_advised(run(*CERTONLY, option), NAME, by_ca=problems.NOT_LINKED.detail)
 
 
 class TestRenew:
@@ -162,8 +163,8 @@ class TestRenew:
     @pytest.mark.parametrize(
         ("behave", "expected"),
         [
-            (front.refuse("newOrder", front.NOT_LINKED), [NAME, "Settings, Domains"]),
-            (front.refuse("newOrder", front.NO_SUCH_ACCOUNT), ["new ACME account"]),
+            (front.refuse("newOrder", problems.NOT_LINKED), [NAME, "Settings, Domains"]),
+            (front.refuse("newOrder", problems.NO_SUCH_ACCOUNT), ["new ACME account"]),
             (front.fail_order(front.Problem("caa", "forbidden")), ["CAA", NAME]),
             (front.own_challenges, [NAME, "validated in the portal"]),
         ],
@@ -182,7 +183,7 @@ class TestRenew:
     def test_every_lineage_has_its_own_names(self, lineage, run, ca):
         other = "labo.univ-lyon1.test"
         assert run(*CERTONLY[:-1], other).returncode == 0
-        ca.behave = front.refuse("newOrder", front.REJECTED)
+        ca.behave = front.refuse("newOrder", problems.REJECTED)
         result = run("renew", "--force-renewal")
         assert result.output.count(START) == 2, result.output
         for name in (NAME, other):
@@ -190,7 +191,7 @@ class TestRenew:
 
     def test_what_is_wrong_with_the_department_is_said_once_for_all(self, lineage, run, ca):
         assert run(*CERTONLY[:-1], "labo.univ-lyon1.test").returncode == 0
-        ca.behave = front.refuse("newOrder", front.NO_SUCH_ACCOUNT)
+        ca.behave = front.refuse("newOrder", problems.NO_SUCH_ACCOUNT)
         assert_advised(run("renew", "--force-renewal"), "new ACME account")
 
     def test_another_plugins_lineage_gets_no_advice(self, lineage, run, ca):
@@ -208,13 +209,13 @@ class TestRenew:
             calls.extend([request.step] if request.step == "newOrder" else [])
             if len(calls) < 2:
                 return ask()
-            return front.refuse("newOrder", front.NOT_LINKED)(request, ask)
+            return front.refuse("newOrder", problems.NOT_LINKED)(request, ask)
 
         ca.behave = second_only
         result = run("renew", "--force-renewal")
         assert result.returncode == 1
         assert len(calls) == 2
-        assert front.NOT_LINKED.detail in result.output
+        assert problems.NOT_LINKED.detail in result.output
         assert START not in result.output
 
 

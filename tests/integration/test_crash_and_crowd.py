@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,12 +31,6 @@ def killer(client: Certbot, opcode: str, count: int, *, after: bool) -> Callable
         return proxy.SILENCE
 
     return behave
-
-
-@pytest.fixture
-def between(lab) -> Iterator[proxy.Proxy]:
-    with proxy.running(lab.primary.endpoint) as running:
-        yield running
 
 
 # The first UPDATE publishes, the second one withdraws; the second query reads back.

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 import pytest
 
+from tests.integration import problems
 from tests.lab import front, leaks, pebble, ports
 from tests.lab.certbot import Certbot, Result
 from tests.lab.lab import Lab
@@ -203,7 +204,7 @@ def test_an_account_made_by_hand_is_adopted_where_the_ca_says_that_its_key_is_bo
     world, ca = once
     by_hand(world, ONE)
     account = world.account_of(ONE)
-    ca.behave = front.refuse("newAccount", front.USED_UP)
+    ca.behave = front.refuse("newAccount", problems.USED_UP)
     world.configure(LABO)
     done = world.issue(ONE, "--cert-name", ONE, "--force-renewal")
     assert done.returncode == 0, done.output
@@ -244,7 +245,7 @@ def test_of_several_accounts_made_by_hand_the_right_one_is_asked_for(once):
     shutil.copytree(kept, accounts)
     ids = [account.id for account in world.client.accounts()]
     assert len(ids) == 2
-    ca.behave = front.refuse("newAccount", front.USED_UP)
+    ca.behave = front.refuse("newAccount", problems.USED_UP)
     world.configure(LABO)
     done = world.issue(ONE)
     assert done.returncode == 1

@@ -8,7 +8,6 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -23,12 +22,6 @@ from tests.lab.require import require_lab
 
 NAME = "www.labo.univ-lyon1.test"
 DETAIL = "The CA does not like it"
-
-
-@pytest.fixture
-def client(lab: Lab, tmp_path: Path) -> Certbot:
-    """A certbot that has done nothing yet."""
-    return Certbot(tmp_path / "certbot", lab.pebble.ca_bundle, lab.client.executable)
 
 
 @pytest.fixture
@@ -81,19 +74,19 @@ def test_the_urls_in_the_directory_lead_back_to_it(lab):
 
 def test_a_step_is_refused_with_a_problem_and_pebble_does_not_hear_of_it(lab, order):
     before = lab.pebble.requests().count(("POST", "/sign-me-up"))
-    with front.running(lab.pebble, front.refuse("newAccount", front.USED_UP)) as ca:
+    with front.running(lab.pebble, front.refuse("newAccount", front.Problem("x", DETAIL))) as ca:
         result = order(ca)
     assert result.returncode == 1
-    assert front.USED_UP.detail in result.log
+    assert DETAIL in result.log
     assert lab.pebble.requests().count(("POST", "/sign-me-up")) == before
 
 
 def test_a_problem_has_its_parts():
-    problem = front.Problem("compound", "several", subproblems=[(NAME, front.CAA)])
+    problem = front.Problem("compound", "several", subproblems=[(NAME, front.Problem("caa"))])
     [part] = problem.document()["subproblems"]
     assert part["type"] == "urn:ietf:params:acme:error:caa"
     assert part["identifier"] == {"type": "dns", "value": NAME}
-    assert "detail" not in front.INTERNAL.document()
+    assert "detail" not in part
 
 
 def test_pending_authorizations_have_challenges_of_sectigos_own(lab, order):

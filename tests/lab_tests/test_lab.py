@@ -42,12 +42,6 @@ while value not in str(dns.query.tcp(query, {secondary!r}, timeout=5, port={port
 """
 
 
-@pytest.fixture
-def client(lab: Lab, tmp_path: Path) -> Certbot:
-    """A certbot that has done nothing yet."""
-    return Certbot(tmp_path / "certbot", lab.pebble.ca_bundle, lab.client.executable)
-
-
 def is_gone(pid: int) -> bool:
     """Is there no such process (but perhaps one that is dead and not yet reaped)?"""
     try:

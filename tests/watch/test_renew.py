@@ -195,7 +195,8 @@ def test_with_reuse_key_only_a_compromised_key_is_given_up(shop, ca, web, why):
 
 def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, web):
     revoke(shop, ca, web)
-    with front.running(lab.pebble, front.refuse("newOrder", front.RATE_LIMITED)) as refusing:
+    too_many = front.Problem("rateLimited", "Too many requests", 429)
+    with front.running(lab.pebble, front.refuse("newOrder", too_many)) as refusing:
         shop.client.copy_lineage(NAME, "two")
         bundle = {"REQUESTS_CA_BUNDLE": str(refusing.ca_bundle)}
         shop.client.configure(
