@@ -11,10 +11,16 @@ import dns.flags
 import dns.message
 import dns.opcode
 import dns.rcode
+import dns.rdata
 import dns.rdataclass
 import dns.tsig
 
 from certbot_tcs_lyon1.dns01.records import Address
+
+# Else the first reply with such a record of the class ANY would have dnspython take those of the
+# class IN for records of an unknown type, too, for the rest of this process.
+for _type, _sample in (("A", "127.0.0.1"), ("AAAA", "::1")):
+    dns.rdata.from_text("IN", _type, _sample)
 
 
 def by_udp(
