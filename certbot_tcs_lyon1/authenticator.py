@@ -10,7 +10,6 @@ import importlib.util
 import logging
 import os
 from collections.abc import Sequence
-from types import ModuleType
 from typing import TYPE_CHECKING, Optional
 
 from certbot import errors as certbot_errors
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from certbot.achallenges import AnnotatedChallenge
 
     from certbot_tcs_lyon1.department.settings import Settings
-    from certbot_tcs_lyon1.dns01.challenge import Servers, TxtRecord
+    from certbot_tcs_lyon1.dns01.queries import Servers
     from certbot_tcs_lyon1.process import Process
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ class Authenticator:
         self._journal_path = os.path.join(work_dir, JOURNAL_NAME)
         self._propagation_seconds = propagation_seconds
         #: The error of `perform`, if it failed.
-        self._failure: Optional[errors.DnsError] = None
+        self._failure = ""
         #: For each challenge name with a CNAME: the name at which its record was published.
         self._targets: dict[str, str] = {}
 
@@ -70,19 +69,23 @@ class Authenticator:
         """Publish the records of all challenges, and wait until every name server has them.
 
         :raises certbot.errors.PluginError: a record could not be published, or did not reach every
-            name server
+            name server; or dnspython can't be used
         """
-        challenge = _dns_wing()
-        servers = self._servers(challenge)
+        servers = self._servers()
+        from certbot_tcs_lyon1.dns01 import challenge
+
         try:
-            records = [_record(challenge, achall) for achall in achalls]
+            records = [
+                challenge.txt_record(_owner(one), one.validation(one.account_key))
+                for one in achalls
+            ]
             batches = challenge.plan(records, self._settings, servers, self._propagation_seconds)
             self._targets = challenge.targets(records, batches)
             published = challenge.publish(batches, self._journal_path, servers)
             challenge.confirm(published, servers, warn=self._process.report.warning)
         except errors.DnsError as error:
-            self._failure = error
-            raise certbot_errors.PluginError(str(error)) from None
+            self._failure = str(error)
+            raise certbot_errors.PluginError(self._failure) from None
         return [achall.response(achall.account_key) for achall in achalls]
 
     def withdraw(self) -> None:
@@ -90,39 +93,51 @@ class Authenticator:
 
         Sends UPDATEs. What can't be withdrawn is a warning. Never raises.
         """
-        path = self._journal_path
+        path, warn = self._journal_path, self._process.report.warning
         if not os.path.lexists(path):
             return
         try:
-            challenge = _dns_wing()
-            left = challenge.withdraw(self._settings, path, self._servers(challenge))
+            servers = self._servers()
+            from certbot_tcs_lyon1.dns01 import challenge
+
+            # certbot shows the error of `perform` after the warnings.
+            left = challenge.withdraw(self._settings, path, servers, self._failure)
         except Exception as error:  # a TXT record left behind must not fail the certificate
             logger.debug("Withdrawing the records failed", exc_info=True)
             why = str(error).rstrip(".")
-            self._process.report.warning(
+            warn(
                 f"The TXT records in {path} could not be withdrawn: {why}. The next run tries "
                 "again."
             )
             return
         for warning in left:
-            # certbot shows the error of `perform` after this warning: don't show the same twice.
-            why, shown = warning.why, self._failure
-            if why and shown and (type(why), why.args) == (type(shown), shown.args):
-                warning.why = errors.DnsError("see the error below")
-            self._process.report.warning(str(warning))
+            warn(str(warning))
 
-    def _servers(self, challenge: ModuleType) -> Servers:
+    def _servers(self) -> Servers:
+        """Import the DNS wing, and dnspython with it; return what it knows of name servers.
+
+        :raises certbot.errors.PluginError: dnspython is missing, too old or broken
+        """
+        try:
+            import dns.version
+
+            if dns.version.MAJOR < 2:
+                raise ImportError(f"version {dns.version.version} is too old")
+            from certbot_tcs_lyon1.dns01 import challenge
+        except Exception as error:  # a broken installation may raise anything
+            raise certbot_errors.PluginError(
+                f"{_NEEDS_DNSPYTHON} ({error}). {_GET_DNSPYTHON}"
+            ) from None
         self._process.servers = self._process.servers or challenge.Servers()
         return self._process.servers
 
     def hint(self, failed: Sequence[AnnotatedChallenge]) -> str:
         """Return what to check when the CA did not accept the records of these challenges."""
         names = sorted({compat.domain_of(achall) for achall in failed})
-        asked = {one.validation_domain_name(compat.domain_of(one)) for one in failed}
         followed = "".join(
             f" The CNAME at {name} was followed, so the record is at {self._targets[name]}: CAs "
             "differ in following it. Ask the RAO whether this one does."
-            for name in sorted(asked & self._targets.keys())
+            for name in sorted(self._targets.keys() & set(map(_owner, failed)))
         )
         return (
             "The TXT records were published, and every name server of the zone that answered here "
@@ -132,25 +147,7 @@ class Authenticator:
         )
 
 
-def _dns_wing() -> ModuleType:
-    """Import the DNS wing, and dnspython with it, and return its `challenge` module.
-
-    :raises certbot.errors.PluginError: dnspython is missing, too old or broken
-    """
-    try:
-        import dns.version
-
-        if dns.version.MAJOR < 2:
-            raise ImportError(f"version {dns.version.version} is too old")
-        from certbot_tcs_lyon1.dns01 import challenge
-    except Exception as error:  # a broken installation may raise anything
-        raise certbot_errors.PluginError(
-            f"{_NEEDS_DNSPYTHON} ({error}). {_GET_DNSPYTHON}"
-        ) from None
-    return challenge
-
-
-def _record(challenge: ModuleType, achall: AnnotatedChallenge) -> TxtRecord:
-    name = achall.validation_domain_name(compat.domain_of(achall))
-    record: TxtRecord = challenge.txt_record(name, achall.validation(achall.account_key))
-    return record
+def _owner(achall: AnnotatedChallenge) -> str:
+    """Return the owner name of a challenge's record."""
+    name: str = achall.validation_domain_name(compat.domain_of(achall))
+    return name

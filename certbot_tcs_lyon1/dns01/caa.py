@@ -48,20 +48,14 @@ def look(name: str, settings: Settings, servers: Servers) -> Optional[tuple[str,
 
     :raises dns.exception.DNSException, OSError: it can't be looked up
     """
-    found = _climb(dns.name.from_text(without_wildcard(name)), settings, servers)
-    if found is None:
-        return None
-    return text(found.name), ", ".join(sorted(record.to_text() for record in found))
-
-
-def _climb(name: dns.name.Name, settings: Settings, servers: Servers) -> Optional[dns.rrset.RRset]:
-    section = settings.dns_server_for(text(name))
+    owner = dns.name.from_text(without_wildcard(name))
+    section = settings.dns_server_for(text(owner))
     addresses = servers.update_addresses(section)[0] if section else []
-    while len(name) > 1:
-        found = _at(name, addresses, servers)
+    while len(owner) > 1:
+        found = _at(owner, addresses, servers)
         if found is not None:
-            return found
-        name = name.parent()
+            return text(found.name), ", ".join(sorted(record.to_text() for record in found))
+        owner = owner.parent()
     return None
 
 
@@ -76,15 +70,11 @@ def _at(
         answer = _from_server(name, addresses, servers)
         if answer is None:
             return _from_resolver(name)
-        alias: Optional[dns.name.Name] = None
-        for rrset in answer:
-            if rrset.rdtype == dns.rdatatype.CAA:
-                return rrset
-            if rrset.rdtype == dns.rdatatype.CNAME:
-                alias = rrset[0].target
-        if alias is None:
-            return None
-        name = alias
+        by_type = {rrset.rdtype: rrset for rrset in answer}  # of several CNAMEs, the last
+        alias = by_type.get(dns.rdatatype.CNAME)
+        if dns.rdatatype.CAA in by_type or alias is None:
+            return by_type.get(dns.rdatatype.CAA)
+        name = alias[0].target
     return None
 
 

@@ -15,34 +15,16 @@ from typing import Optional
 import dns.name
 
 from certbot_tcs_lyon1.department.settings import Settings
-from certbot_tcs_lyon1.dns01 import aliases, journal, update, withdrawal, zones
+from certbot_tcs_lyon1.dns01 import journal, update, withdrawal, zones
 from certbot_tcs_lyon1.dns01.confirmation import confirm
 from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.dns01.queries import Servers
-from certbot_tcs_lyon1.dns01.records import (
-    Batch,
-    DnsError,
-    NotWithdrawn,
-    Refused,
-    TxtRecord,
-    txt_record,
-)
+from certbot_tcs_lyon1.dns01.records import Batch, Refused, TxtRecord, txt_record
 from certbot_tcs_lyon1.dns01.withdrawal import withdraw
+from certbot_tcs_lyon1.errors import DnsError
 
-__all__ = [
-    "Batch",
-    "DnsError",
-    "NotWithdrawn",
-    "Servers",
-    "TxtRecord",
-    "confirm",
-    "plan",
-    "publish",
-    "targets",
-    "txt_record",
-    "withdraw",
-]
+__all__ = ["Servers", "confirm", "plan", "publish", "targets", "txt_record", "withdraw"]
 
 # Plan
 
@@ -66,7 +48,7 @@ def plan(
         settings = replace(settings, dns=tuple(sections))
     firsts = {record.name: record for record in records}
     placed = together(
-        lambda record: aliases.place(record, settings, servers, started), list(firsts.values())
+        lambda record: zones.place(record, settings, servers, started), list(firsts.values())
     )
     places = dict(zip(firsts, _confirmed(placed, servers)))
     batches: dict[tuple[dns.name.Name, str], tuple[Batch, dict[TxtRecord, None]]] = {}
@@ -85,18 +67,12 @@ def _confirmed(placed: Sequence[Batch], servers: Servers) -> list[Batch]:
     :raises Refused: a signed answer says that a name is an alias
     """
 
-    def confirm_one(one: Batch) -> Batch:
-        until = servers.until(one.end)
-        location = zones.confirmed(one.location, one.names[0], one.section, until)
-        return replace(one, location=location)
-
     firsts = {one.location: one for one in reversed(placed) if not one.location.confirmed}
-    right = {
-        first.location
-        for first, again in zip(firsts.values(), together(confirm_one, list(firsts.values())))
-        if again.location == first.location
-    }
-    return together(lambda one: one if one.location in right else confirm_one(one), placed)
+    again = together(lambda one: zones.confirmed(one, servers), list(firsts.values()))
+    right = {first.location for first, found in zip(firsts.values(), again) if found is first}
+    return together(
+        lambda one: one if one.location in right else zones.confirmed(one, servers), placed
+    )
 
 
 def targets(records: Sequence[TxtRecord], batches: Sequence[Batch]) -> dict[str, str]:
@@ -131,12 +107,13 @@ def _publish(batch: Batch, journal_path: str, servers: Servers) -> Batch:
     _enter_in_journal(journal_path, entry, servers)
     try:
         taken = update.add_records(batch, servers)
-    except Refused as error:
-        doubtful = batch.of(batch.records if error.claimed else ())
-        if error.of_a_name and len(batch.names) > 1:
-            error, claimed = _find_refused(batch, error, servers)
-            doubtful = doubtful if doubtful.records else batch.of(claimed)
-        _keep_doubtful(batch, doubtful, journal_path, servers)
+    except Refused as refusal:
+        error: DnsError = refusal
+        doubtful: Sequence[TxtRecord] = batch.records if refusal.claimed else ()
+        if refusal.of_a_name and len(batch.names) > 1:
+            error, claimed = _find_refused(batch, refusal, servers)
+            doubtful = doubtful or claimed
+        _keep_doubtful(batch, batch.of(doubtful), journal_path, servers)
         raise error from None
     if taken.server != batch.server:  # the withdrawal must go to the server that applied it
         _enter_in_journal(journal_path, withdrawal.entry_of(taken), servers)
@@ -169,8 +146,8 @@ def _enter_in_journal(journal_path: str, entry: journal.Entry, servers: Servers)
 
 
 def _find_refused(
-    batch: Batch, refusal: Refused, servers: Servers
-) -> tuple[Refused, list[TxtRecord]]:
+    batch: Batch, refusal: DnsError, servers: Servers
+) -> tuple[DnsError, list[TxtRecord]]:
     """Find the names because of which an UPDATE was refused: publish each name alone, and delete
     what was accepted.
 
@@ -179,19 +156,19 @@ def _find_refused(
     """
     taken: list[TxtRecord] = []
     claimed: list[TxtRecord] = []
-    refused: list[Refused] = []
+    refused: list[DnsError] = []
     for one in batch.by_name():
         try:
             update.add_records(one, servers)
             taken += one.records
         except Refused as error:
-            refused.append(Refused(error.cause, error.remedy, where=text(one.names[0])))
+            refused.append(DnsError(error.cause, error.remedy, where=text(one.names[0])))
             claimed += one.records if error.claimed else ()
     if taken:
         update.delete_records(batch.of(taken), servers)
     if not refused or (not taken and len({error.cause for error in refused}) == 1):
         return refusal, claimed
-    whole = Refused(
+    whole = DnsError(
         f"{len(taken)} of {len(batch.records)} records of the zone {text(batch.zone)} can be "
         "published, and nothing was. Refused:",
         parts=refused,

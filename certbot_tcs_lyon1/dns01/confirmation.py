@@ -12,11 +12,12 @@ from typing import Callable, Optional
 import dns.flags
 import dns.name
 
-from certbot_tcs_lyon1.dns01 import propagation, zones
+from certbot_tcs_lyon1.dns01 import nameservers, propagation, zones
 from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.propagation import Report, State
 from certbot_tcs_lyon1.dns01.queries import Servers
-from certbot_tcs_lyon1.dns01.records import Address, Alias, Batch, DnsError, NoAnswer
+from certbot_tcs_lyon1.dns01.records import Address, Alias, Batch, NoAnswer
+from certbot_tcs_lyon1.errors import DnsError
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +25,12 @@ logger = logging.getLogger(__name__)
 def confirm(
     batches: Sequence[Batch],
     servers: Servers,
-    port: int = 53,
     warn: Callable[[str], object] = logger.warning,
 ) -> None:
     """Query the records at the update server, then wait until each name server of the zones has
     them.
 
     :param batches: as returned by `challenge.publish`
-    :param port: of the zone's name servers; other than 53 only in tests
     :param warn: shows the user a warning
     :raises DnsError: the update server has accepted the records and does not show them, or a name
         server does not have them by the end of the batch
@@ -39,7 +38,7 @@ def confirm(
     for batch in batches:
         until = servers.until(batch.end)
         seen_by = batch.server.socket_address if _read_back(batch, until, warn) else None
-        addresses = _addresses_to_check(batch, until, port, warn)
+        addresses = nameservers.to_check(batch, until, warn)
         seen = [address for address in addresses if address.socket_address == seen_by]
         rest = [address for address in addresses if address.socket_address != seen_by]
         _await_everywhere(batch, rest, seen, until, warn)
@@ -111,23 +110,6 @@ def _why_hidden(batch: Batch, servers: Servers) -> Optional[DnsError]:
     return None
 
 
-def _addresses_to_check(
-    batch: Batch, servers: Servers, port: int, warn: Callable[[str], object]
-) -> list[Address]:
-    if not batch.section.check_servers:
-        return zones.name_server_addresses(batch.location, servers, port, warn)
-    found: list[Address] = []
-    for endpoint in batch.section.check_servers:
-        try:
-            found += servers.addresses_of(endpoint)
-        except NoAnswer as error:
-            raise NoAnswer(
-                f"check_servers in [{batch.section.section}]: {error.cause}",
-                error.remedy or "Correct it, or write the address",
-            ) from None
-    return found
-
-
 def _await_everywhere(
     batch: Batch,
     addresses: Sequence[Address],
@@ -154,7 +136,13 @@ def _await_everywhere(
             "the records",
             "Ask the DNS administrator about the zone transfers to those that are stale, or raise "
             f"propagation_seconds in [{batch.section.section}]",
-            parts=[*_states(reports), *_shown_to_the_key(batch, reports, servers)],
+            parts=[
+                *(
+                    DnsError(f"{report.state.value} ({report.answer})", where=str(report.address))
+                    for report in reports
+                ),
+                *_shown_to_the_key(batch, reports, servers),
+            ],
         )
     found = {report.address for report in reports if report.state is State.HAS_IT}.union(seen)
     for report in reports:
@@ -229,13 +217,6 @@ def _warn_of_missing_ipv6(
 
 def _needs_ipv6(report: Report) -> bool:
     return report.no_route and report.address.family == socket.AF_INET6
-
-
-def _states(reports: Sequence[Report]) -> list[DnsError]:
-    return [
-        DnsError(f"{report.state.value} ({report.answer})", where=str(report.address))
-        for report in reports
-    ]
 
 
 def _shown_to_the_key(

@@ -55,6 +55,7 @@ def random_sibling(name: dns.name.Name) -> dns.name.Name:
     Its first label has 12 characters; if that of `name` has as many, it is not longer than `name`.
 
     :raises dns.name.NameTooLong: it would have more than 255 octets (RFC 1035 §2.3.4)
+    :raises dns.name.NoParent: `name` is the root
     """
     return dns.name.from_text(secrets.token_hex(6), name.parent())
 
@@ -64,10 +65,3 @@ def above(name: dns.name.Name) -> Iterator[dns.name.Name]:
     while len(name) > 2:
         name = name.parent()
         yield name
-
-
-def likely_zone(name: dns.name.Name) -> dns.name.Name:
-    """Guess the zone of a name without asking a server: its parent, unless that is a top-level
-    domain.
-    """
-    return name.parent() if len(name) > 3 else name

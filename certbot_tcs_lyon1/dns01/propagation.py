@@ -105,7 +105,8 @@ def _poll_name(
     if key is not None and not reply.had_tsig:
         return Report(address, State.UNREACHABLE, "the answer to a signed query is not signed")
     if not transport.is_authoritative(reply):
-        return Report(address, State.LAME, _lameness(reply))
+        code = dns.rcode.to_text(reply.rcode())
+        return Report(address, State.LAME, f"{code}, not authoritative for the zone")
     if not values <= _values(reply, name):
         return Report(address, State.STALE, _staleness(reply, name))
     return Report(address, State.HAS_IT, "has the records")
@@ -120,29 +121,10 @@ def _values(reply: dns.message.Message, name: dns.name.Name) -> set[str]:
     }
 
 
-def _lameness(reply: dns.message.Message) -> str:
-    return f"{dns.rcode.to_text(reply.rcode())}, not authoritative for the zone"
-
-
 def _staleness(reply: dns.message.Message, name: dns.name.Name) -> str:
     if reply.rcode() == dns.rcode.NXDOMAIN:
         return f"no such name: {text(name)}"
     return f"other records at {text(name)}" if _values(reply, name) else f"no TXT at {text(name)}"
-
-
-def _poll_first(
-    address: Address,
-    records: Sequence[TxtRecord],
-    servers: Servers,
-    key: Optional[SigningKey],
-) -> Report:
-    """Poll for the first record, and for all once that is there: a zone transfer brings them
-    together.
-    """
-    report = poll(address, records[:1], servers, key)
-    if report.state is State.HAS_IT and len(records) > 1:
-        report = poll(address, records, servers, key)
-    return report
 
 
 def wait_until_everywhere(
@@ -177,7 +159,10 @@ def wait_until_everywhere(
         if servers.is_silent(address) and not silent_too:  # since another lineage of this process
             return Report(address, State.UNREACHABLE, "no answer in time")
         while True:
-            report = _poll_first(address, records, servers, key)
+            report = poll(address, records[:1], servers, key)
+            if report.state is State.HAS_IT and len(records) > 1:
+                # Only now all of them are polled: a zone transfer brings them together.
+                report = poll(address, records, servers, key)
             latest[address] = report.state
             now = time.monotonic()
             if report.state is not State.STALE or now >= end:

@@ -12,7 +12,6 @@ import ipaddress
 import secrets
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
@@ -24,9 +23,9 @@ import dns.rcode
 import dns.tsig
 
 from certbot_tcs_lyon1 import waiting
-from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKey
-from certbot_tcs_lyon1.dns01 import signing, transport
-from certbot_tcs_lyon1.dns01.records import Address, DnsError, NoAnswer, Refused
+from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKey, is_address
+from certbot_tcs_lyon1.dns01 import names, signing, transport
+from certbot_tcs_lyon1.dns01.records import Address, NoAnswer
 
 #: EDNS payload size in bytes that avoids fragmentation (DNS flag day 2020).
 _PAYLOAD = 1232
@@ -36,7 +35,7 @@ _MOST_LOSSES = 4
 
 #: The rcodes after which the next server is tried (RFC 2136 §4.5, §4.6), with their meaning; any
 #: other is final.
-TRY_NEXT: Mapping[int, str] = {
+_TRY_NEXT: dict[int, str] = {
     dns.rcode.SERVFAIL: "the zone is not loaded or has expired there, or BIND can't write its "
     "journal",
     dns.rcode.NOTIMP: "it takes no dynamic updates; name the primary (Samba: or the zone is not "
@@ -45,6 +44,19 @@ TRY_NEXT: Mapping[int, str] = {
 
 #: The errors that mean that this machine has no IPv6 (or no IPv4).
 _NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+#: Stands for the system's resolver, of which is known, too, whether it is silent.
+_RESOLVER = Address("", 0, "")
+
+
+def raise_if_try_next(rcode: int, what: str) -> None:
+    """Raise the error for a reply after which the next server is tried.
+
+    :param what: was answered, for the message
+    :raises NoAnswer: the rcode is one of those
+    """
+    if rcode in _TRY_NEXT:
+        raise NoAnswer(f"{what}: answers {names.rcode(rcode)}: {_TRY_NEXT[rcode]}", replied=True)
 
 
 @dataclass(frozen=True)
@@ -107,18 +119,18 @@ class Servers:
     :ivar timing: the time-outs
     :ivar signer: signs queries and UPDATEs
     :ivar end: the deadline for answers, by `time.monotonic()`, which `until` sets
-    :ivar undelivered: what could not be withdrawn in this process, and is not tried again
+    :ivar undelivered: entries of the journal that could not be withdrawn in this process, and
+        servers that gave no answer then: neither is tried again, until `has_answered` is another
     :ivar given_up: the sets of name servers of a zone of which none could be asked
     """
 
     timing: Timing = Timing()
     signer: signing.Signer = field(default_factory=signing.Signer)
     end: Optional[float] = None
-    undelivered: set[object] = field(default_factory=set)
+    undelivered: dict[object, bool] = field(default_factory=dict)
     given_up: set[frozenset[Address]] = field(default_factory=set)
     _known: dict[tuple[str, int], _Known] = field(default_factory=dict)
     _resolved: dict[Endpoint, list[Address]] = field(default_factory=dict)
-    _resolver: _Known = field(default_factory=_Known)
 
     def until(self, end: float) -> Servers:
         """Return the same servers with another deadline, by `time.monotonic()`."""
@@ -136,10 +148,7 @@ class Servers:
 
     def is_silent(self, server: Address) -> bool:
         """Return whether a server gave no answer lately, within `Timing.silence`."""
-        return self._is_silent(self._known_of(server))
-
-    def _is_silent(self, known: _Known) -> bool:
-        silent_at = known.silent_at
+        silent_at = self._known_of(server).silent_at
         return silent_at is not None and time.monotonic() - silent_at < self.timing.silence
 
     def note_silence(self, server: Address) -> None:
@@ -162,15 +171,13 @@ class Servers:
 
         :raises NoAnswer: the name has no address, or the system's resolver gives no answer
         """
-        try:
+        if is_address(endpoint.host):
             ip = str(ipaddress.ip_address(endpoint.host))
             return [Address(ip, endpoint.port, ip)]
-        except ValueError:
-            pass
         found = self._resolved.get(endpoint) or self._resolve(endpoint)
         if not found:
             why, remedy = "", ""
-            if self._is_silent(self._resolver):
+            if self.is_silent(_RESOLVER):
                 why = f": this machine's resolver is silent ({self.timing.resolve:.0f} s)"
                 remedy = "See /etc/resolv.conf, or write the address"
             raise NoAnswer(f"{endpoint.host} has no address here{why}", remedy)
@@ -181,7 +188,7 @@ class Servers:
         """Return the addresses from the system's resolver; none if it takes longer than
         `Timing.resolve` (glibc would wait longer), and then none at once for `Timing.silence`.
         """
-        if self._is_silent(self._resolver):
+        if self.is_silent(_RESOLVER):
             return []
 
         def resolve() -> list[Address]:
@@ -195,7 +202,7 @@ class Servers:
         try:
             return waiting.at_most(self.timing.resolve, resolve)
         except waiting.TimeIsOver:
-            self._resolver.silent_at = time.monotonic()
+            self.note_silence(_RESOLVER)
             return []
 
     def update_addresses(self, section: DnsServer) -> tuple[list[Address], list[str]]:
@@ -233,8 +240,11 @@ class Servers:
         end = self._end()
         try:
             for edns in dict.fromkeys((known.edns, False)):
-                query = self._query(server, name, rdtype, key, edns)
-                query.flags |= dns.flags.RD if recursive else 0
+                use_edns = 0 if edns else -1
+                query = dns.message.make_query(name, rdtype, use_edns=use_edns, payload=_PAYLOAD)
+                query.flags = dns.flags.RD if recursive else 0
+                if key is not None:
+                    self.sign(query, key, server, name)
                 reply = self._ask(server, query, known, end)
                 if reply.rcode() != dns.rcode.FORMERR:
                     break
@@ -249,33 +259,11 @@ class Servers:
             no_route = isinstance(error, OSError) and error.errno in _NO_ROUTE
             raise NoAnswer(f"{server}: {why}", reason=why, no_route=no_route) from None
 
-    def _query(
-        self,
-        server: Address,
-        name: dns.name.Name,
-        rdtype: str,
-        key: Optional[SigningKey],
-        edns: bool,
-    ) -> dns.message.Message:
-        query = dns.message.make_query(name, rdtype, use_edns=0 if edns else -1, payload=_PAYLOAD)
-        query.flags &= ~dns.flags.RD
-        if key is not None:
-            self.sign(query, key, server, name)
-        return query
-
     def sign(
         self, message: dns.message.Message, key: SigningKey, server: Address, name: dns.name.Name
     ) -> None:
-        """Have a message to `server` signed when it is sent.
-
-        :param name: any name in the zone
-        :raises Refused: it can't be signed
-        :raises OSError, EOFError: no Kerberos context, since the server does not answer
-        """
-        try:
-            self.signer.sign(message, key, server, name, self._end())
-        except DnsError as error:
-            raise Refused(error.cause, error.remedy, where=error.where) from None
+        """Have a message to `server` signed when it is sent, as `Signer.sign`."""
+        self.signer.sign(message, key, server, name, self._end())
 
     def _ask(
         self, server: Address, query: dns.message.Message, known: _Known, end: float

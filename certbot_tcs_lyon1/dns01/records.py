@@ -11,21 +11,7 @@ import dns.name
 
 from certbot_tcs_lyon1.department.settings import DnsServer, SigningKey
 from certbot_tcs_lyon1.dns01 import names
-from certbot_tcs_lyon1.errors import DnsError, Error
-
-__all__ = [
-    "Address",
-    "Alias",
-    "Batch",
-    "DnsError",
-    "Location",
-    "NoAnswer",
-    "NotServed",
-    "NotWithdrawn",
-    "Refused",
-    "TxtRecord",
-    "txt_record",
-]
+from certbot_tcs_lyon1.errors import DnsError
 
 
 class NoAnswer(DnsError):
@@ -33,7 +19,7 @@ class NoAnswer(DnsError):
 
     :param reason: the cause without the name of the server; by default, `cause`
     :param no_route: this machine has no address of the server's family (IPv6 or IPv4)
-    :param rcode: the name of the rcode after which the next server is tried; "" without a reply
+    :param replied: there was a reply, with an rcode after which the next server is tried
     """
 
     def __init__(
@@ -43,12 +29,12 @@ class NoAnswer(DnsError):
         *,
         reason: str = "",
         no_route: bool = False,
-        rcode: str = "",
+        replied: bool = False,
     ) -> None:
         super().__init__(cause, remedy)
         self.reason = reason or cause
         self.no_route = no_route
-        self.rcode = rcode
+        self.replied = replied
 
 
 class Refused(DnsError):
@@ -67,11 +53,10 @@ class Refused(DnsError):
         remedy: str = "",
         *,
         where: str = "",
-        parts: Sequence[Error] = (),
         of_a_name: bool = False,
         claimed: bool = False,
     ) -> None:
-        super().__init__(cause, remedy, where=where, parts=parts)
+        super().__init__(cause, remedy, where=where)
         self.of_a_name = of_a_name
         self.claimed = claimed
 
@@ -80,18 +65,8 @@ class NotServed(Refused):
     """The server has no zone for a name, and shows no delegation of it."""
 
 
-class NotWithdrawn(DnsError):
-    """Records could not be withdrawn, or the journal could not be read or written.
-
-    :param why: the error of the UPDATE, if that is the cause
-    """
-
-    def __init__(self, cause: str, remedy: str = "", why: Optional[DnsError] = None) -> None:
-        super().__init__(cause, remedy)
-        self.why = why
-
-    def __str__(self) -> str:
-        return super().__str__() if self.why is None else f"{self.cause}: {self.why} {self.remedy}."
+class BadKey(Refused):
+    """The server does not know the key of an UPDATE, or no longer knows its Kerberos context."""
 
 
 @dataclass(frozen=True)
@@ -143,13 +118,11 @@ class Alias:
 
     :ivar kind: "CNAME", or "DNAME" if a name above it is redirected
     :ivar server: the address that said so
-    :ivar view_key: as in `Location`
     """
 
     target: dns.name.Name
     kind: str
     server: Address
-    view_key: Optional[SigningKey] = None
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from certbot_tcs_lyon1.department.settings import (
     SigningKey,
     TsigKey,
 )
-from certbot_tcs_lyon1.dns01.records import Address
-from certbot_tcs_lyon1.errors import DnsError
+from certbot_tcs_lyon1.dns01.records import Address, Refused
 
 if TYPE_CHECKING:
     from certbot_tcs_lyon1.dns01 import gss
@@ -45,7 +44,7 @@ class Signer:
 
         :param name: any name in the zone
         :param end: the deadline of the negotiation, by `time.monotonic()`
-        :raises DnsError: it can't be signed
+        :raises Refused: it can't be signed
         :raises OSError: the server does not answer the negotiation
         :raises EOFError: the server closes the connection
         """
@@ -77,17 +76,17 @@ def is_echo(request: dns.message.Message, reply: bytes) -> bool:
 
     :param reply: in wire format
     """
-    return request.mac is not None and request.mac != b"" and request.mac in reply
+    return request.mac in reply if request.mac else False
 
 
 def to_dnspython(key: TsigKey) -> dns.tsig.Key:
     """Return dnspython's object for a key, with its name in lower case: PowerDNS finds no other.
 
-    :raises DnsError: this dnspython does not support the key's algorithm
+    :raises Refused: this dnspython does not support the key's algorithm
     """
     algorithm = getattr(dns.tsig, ALGORITHMS[key.algorithm], None)
     if algorithm is None:  # dnspython 2.0 lacks the truncated ones
-        raise DnsError(
+        raise Refused(
             f"the installed dnspython {dns.version.version} does not know {key.algorithm}",
             f"install dnspython 2.1 or later, or use a key with {DEFAULT_ALGORITHM}",
             where=f"The TSIG key {key.name}",

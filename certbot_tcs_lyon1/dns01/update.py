@@ -11,9 +11,10 @@ import dns.rcode
 import dns.tsig
 import dns.update
 
-from certbot_tcs_lyon1.dns01 import meaning, names, signing, transport
-from certbot_tcs_lyon1.dns01.queries import TRY_NEXT, Servers
-from certbot_tcs_lyon1.dns01.records import Address, Batch, DnsError, NoAnswer, Refused
+from certbot_tcs_lyon1.dns01 import meaning, names, queries, signing, transport
+from certbot_tcs_lyon1.dns01.queries import Servers
+from certbot_tcs_lyon1.dns01.records import Address, BadKey, Batch, NoAnswer, Refused
+from certbot_tcs_lyon1.errors import DnsError
 
 
 def add_records(batch: Batch, servers: Servers) -> Batch:
@@ -88,7 +89,7 @@ def _send_to_first(
             error.claimed = error.claimed or bool(problems)
             raise
     check = f"Check `server` in [{batch.section.section}]"
-    if not all(error.rcode for error in problems):
+    if not all(error.replied for error in problems):
         check = "Check that the firewall lets this machine reach it by TCP"
     raise NoAnswer(
         ". ".join(error.cause for error in problems), f"{check}, or ask the DNS administrator"
@@ -114,27 +115,14 @@ def _send(
     """
     try:
         return _send_once(message, batch, servers, unknown)
-    except _BadKey as error:
+    except BadKey:
         if not servers.signer.forget(batch.section.key, batch.server):
-            raise error.meaning from None
+            raise
     try:
         return _send_once(message, batch, servers, unknown)
-    except _BadKey as error:
-        raise error.meaning from None
     except Refused as error:  # the first BADKEY was unsigned, so that UPDATE may have been applied
         error.claimed = True
         raise
-
-
-class _BadKey(Exception):
-    """The server does not know the key, or no longer.
-
-    :param meaning: the error to raise if signing again does not help
-    """
-
-    def __init__(self, meaning: Refused) -> None:
-        super().__init__()
-        self.meaning = meaning
 
 
 def _send_once(
@@ -148,8 +136,6 @@ def _send_once(
         wire = transport.by_tcp(batch.server, message, timing.connect, seconds, end)
         reply = transport.read(message, wire)
         servers.note_update(batch.server)
-    except dns.tsig.PeerBadKey as error:
-        raise _BadKey(meaning.of_tsig_error(error, wire, batch)) from None
     except dns.tsig.PeerError as error:
         raise meaning.of_tsig_error(error, wire, batch) from None
     except (dns.exception.DNSException, OSError, EOFError) as error:
@@ -162,15 +148,8 @@ def _send_once(
         raise NoAnswer(f"{meaning.update_of(batch)}: the reply cannot be used")
     if reply.had_tsig and reply.rcode() == dns.rcode.NOERROR:
         return True
-    _raise_if_try_next(reply.rcode(), batch)
+    queries.raise_if_try_next(reply.rcode(), meaning.update_of(batch))
     raise meaning.of_update_reply(reply, batch)
-
-
-def _raise_if_try_next(rcode: int, batch: Batch) -> None:
-    if rcode in TRY_NEXT:
-        code = dns.rcode.to_text(dns.rcode.Rcode(rcode))
-        cause = f"{meaning.update_of(batch)}: answers {code}: {TRY_NEXT[rcode]}"
-        raise NoAnswer(cause, rcode=code)
 
 
 def _read_claim(wire: bytes, batch: Batch) -> bool:
@@ -185,5 +164,5 @@ def _read_claim(wire: bytes, batch: Batch) -> bool:
     if rcode == dns.rcode.NOERROR:
         return False
     if rcode == dns.rcode.NOTIMP:
-        _raise_if_try_next(rcode, batch)
+        queries.raise_if_try_next(rcode, meaning.update_of(batch))
     raise meaning.of_claim(names.rcode(rcode), batch)

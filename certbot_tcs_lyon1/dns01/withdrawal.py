@@ -13,17 +13,18 @@ from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import (
     Address,
     Batch,
-    DnsError,
     Location,
     NoAnswer,
-    NotWithdrawn,
     Refused,
     txt_record,
 )
+from certbot_tcs_lyon1.errors import DnsError
 from certbot_tcs_lyon1.report import foreign
 
 
-def withdraw(settings: Settings, journal_path: str, servers: Servers) -> list[NotWithdrawn]:
+def withdraw(
+    settings: Settings, journal_path: str, servers: Servers, shown: str = ""
+) -> list[DnsError]:
     """Delete exactly the records that the journal lists, of this run and of earlier ones.
 
     Entries of another department config with the same journal are left for its next run: its
@@ -33,6 +34,7 @@ def withdraw(settings: Settings, journal_path: str, servers: Servers) -> list[No
     answer shows that its records are gone; this process tries it again only if its server has
     answered something since.
 
+    :param shown: an error that the user sees after the warnings, which do not repeat it
     :returns: a warning for each entry that could not be withdrawn
     """
     try:
@@ -42,9 +44,10 @@ def withdraw(settings: Settings, journal_path: str, servers: Servers) -> list[No
     todo = [
         entry
         for entry in entries
-        if not _is_of_another(entry, settings) and _mark(entry, servers) not in servers.undelivered
+        if not _is_of_another(entry, settings)
+        and servers.undelivered.get(entry) != servers.has_answered(_address(entry))
     ]
-    warnings = [_withdraw(entry, settings, journal_path, servers) for entry in todo]
+    warnings = [_withdraw(entry, settings, journal_path, servers, shown) for entry in todo]
     return [warning for warning in warnings if warning is not None]
 
 
@@ -60,31 +63,26 @@ def _address(entry: journal.Entry) -> Address:
     return Address(entry.ip, entry.port, entry.label)
 
 
-def _mark(entry: journal.Entry, servers: Servers) -> object:
-    """Return what `Servers.undelivered` holds of an entry: it changes once the server answers."""
-    return entry, servers.has_answered(_address(entry))
-
-
 def expect(entry: journal.Entry, servers: Servers) -> None:
     """Have a new entry of the journal withdrawn, even if an equal one has failed before in this
     process.
     """
-    servers.undelivered.difference_update([(entry, True), (entry, False)])
+    servers.undelivered.pop(entry, None)
 
 
 def _withdraw(
-    entry: journal.Entry, settings: Settings, journal_path: str, servers: Servers
-) -> Optional[NotWithdrawn]:
-    mark = _mark(entry, servers)
+    entry: journal.Entry, settings: Settings, journal_path: str, servers: Servers, shown: str
+) -> Optional[DnsError]:
+    answered = servers.has_answered(_address(entry))
     try:
         _delete(_batch(entry, settings), servers)
     except DnsError as error:
-        servers.undelivered.add(mark)
+        servers.undelivered[entry] = answered
         owners = foreign(", ".join(dict.fromkeys(name for name, _ in entry.records)))
-        return NotWithdrawn(
-            f"The TXT records of the challenges could not be withdrawn ({owners})",
+        why = "see the error below" if str(error) == shown else str(error).rstrip(".")
+        return DnsError(
+            f"The TXT records of the challenges could not be withdrawn ({owners}): {why}",
             "The next run tries again; no certificate depends on it",
-            error,
         )
     return strike(journal_path, entry)
 
@@ -95,14 +93,14 @@ def _delete(batch: Batch, servers: Servers) -> None:
 
     :raises DnsError: they could not be deleted
     """
-    here = (batch.server.socket_address, servers.has_answered(batch.server))
-    if here in servers.undelivered:
+    here, answered = batch.server.socket_address, servers.has_answered(batch.server)
+    if servers.undelivered.get(here) == answered:
         raise NoAnswer(f"{batch.server}: no answer in time, for others of this run")
     try:
         update.delete_records(batch, servers.until(batch.end))
     except NoAnswer as error:
-        if not error.rcode:
-            servers.undelivered.add(here)
+        if not error.replied:
+            servers.undelivered[here] = answered
         raise
     except Refused as error:
         if is_gone(batch, servers):
@@ -144,12 +142,12 @@ def is_gone(batch: Batch, servers: Servers) -> bool:
     )
 
 
-def strike(journal_path: str, entry: journal.Entry) -> Optional[NotWithdrawn]:
+def strike(journal_path: str, entry: journal.Entry) -> Optional[DnsError]:
     """Remove an entry from the journal; return a warning if that fails."""
     try:
         journal.strike(journal_path, entry)
     except journal.JournalError as error:
-        return NotWithdrawn(
+        return DnsError(
             f"{error}; the records are gone, but the journal still lists them, which does no harm",
             "Make room there",
         )
@@ -162,12 +160,12 @@ _LEFT = (
 )
 
 
-def _set_damaged_aside(journal_path: str, error: journal.JournalError) -> NotWithdrawn:
+def _set_damaged_aside(journal_path: str, error: journal.JournalError) -> DnsError:
     try:
         aside = journal.set_aside(journal_path)
     except journal.JournalError as second:
-        return NotWithdrawn(str(second), f"Remove it; {_LEFT}")
-    return NotWithdrawn(f"{error}: it is now {aside}", f"Of an earlier run, {_LEFT}")
+        return DnsError(str(second), f"Remove it; {_LEFT}")
+    return DnsError(f"{error}: it is now {aside}", f"Of an earlier run, {_LEFT}")
 
 
 def entry_of(batch: Batch) -> journal.Entry:

@@ -1,37 +1,159 @@
-"""Finding the zone of a name, or that the name is an alias; and the zone's name servers."""
+"""Finding where a TXT record goes: the update server, the zone, and the owner name.
+
+The CA follows aliases (CNAME, DNAME) when it queries the TXT record, so the record belongs at the
+end of the chain. A CNAME that is synthesized from a wildcard (RFC 4592) is not followed: a record
+at the name itself replaces it.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-import logging
 from collections.abc import Sequence
-from typing import Callable, NoReturn, Optional, Union
+from dataclasses import replace
+from typing import Optional, Union
 
 import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
 
-from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKey
-from certbot_tcs_lyon1.dns01 import meaning, transport
+from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department.settings import DnsServer, Settings, SigningKey
+from certbot_tcs_lyon1.dns01 import meaning, names, queries, transport, update
 from certbot_tcs_lyon1.dns01.names import text
-from certbot_tcs_lyon1.dns01.parallel import together
-from certbot_tcs_lyon1.dns01.queries import TRY_NEXT, Servers
+from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import (
     Address,
     Alias,
+    Batch,
     Location,
     NoAnswer,
     NotServed,
     Refused,
+    TxtRecord,
 )
+from certbot_tcs_lyon1.errors import DnsError
 
-logger = logging.getLogger(__name__)
+#: The longest chain of aliases: resolvers, and so the CA, follow about as many.
+_MOST_HOPS = 8
 
-#: The most name servers of a zone, and addresses of them, that are queried. Zones have about ten,
-#: but a forged reply may have thousands.
-MOST_NAMES = 16
-MOST_ADDRESSES = 32
+
+def place(record: TxtRecord, settings: Settings, servers: Servers, started: float) -> Batch:
+    """Follow the aliases from a challenge's name, and return where its record goes.
+
+    :param record: with the challenge's name
+    :param started: the time from which `propagation_seconds` counts, by `time.monotonic()`
+    :returns: a batch of this record alone, with the name at the end of the chain
+    :raises DnsError: a name has no [dns] section, no update server serves its zone or answers, or
+        the aliases form a loop or too long a chain; `where` shows the chain
+    """
+    chain = [record.name]
+    while True:
+        name = chain[-1]
+        try:
+            section = _section_for(chain, settings)
+            end = started + section.propagation_seconds
+            found = _look(name, section, end, servers.until(end))
+        except DnsError as error:
+            error.where = _alias_chain(chain) or error.where
+            if isinstance(error, NotServed) and len(chain) > 1:
+                error.remedy = _section_to_write(name)
+            raise
+        if isinstance(found, Location):
+            return Batch(found, section, (replace(record, name=name),), end)
+        chain.append(found.target)
+        if found.target in chain[:-1] or len(chain) > _MOST_HOPS:
+            raise DnsError(
+                f"{_alias_chain(chain)}: the aliases never end",
+                "Have the DNS administrator correct them, or remove the CNAME at "
+                f"{text(record.name)}",
+            )
+
+
+def _alias_chain(chain: Sequence[dns.name.Name]) -> str:
+    if len(chain) == 1:
+        return ""
+    return f"{text(chain[0])} is an alias: {' -> '.join(map(text, chain))}"
+
+
+def _section_to_write(name: dns.name.Name) -> str:
+    zone = (
+        name.parent() if len(name) > 3 else name
+    )  # a guess: the name is not in a top-level domain
+    return f"Write a section [dns {text(zone)}] with the update server of its zone"
+
+
+def _section_for(chain: Sequence[dns.name.Name], settings: Settings) -> DnsServer:
+    name = chain[-1]
+    section = settings.dns_server_for(names.plain(name))
+    if section is not None:
+        return section
+    if len(chain) > 1:
+        raise DnsError(
+            f"no [dns] section of {settings.path} is for {text(name)}", _section_to_write(name)
+        )
+    raise DnsError(
+        f"The CA asks for a DNS record at {text(name)}, and {settings.path} has no [dns] section "
+        "that says which update server to send it to",
+        f"Add one, or have the domain validated in the portal ({lyon1.PORTAL_DOMAINS}), so that no "
+        "record is asked for",
+    )
+
+
+def _look(
+    name: dns.name.Name, section: DnsServer, end: float, servers: Servers
+) -> Union[Location, Alias]:
+    """Return the zone of a name, or the alias at it, if that is not synthesized from a wildcard."""
+    found = locate(section, name, servers)
+    if isinstance(found, Location) or not _may_be_synthesized(found, name, section, servers):
+        return found
+    zone = _zone_above(name, section, found, servers)
+    question = Batch(zone, section, (TxtRecord(name, ""),), end)
+    return found if update.has_cname(question, servers) else zone
+
+
+def _may_be_synthesized(
+    alias: Alias, name: dns.name.Name, section: DnsServer, servers: Servers
+) -> bool:
+    """Return whether the CNAME may be synthesized from a wildcard: a random sibling has it, too.
+
+    A DNAME is no such case: it gives each name below it a target of its own (RFC 6672 §2.2).
+
+    :raises NoAnswer: the server gives no signed answer
+    """
+    try:
+        sibling = names.random_sibling(name)
+    except (dns.name.NameTooLong, dns.name.NoParent):
+        return True  # `update.has_cname` then decides alone
+    reply = servers.ask(alias.server, sibling, "CNAME", section.key)
+    if not reply.had_tsig:
+        raise NoAnswer(f"{alias.server}: the answer to a signed query is not signed")
+    return any(
+        rrset.rdtype == dns.rdatatype.CNAME and rrset[0].target == alias.target
+        for rrset in reply.answer
+    )
+
+
+def _zone_above(
+    name: dns.name.Name, section: DnsServer, alias: Alias, servers: Servers
+) -> Location:
+    """Return the zone of the wildcard that `alias` may be synthesized from.
+
+    It is the zone of the nearest name above `name` that is not an alias.
+
+    :raises DnsError: no name above it is in a zone of that server
+    """
+    for above in names.above(name):
+        found = locate_at(alias.server, section, above, servers)
+        if isinstance(found, Location):
+            return replace(found, confirmed=True)  # the server has signed the alias
+    raise DnsError(
+        f"No zone of {text(name)} can be found at {alias.server}",
+        f"Check `server` in [{section.section}], or ask the DNS administrator which server holds "
+        "it",
+    )
+
+
+# One name
 
 
 def locate(section: DnsServer, name: dns.name.Name, servers: Servers) -> Union[Location, Alias]:
@@ -51,7 +173,7 @@ def locate(section: DnsServer, name: dns.name.Name, servers: Servers) -> Union[L
             return locate_at(server, section, name, servers)
         except NoAnswer as error:
             problems.append(error.cause)
-            silent = silent or not error.rcode
+            silent = silent or not error.replied
         except NotServed:
             if not is_hidden:
                 raise
@@ -73,23 +195,23 @@ def locate_at(
     An unsigned query is sent first, since some hidden primaries do not answer signed ones. If its
     answer shows no zone, a signed one follows: the server may have another view for the key.
 
-    :raises NoAnswer: the server does not answer, or with an rcode of `TRY_NEXT`
+    :raises NoAnswer: the server does not answer, or the next one is to be tried
     :raises Refused: as `locate`
     """
-    reply = servers.ask(server, name, "SOA")
-    if reply.rcode() == dns.rcode.SERVFAIL:  # BIND's answer to a loop of aliases
-        reply = servers.ask(server, name, "CNAME")
-    if reply.rcode() in TRY_NEXT:
-        code = dns.rcode.to_text(reply.rcode())
-        raise NoAnswer(f"{server}: answers {code}: {TRY_NEXT[reply.rcode()]}", rcode=code)
+    reply = _ask_soa(server, name, None, servers)
+    queries.raise_if_try_next(reply.rcode(), str(server))
     found = _read(reply, server, name, None)
     if not isinstance(found, Location):
         signed = _locate_signed(server, name, section, servers)
-        if isinstance(found, Alias) and (
-            not isinstance(signed, Alias) or signed.target != found.target
-        ):
-            found = signed or _raise_unconfirmed(found, name, section)
-        found = found or signed
+        if isinstance(found, Alias) and signed is None:
+            raise Refused(
+                f"{server} says, unsigned, that {text(name)} is an alias for {text(found.target)}, "
+                f"and signs no answer to a query with the key of [{section.section}]: so nothing "
+                "is written there",
+                "Check the key, or ask the DNS administrator whether the server answers signed "
+                "queries",
+            )
+        found = signed
     if found is None:
         raise meaning.not_served(reply, server, name, section)
     if isinstance(found, Location) and section.zone is not None:
@@ -97,13 +219,13 @@ def locate_at(
     return found
 
 
-def _raise_unconfirmed(alias: Alias, name: dns.name.Name, section: DnsServer) -> NoReturn:
-    raise Refused(
-        f"{alias.server} says, unsigned, that {text(name)} is an alias for {text(alias.target)}, "
-        f"and signs no answer to a query with the key of [{section.section}]: so nothing is "
-        "written there",
-        "Check the key, or ask the DNS administrator whether the server answers signed queries",
-    )
+def _ask_soa(
+    server: Address, name: dns.name.Name, key: Optional[SigningKey], servers: Servers
+) -> dns.message.Message:
+    reply = servers.ask(server, name, "SOA", key)
+    if reply.rcode() == dns.rcode.SERVFAIL:  # BIND's answer to a loop of aliases
+        return servers.ask(server, name, "CNAME", key)
+    return reply
 
 
 def _locate_signed(
@@ -111,36 +233,35 @@ def _locate_signed(
 ) -> Union[Location, Alias, None]:
     """Return the zone or the alias from a signed answer; None if there is none."""
     try:
-        reply = servers.ask(server, name, "SOA", section.key)
-        if reply.rcode() == dns.rcode.SERVFAIL:
-            reply = servers.ask(server, name, "CNAME", section.key)
+        reply = _ask_soa(server, name, section.key, servers)
     except NoAnswer:
         return None
     return _read(reply, server, name, section.key) if reply.had_tsig else None
 
 
-def confirmed(
-    location: Location, name: dns.name.Name, section: DnsServer, servers: Servers
-) -> Location:
-    """Return the zone of a name from a signed answer, or `location` if there is none.
+def confirmed(batch: Batch, servers: Servers) -> Batch:
+    """Return the batch with the zone of its first name from a signed answer, if there is one.
 
     Without a signed answer, the unsigned one suffices: the reply to the UPDATE is signed, and the
     owner name is that of the challenge, or the target of a signed alias.
 
-    :param location: from an unsigned answer
+    :returns: the same object if the zone is the same
     :raises Refused: the signed answer says that the name is an alias
     """
-    if location.confirmed:
-        return location
-    signed = _locate_signed(location.server, name, section, servers)
+    if batch.location.confirmed:
+        return batch
+    name = batch.names[0]
+    signed = _locate_signed(batch.server, name, batch.section, servers.until(batch.end))
     if isinstance(signed, Alias):
         raise Refused(
-            f"{location.server} says, unsigned, that {text(name)} is in the zone "
-            f"{text(location.zone)}, and, signed, that it is an alias for {text(signed.target)}",
+            f"{batch.server} says, unsigned, that {text(name)} is in the zone {text(batch.zone)}, "
+            f"and, signed, that it is an alias for {text(signed.target)}",
             "Run certbot again; if it stays so, ask the DNS administrator about views, and who "
             "else answers in its place",
         )
-    return location if signed is None or signed.zone == location.zone else signed
+    if signed is None or signed.zone == batch.zone:
+        return batch
+    return replace(batch, location=signed)
 
 
 def _read(
@@ -151,7 +272,7 @@ def _read(
     kind = "DNAME" if any(rr.rdtype == dns.rdatatype.DNAME for rr in reply.answer) else "CNAME"
     for rrset in reply.answer:
         if rrset.rdtype == dns.rdatatype.CNAME and rrset.name == name:
-            return Alias(rrset[0].target, kind, server, key)
+            return Alias(rrset[0].target, kind, server)
     for rrset in [*reply.answer, *reply.authority]:
         if rrset.rdtype == dns.rdatatype.SOA and name.is_subdomain(rrset.name):
             return Location(rrset.name, server, key, confirmed=key is not None)
@@ -165,122 +286,4 @@ def _configured(found: Location, name: dns.name.Name, section: DnsServer) -> Loc
             f"{text(name)} is not in the zone {section.zone}, which [{section.section}] names",
             "Take `zone` out of that section, or give the name's zone a section of its own",
         )
-    return Location(zone, found.server, found.view_key, confirmed=True)
-
-
-# Name servers
-
-
-def name_server_addresses(
-    location: Location,
-    servers: Servers,
-    port: int = 53,
-    warn: Callable[[str], object] = logger.warning,
-) -> list[Address]:
-    """Return the addresses of the zone's name servers, as the update server gives them.
-
-    :param port: of the name servers; other than 53 only in tests
-    :param warn: shows the user a warning
-    :returns: `MOST_ADDRESSES` at most
-    :raises NoAnswer: the update server does not answer
-    :raises Refused: it gives no name servers, or they have no addresses
-    """
-    zone = text(location.zone)
-    try:
-        names = _name_servers(location, servers)
-        asked = names[:MOST_NAMES]
-        replies = _address_replies(location, asked, servers)
-        found = together(lambda name: _addresses(name, replies[name], port, servers), asked)
-    except NoAnswer as error:
-        raise NoAnswer(
-            f"Zone {zone}: {error.cause}. The records were sent, but the update server no longer "
-            "answers",
-            "Try again, then check port 53 (UDP and TCP)",
-        ) from None
-    addresses = list(dict.fromkeys(address for each, _ in found for address in each))
-    if not addresses:
-        raise Refused(
-            f"No name server of the zone {zone} has an address here: {', '.join(map(text, asked))}",
-            "Name them by address in check_servers",
-        )
-    if len(names) > MOST_NAMES or len(addresses) > MOST_ADDRESSES:
-        warn(
-            f"Zone {zone}: it has {len(names)} name servers with {len(addresses)} addresses; "
-            f"{min(len(addresses), MOST_ADDRESSES)} of the addresses are asked."
-        )
-    for _, why_none in found:
-        if why_none is not None:
-            remedy = why_none.remedy or "Tell the DNS administrator: the CA may ask it"
-            warn(f"Zone {zone}: its name server {why_none.cause}. {remedy}.")
-    return addresses[:MOST_ADDRESSES]
-
-
-def _name_servers(location: Location, servers: Servers) -> list[dns.name.Name]:
-    reply = servers.ask(location.server, location.zone, "NS", location.view_key)
-    names = [
-        record.target
-        for rrset in reply.answer
-        if rrset.rdtype == dns.rdatatype.NS and rrset.name == location.zone
-        for record in rrset
-    ]
-    if not transport.is_authoritative(reply) or not names:
-        raise Refused(
-            f"{location.server} gives no name servers for the zone {text(location.zone)}",
-            "Name them in check_servers, or ask the DNS administrator",
-        )
-    return names
-
-
-def _address_replies(
-    location: Location, names: Sequence[dns.name.Name], servers: Servers
-) -> dict[dns.name.Name, list[dns.message.Message]]:
-    """Query the update server for AAAA and A of each name; return the two replies by name."""
-    questions = [(name, rdtype) for name in names for rdtype in ("AAAA", "A")]
-    replies = together(
-        lambda question: servers.ask(location.server, *question, location.view_key), questions
-    )
-    by_name: dict[dns.name.Name, list[dns.message.Message]] = {}
-    for (name, _), reply in zip(questions, replies):
-        by_name.setdefault(name, []).append(reply)
-    return by_name
-
-
-def _addresses(
-    name: dns.name.Name, replies: Sequence[dns.message.Message], port: int, servers: Servers
-) -> tuple[list[Address], Optional[NoAnswer]]:
-    """Return the addresses of one name server, or the error that there are none.
-
-    If the update server is not authoritative for its name, the system's resolver is asked. That
-    caches nothing about the challenge's name.
-
-    :param replies: the update server's, to AAAA and A
-    """
-    authoritative = all(map(transport.is_authoritative, replies))
-    ips = [
-        record.address
-        for reply in replies
-        for rrset in reply.answer
-        if rrset.rdtype in (dns.rdatatype.AAAA, dns.rdatatype.A)
-        for record in rrset
-    ]
-    found = [Address(ip, port, text(name)) for ip in ips]
-    if not ips and not authoritative:
-        try:
-            found = servers.addresses_of(Endpoint(text(name), port))
-        except NoAnswer as error:
-            return [], error
-    found = [address for address in found if _can_be_asked(address.ip)]
-    return found, None if found else NoAnswer(f"{text(name)} has no address here")
-
-
-def _can_be_asked(ip: str) -> bool:
-    """Return whether it is a unicast address, and not a link-local one."""
-    address = ipaddress.ip_address(ip)
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    return not (
-        address.is_multicast
-        or address.is_unspecified
-        or address.is_link_local
-        or (address.version == 4 and address.is_reserved)
-    )
+    return replace(found, zone=zone, confirmed=True)

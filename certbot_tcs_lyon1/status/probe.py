@@ -24,7 +24,7 @@ from certbot_tcs_lyon1.department import reader, values
 from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
-from certbot_tcs_lyon1.errors import ConfigError, InstallError, OrderError, ServerError
+from certbot_tcs_lyon1.errors import ConfigError, DnsError, InstallError, OrderError, ServerError
 from certbot_tcs_lyon1.report import foreign
 from certbot_tcs_lyon1.status import caa, config_dir, gather, output
 from certbot_tcs_lyon1.status.facts import Folders, Step
@@ -180,7 +180,7 @@ def _dns(name: str, settings: Settings, folders: Folders, with_record: bool) -> 
         what = f"{owner}: every name server shows the record"
         challenge.confirm(batches, servers, warn=said.append)
         yield Step(not any(line.startswith("Zone ") for line in said), what, "\n".join(said))
-    except (challenge.DnsError, OSError) as error:
+    except (DnsError, OSError) as error:
         yield Step(False, what, str(error))
     finally:
         there = os.path.lexists(journal)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from certbot_tcs_lyon1.dns01 import zones as dns_zones
+from certbot_tcs_lyon1.dns01 import nameservers
 from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from certbot_tcs_lyon1.dns01.queries import Servers, Timing
 from certbot_tcs_lyon1.dns01.records import Address
@@ -66,7 +66,7 @@ def test_an_update_server_that_answers_each_query_in_a_quarter_of_a_second_is_no
     here = endpoint(between.endpoint)
     desk = desk_with(dns_section(lab, servers=(here,), check_servers=()))
     [batch] = desk.publish(*names(3))
-    found = dns_zones.name_server_addresses(batch.location, desk.servers)
+    found = nameservers.addresses(batch.location, desk.servers)
     servers = (lab.primary.endpoint, lab.secondary.endpoint)
     assert {place.ip for place in found} == {server.address for server in servers}
     desk = replace(desk, settings=replace(desk.settings, dns=(dns_section(lab, servers=(here,)),)))
@@ -166,7 +166,10 @@ def test_without_any_name_server_the_first_of_ten_lineages_waits_long_and_says_s
 
 
 @alone
-def test_a_silent_resolver_costs_three_seconds_once_and_is_told(lab, tmp_path, desk_with):
+def test_a_silent_resolver_costs_three_seconds_once_and_is_told(
+    lab, tmp_path, desk_with, monkeypatch
+):
+    monkeypatch.setattr(nameservers, "PORT", lab.primary.endpoint.port)
     with open("/etc/resolv.conf", encoding="ascii") as file:
         given = [line.split()[1] for line in file if line.startswith("nameserver")]
     resolver = given[0] if given else "127.0.0.1"
@@ -177,11 +180,7 @@ def test_a_silent_resolver_costs_three_seconds_once_and_is_told(lab, tmp_path, d
     with socket.socket(family, socket.SOCK_DGRAM) as silent:
         silent.bind((resolver, 53))
         desk = replace(desk_with(dns_section(lab, check_servers=())), servers=Servers())
-        port = lab.primary.endpoint.port
-        took = [
-            seconds_of(desk.put, txt_record(WWW, str(n)), port=port, warn=told.append)
-            for n in range(3)
-        ]
+        took = [seconds_of(desk.put, txt_record(WWW, str(n)), warn=told.append) for n in range(3)]
     assert 3 <= took[0] < 4
     assert sum(took[1:]) < 1
     assert len(set(told)) == 1

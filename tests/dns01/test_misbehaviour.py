@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from certbot_tcs_lyon1.dns01 import propagation, queries, zones
+from certbot_tcs_lyon1.dns01 import nameservers, propagation, queries
 from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from certbot_tcs_lyon1.dns01.propagation import State
 from certbot_tcs_lyon1.dns01.queries import Servers
@@ -178,7 +178,7 @@ def test_an_update_server_that_falls_silent_after_the_update_is_told(lab, betwee
     [batch] = desk.publish(txt_record(WWW, "value"))
     between.behave = proxy.silent
     with pytest.raises(DnsError, match=f"^Zone {ZONE}: .* The records were sent"):
-        zones.name_server_addresses(batch.location, desk.servers)
+        nameservers.addresses(batch.location, desk.servers)
     between.behave = proxy.passed
 
 

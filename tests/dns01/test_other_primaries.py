@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from certbot_tcs_lyon1.department.settings import DnsServer, TsigKey
+from certbot_tcs_lyon1.dns01 import nameservers
 from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
 from tests.dns01.alone import alone
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
@@ -194,13 +195,14 @@ def test_a_resolver_among_check_servers_is_named_as_one(lab, here, tmp_path, des
     assert "check_servers" in warning
 
 
-def test_a_name_server_without_an_address_is_told_and_holds_nothing_up(lab, desk_with):
+def test_a_name_server_without_an_address_is_told_and_holds_nothing_up(lab, desk_with, monkeypatch):
+    monkeypatch.setattr(nameservers, "PORT", lab.primary.endpoint.port)
     lab.edit(ZONE, add=[("@", 300, "NS", "ns9.invalid.")])
     told: list[str] = []
     try:
         section = dns_section(lab, check_servers=())
         desk = desk_with(section)
-        desk.put(txt_record(WWW, "value"), port=lab.primary.endpoint.port, warn=told.append)
+        desk.put(txt_record(WWW, "value"), warn=told.append)
     finally:
         lab.edit(ZONE, delete=[("@", "NS", "ns9.invalid.")])
     [warning] = [line for line in told if "ns9.invalid" in line]
@@ -210,14 +212,15 @@ def test_a_name_server_without_an_address_is_told_and_holds_nothing_up(lab, desk
 
 @alone
 def test_without_ipv6_the_name_servers_that_have_nothing_else_are_told_in_one_line(
-    here, tmp_path, desk_with
+    here, tmp_path, desk_with, monkeypatch
 ):
+    monkeypatch.setattr(nameservers, "PORT", here.port)
     more = "".join(f"ns{n} AAAA 2001:db8::{n}\n" for n in (1, 2, 3)) + "@ NS ns2\n@ NS ns3\n"
     zone = zones.Zone("x.test", zones.zone_text("x.test", {"ns1": "127.0.0.1"}, more), X.policy)
     told: list[str] = []
     with bind.primary(tmp_path, here, [zone], [KEY]):
         desk = desk_with(section(here))
-        desk.put(txt_record(NAME, "value"), port=here.port, warn=told.append)
+        desk.put(txt_record(NAME, "value"), warn=told.append)
         assert desk.withdraw() == []
     [line] = told
     assert "no IPv6" in line

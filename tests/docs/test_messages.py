@@ -18,7 +18,7 @@ import pytest
 
 from certbot_tcs_lyon1 import errors
 from certbot_tcs_lyon1.ca import rows
-from certbot_tcs_lyon1.dns01 import kerberos
+from certbot_tcs_lyon1.dns01 import kerberos, meaning
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = (ROOT / "docs" / "guide-drao.rst").read_text("utf-8").partition(".. _messages:")[2]
@@ -151,6 +151,15 @@ def test_every_fault_of_kerberos_is_in_the_guide():
     known = [p for message in quoted() for p in pieces(message) if len(p) > 6]
     causes = [cause.format(account=HOLE, realm=HOLE) for cause, _ in kerberos.ROWS.values()]
     missing = [cause for cause in causes if not any(fits(piece, cause) for piece in known)]
+    assert missing == []
+
+
+def test_every_error_of_an_update_is_in_the_guide():
+    """But for the mere code, which the administrator finds in the server's log."""
+    known = [p for message in quoted() for p in pieces(message) if len(p) > 5]
+    causes = [row.cause for rows in meaning.ROWS.values() for row in rows.values()]
+    texts = [re.sub(r"{\w+}", HOLE, cause) for cause in causes if cause != "{code}"]
+    missing = [text for text in texts if not any(fits(piece, text) for piece in known)]
     assert missing == []
 
 

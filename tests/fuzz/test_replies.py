@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from certbot_tcs_lyon1 import errors
 from certbot_tcs_lyon1.department.settings import DnsServer, TsigKey
-from certbot_tcs_lyon1.dns01 import aliases, propagation, queries, transport, zones
+from certbot_tcs_lyon1.dns01 import nameservers, propagation, queries, transport, zones
 from certbot_tcs_lyon1.dns01.records import Address, Location, TxtRecord
 
 NAME = dns.name.from_text("_acme-challenge.www.labo.test.")
@@ -67,9 +67,9 @@ def test_no_reply_raises_another_error_than_the_wings(answer, authority, flags, 
         settings = mock.Mock(dns_server_for=lambda n: SECTION)
         for ask in (
             lambda: zones.locate_at(HERE, SECTION, NAME, servers),
-            lambda: zones.name_server_addresses(Location(NAME.parent(), HERE), servers),
+            lambda: nameservers.addresses(Location(NAME.parent(), HERE), servers),
             lambda: propagation.poll(HERE, [TxtRecord(NAME, "value")], servers),
-            lambda: aliases.place(TxtRecord(NAME, "value"), settings, servers, 0.0),
+            lambda: zones.place(TxtRecord(NAME, "value"), settings, servers, 0.0),
         ):
             with contextlib.suppress(errors.Error):
                 ask()
