@@ -43,7 +43,10 @@ def prepare_order(config: NamespaceConfig, settings: Settings, process: Process)
     if decision.kind is Kind.KEEP_OUT:
         _warn_of_old_server(config, settings, process)
     elif decision.kind is Kind.TEST_ELSEWHERE:
-        testrun.report_real_certificate(config, process)
+        process.report.info(  # certbot refuses --staging with a server
+            f"--dry-run with --server: a real certificate is about to be ordered at "
+            f"{config.server}, and thrown away."
+        )
     elif department is not None and decision.kind is Kind.TEST:
         testrun.check(config, department, settings, process)
         _fill_registration(config, department)

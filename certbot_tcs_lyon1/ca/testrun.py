@@ -13,15 +13,6 @@ if TYPE_CHECKING:
     from certbot.configuration import NamespaceConfig
 
 
-def report_real_certificate(config: NamespaceConfig, process: Process) -> None:
-    """Report that `--dry-run` with a server of the user's orders a real certificate."""
-    if config.dry_run:
-        process.report.info(
-            f"--dry-run with --server: a real certificate is about to be ordered at "
-            f"{config.server}, and thrown away."
-        )
-
-
 def check(
     config: NamespaceConfig, department: Department, settings: Settings, process: Process
 ) -> None:

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.report import foreign
-from certbot_tcs_lyon1.watch import der
+from certbot_tcs_lyon1.watch import crl, der
 from certbot_tcs_lyon1.watch.fetch import Fetcher
 from certbot_tcs_lyon1.watch.record import Reason, Record
 
@@ -58,12 +58,10 @@ def find(
 
 def certificate_id(certificate: x509.Certificate) -> str:
     """Return the certificate's ARI identifier (RFC 9773 §4.1); "" without authority key id."""
-    try:
-        key = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    except x509.ExtensionNotFound:
+    issuer = crl.extension(certificate, x509.AuthorityKeyIdentifier)
+    if issuer is None or not issuer.key_identifier:
         return ""
-    serial = der.integer(certificate.serial_number)
-    return f"{_base64(key.key_identifier)}.{_base64(serial)}" if key.key_identifier else ""
+    return f"{_base64(issuer.key_identifier)}.{_base64(der.integer(certificate.serial_number))}"
 
 
 def _base64(data: bytes) -> str:

@@ -72,9 +72,7 @@ def points(certificate: x509.Certificate) -> list[Point]:
     :raises WatchError: its extensions can't be read
     """
     try:
-        found = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    except x509.ExtensionNotFound:
-        return []
+        found = extension(certificate, x509.CRLDistributionPoints) or ()
     except (ValueError, x509.DuplicateExtension) as error:
         raise WatchError(f"its extensions can't be read: {error}") from None
     return [
@@ -82,6 +80,18 @@ def points(certificate: x509.Certificate) -> list[Point]:
         for point in found
         if point.full_name and not point.crl_issuer
     ]
+
+
+def extension(thing: Any, kind: Any) -> Any:
+    """Return an extension of a certificate or CRL; None if it has none of this class.
+
+    :raises ValueError: they can't be read
+    :raises cryptography.x509.DuplicateExtension: likewise
+    """
+    try:
+        return thing.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _urls(point: Any) -> Iterator[str]:
@@ -154,12 +164,9 @@ class Crl:
     def _is_signed_by(self, candidate: x509.Certificate) -> bool:
         if self._crl.issuer != candidate.subject:
             return False
-        try:
-            usage = candidate.extensions.get_extension_for_class(x509.KeyUsage).value
-            if not usage.crl_sign:
-                return False
-        except x509.ExtensionNotFound:
-            pass
+        usage = extension(candidate, x509.KeyUsage)
+        if usage is not None and not usage.crl_sign:
+            return False
         try:
             return self._has_signature_of(candidate.public_key())
         except (InvalidSignature, UnsupportedAlgorithm, TypeError):
@@ -182,8 +189,8 @@ class Crl:
 
         :raises WatchError: the certificate is not in its scope, or the entry can't be understood
         """
-        scope = self._scope()
-        self._check_scope(scope, point)
+        scope = extension(self._crl, x509.IssuingDistributionPoint)
+        _check_scope(scope, point)
         if der.integer(certificate.serial_number) not in self._serials:
             return None
         if scope is not None and scope.indirect_crl:
@@ -195,24 +202,8 @@ class Crl:
     @property
     def is_partial(self) -> bool:
         """Whether it is for some reasons of revocation only."""
-        scope = self._scope()
+        scope = extension(self._crl, x509.IssuingDistributionPoint)
         return scope is not None and scope.only_some_reasons is not None
-
-    def _scope(self) -> Any:
-        try:
-            return self._crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
-        except x509.ExtensionNotFound:
-            return None
-
-    def _check_scope(self, scope: Any, point: Point) -> None:
-        if scope is None:
-            return
-        if scope.only_contains_ca_certs or scope.only_contains_attribute_certs:
-            raise WatchError("it is for other kinds of certificate")
-        if scope.relative_name is not None:
-            raise WatchError("it names its distribution point in a way that is not understood")
-        if scope.full_name is not None and not point.names.intersection(scope.full_name):
-            raise WatchError("it is the CRL of another distribution point")
 
     def _find_indirect(self, certificate: x509.Certificate) -> Any:
         """Return the certificate's entry in an indirect CRL.
@@ -229,6 +220,17 @@ class Crl:
             if entry.serial_number == certificate.serial_number and issuer == certificate.issuer:
                 return entry
         return None
+
+
+def _check_scope(scope: Any, point: Point) -> None:
+    if scope is None:
+        return
+    if scope.only_contains_ca_certs or scope.only_contains_attribute_certs:
+        raise WatchError("it is for other kinds of certificate")
+    if scope.relative_name is not None:
+        raise WatchError("it names its distribution point in a way that is not understood")
+    if scope.full_name is not None and not point.names.intersection(scope.full_name):
+        raise WatchError("it is the CRL of another distribution point")
 
 
 def _revocation(entry: Any) -> Revocation:

@@ -219,6 +219,21 @@ def test_an_account_made_by_hand_is_adopted_where_the_ca_says_that_its_key_is_bo
     assert world.account_of(ONE) == account
 
 
+def test_an_account_whose_key_cannot_be_recorded_orders_nothing(once):
+    world, ca = once
+    by_hand(world, ONE)
+    account = world.account_of(ONE)
+    [folder] = (world.client.config_dir / "accounts").rglob(account)
+    (folder / "tcs-lyon1.json").mkdir()
+    ca.behave = front.refuse("newAccount", front.USED_UP)
+    world.configure(LABO)
+    done = world.issue(ONE, "--cert-name", ONE, "--force-renewal")
+    assert done.returncode == 1
+    assert str(folder / "tcs-lyon1.json") in "".join(done.output.split())
+    assert ca.count("newOrder") == 1  # the one by hand
+    assert world.client.renewal(ONE)["authenticator"] == "standalone"
+
+
 def test_an_account_made_by_hand_with_another_key_is_not_taken_for_the_departments(world):
     by_hand(world, TWO, "kid-2")
     account = world.account_of(TWO)
@@ -370,6 +385,19 @@ def test_a_dry_run_sends_the_ca_one_get_of_its_directory(world):
     done = world.client.run("renew", "--dry-run", env=closed)
     assert done.returncode == 1  # Let's Encrypt's staging server is out of reach
     assert world.first.requests() == [*before, ("GET", "/dir")]
+
+
+def test_a_dry_run_of_a_lineage_that_no_department_may_order_is_left_to_certbot(world):
+    by_hand(world, TWO, "kid-2")
+    conf = world.client.config_dir / "renewal" / f"{TWO}.conf"
+    conf.write_text(conf.read_text().replace("= standalone", "= tcs-lyon1"))
+    world.configure(LABO)
+    before = world.first.requests()
+    closed = {"HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "localhost"}
+    done = world.client.run("renew", "--dry-run", env=closed)
+    assert done.returncode == 1  # Let's Encrypt's staging server is out of reach
+    assert "nobody" not in done.output
+    assert world.first.requests() == before
 
 
 def test_a_dry_run_says_when_the_ca_does_not_answer(world):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import stat
 
+import pytest
+
+from tests.department import keytabs
 from tests.integration.commands import NAME
 from tests.lab.terminal import converse
 
@@ -75,6 +78,95 @@ def test_what_the_file_cannot_hold_is_asked_for_again_and_no_answer_is_lost(lab,
     assert code == 0, screen
     assert screen.count("Not taken:") == 6, screen
     assert client.certificate(NAME).names == (NAME,)
+
+
+def test_without_an_update_server_and_with_a_ca_that_is_down_the_file_is_written_all_the_same(
+    lab, client
+):
+    code, screen = converse(
+        certonly(client),
+        [
+            ("ACME URL", "https://localhost:1/dir"),
+            ("Key ID:", ""),
+            ("it is empty", lab.eab_kid),
+            ("HMAC Key (not shown):", lab.eab_hmac_key),
+            ("E-mail address", "prenom.nom@univ-lyon1.fr"),
+            ("terms of service are in the portal", "yes"),
+            ("A name for the department", ""),
+            ("Name or address [none]:", ""),
+        ],
+        client.environment(),
+    )
+    assert code == 1  # the order fails
+    assert "https://localhost:1/dir does not answer as an ACME server" in screen
+    text = (client.config_dir / "tcs-lyon1.ini").read_text(encoding="utf-8")
+    assert "server = https://localhost:1/dir\n" in text
+    assert "[dns]" not in text
+
+
+def test_a_keytab_with_no_key_that_can_sign_is_asked_for_again(lab, client, tmp_path):
+    old = tmp_path / "old.keytab"
+    old.touch(mode=0o600)
+    accounts = ("svc-acme@AD.UNIV-LYON1.FR", "host/www@AD.UNIV-LYON1.FR")
+    old.write_bytes(keytabs.keytab(*((account, keytabs.RC4) for account in accounts)))
+    code, screen = converse(
+        certonly(client),
+        [
+            ("ACME URL", lab.pebble.directory_url),
+            ("Key ID:", lab.eab_kid),
+            ("HMAC Key (not shown):", lab.eab_hmac_key),
+            ("E-mail address", "prenom.nom@univ-lyon1.fr"),
+            ("terms of service", "yes"),
+            ("A name for the department", ""),
+            ("Name or address", str(lab.primary.endpoint)),
+            ("TSIG key file, or keytab:", str(old)),
+            ("Not taken:", "\x04"),
+        ],
+        client.environment(),
+    )
+    assert code == 1
+    assert "AES" in screen.partition("Not taken:")[2]
+    assert not (client.config_dir / "tcs-lyon1.ini").exists()
+
+
+def test_where_the_file_cannot_be_written_it_says_so_and_orders_nothing(lab, client, tmp_path):
+    path = tmp_path / "missing" / "tcs-lyon1.ini"
+    before = order_requests(lab)
+    code, screen = converse(
+        [*certonly(client), "--tcs-lyon1-config", str(path)],
+        [
+            ("ACME URL", lab.pebble.directory_url),
+            ("Key ID:", lab.eab_kid),
+            ("HMAC Key (not shown):", lab.eab_hmac_key),
+            ("E-mail address", "prenom.nom@univ-lyon1.fr"),
+            ("terms of service", "yes"),
+            ("A name for the department", ""),
+            ("Name or address", "none"),
+        ],
+        client.environment(),
+    )
+    assert code == 1
+    assert f"{path} cannot be written" in "".join(screen.splitlines())
+    assert order_requests(lab) == before
+
+
+def order_requests(lab) -> int:
+    """How many orders the CA has got."""
+    return [path for _, path in lab.pebble.requests()].count("/order-plz")
+
+
+@pytest.mark.parametrize(("agrees", "code"), [("y", 0), ("n", 1)])
+def test_at_a_terminal_certbot_asks_what_the_department_config_leaves_out(
+    lab, client, agrees, code
+):
+    client.configure(lab.department_config(tcs={"email": None, "agree_tos": None}))
+    found, screen = converse(
+        certonly(client),
+        [("Enter email address", "prenom.nom@univ-lyon1.fr"), ("Do you agree?", agrees)],
+        client.environment(),
+    )
+    assert found == code, screen
+    assert len(client.accounts()) == (1 if code == 0 else 0)
 
 
 def test_broken_off_it_leaves_nothing_and_says_so(client):

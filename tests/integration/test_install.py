@@ -192,6 +192,39 @@ def test_rollback_deploys_the_previous_version_and_renew_goes_forward_again(issu
     assert service.files() == second
 
 
+def test_a_run_whose_last_reload_fails_does_not_go_back_to_an_older_certificate(
+    lab, client, configure, tmp_path
+):
+    folder = tmp_path / "service"
+    script = tmp_path / "flaky.sh"
+    script.write_text(  # spoils what was written, then fails once
+        f"cd {folder}; echo reload >> log; n=$(grep -c reload log)\n"
+        "[ $n = 1 ] && echo spoilt > tls/fullchain.pem\n[ $n != 2 ]\n"
+    )
+    service = make_service(folder, certificate=NAME, reload=("sh", str(script)))
+    configure(lab.department_config(more=service.section()))
+    done = client.run("run", "-n", "-a", "tcs-lyon1", "-i", "tcs-lyon1", "-d", NAME)
+    assert done.returncode == 1
+    assert service.runs.count("reload") > 2
+    live = client.live(NAME, "fullchain.pem").read_bytes()
+    assert service.path("fullchain").read_bytes() == live
+    assert "rolled back" not in done.output
+
+
+def test_without_a_name_certbot_finds_none_to_order(lab, client, configure):
+    configure(lab.department_config())
+    done = client.run("run", "-n", "-a", "tcs-lyon1", "-i", "tcs-lyon1")
+    assert done.returncode == 1
+    assert client.lineages() == []
+
+
+def test_a_renewal_that_is_not_due_fails_where_the_department_config_is_faulty(issued):
+    path = issued.configure("[department")
+    done = issued.run("renew")
+    assert done.returncode == 1
+    assert str(path) in "".join(done.output.split())
+
+
 def test_enhance_is_refused(issued):
     done = issued.run("enhance", "-n", "-i", "tcs-lyon1", "--cert-name", NAME, "--hsts")
     assert done.returncode == 1

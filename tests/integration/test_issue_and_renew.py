@@ -126,6 +126,18 @@ def test_a_dry_run_goes_to_dry_run_server_and_leaves_the_ca_alone(
     assert client.lineages() == []
 
 
+def test_a_staging_certificate_comes_from_dry_run_server_and_is_said_to_stay_there(
+    lab, client, configure, second_ca, both_cas
+):
+    configure(lab.department_config(tcs={"dry_run_server": second_ca.directory_url}))
+    before = order_paths(lab.pebble)
+    result = client.run(*CERTONLY, "--staging", env=both_cas)
+    assert result.returncode == 0, result.output
+    assert "ordered again without --staging" in " ".join(result.output.split())
+    assert order_paths(lab.pebble) == before
+    assert client.renewal(NAME)["server"] == second_ca.directory_url
+
+
 def test_a_dry_run_without_dry_run_server_says_that_the_ca_is_not_tested(lab, client, configure):
     configure(lab.department_config())
     before = lab.pebble.requests()

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -28,7 +28,7 @@ prompt = no
 CN = {name}
 [ca_ext]
 basicConstraints = critical, CA:TRUE
-keyUsage = critical, keyCertSign, cRLSign
+{usage}
 subjectKeyIdentifier = hash
 [ca]
 default_ca = own
@@ -62,12 +62,19 @@ class Leaf:
 
 
 class Authority:
-    """A CA in a folder of its own; `name` is its common name."""
+    """A CA in a folder of its own; `name` is its common name, `usage` what its key is for."""
 
-    def __init__(self, folder: Path, algorithm: str = "ec", name: str = "CA of the tests") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        algorithm: str = "ec",
+        name: str = "CA of the tests",
+        usage: str = "keyCertSign, cRLSign",
+    ) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
         self.name = name
+        self.usage = f"keyUsage = critical, {usage}" if usage else ""
         self._configure()
         self.openssl(*_NEW_KEY[algorithm], "-out", "ca.key")
         self.openssl(
@@ -87,7 +94,12 @@ class Authority:
         )
 
     def _configure(self, extensions: Sequence[str] = ()) -> None:
-        text = _CONFIG.format(name=self.name, folder=self.folder, extensions="\n".join(extensions))
+        text = _CONFIG.format(
+            name=self.name,
+            folder=self.folder,
+            usage=self.usage,
+            extensions="\n".join(extensions),
+        )
         (self.folder / "ca.cnf").write_text(text, encoding="utf-8")
 
     def issue(
@@ -141,14 +153,19 @@ class Authority:
         made = builder.sign(key, hashes.SHA256())
         return Leaf(made.public_bytes(serialization.Encoding.PEM), made)
 
-    def sign_crl(self, builder: x509.CertificateRevocationListBuilder) -> bytes:
-        """A CRL that OpenSSL's command can't make, as DER; it begins an hour ago, for a day."""
+    def sign_crl(
+        self, builder: x509.CertificateRevocationListBuilder, forged: Optional[Any] = None
+    ) -> bytes:
+        """A CRL that OpenSSL's command can't make, as DER; it begins an hour ago, for a day.
+
+        It is signed by the CA, or by another's Ed25519 key, `forged`.
+        """
         now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
         hour = datetime.timedelta(hours=1)
         issuer = x509.load_pem_x509_certificate(self.pem).subject
         builder = builder.issuer_name(issuer).last_update(now - hour).next_update(now + 24 * hour)
         key = serialization.load_pem_private_key((self.folder / "ca.key").read_bytes(), None)
-        signed = builder.sign(key, hashes.SHA256())
+        signed = builder.sign(forged or key, None if forged else hashes.SHA256())
         return signed.public_bytes(serialization.Encoding.DER)
 
     def crl(

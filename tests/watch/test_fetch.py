@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import resource
 import socket
+import threading
 import time
 
 import pytest
@@ -180,3 +181,26 @@ def test_https_counts_where_the_certificate_is_trusted(web, monkeypatch):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(WatchError):
         ask(f"{web.https}/by-https")
+
+
+def test_an_answer_that_ends_early_is_none():
+    answer = OK + b"Content-Length: 900\r\n\r\nx"
+    with rude.answering_in_turn([answer]) as url, pytest.raises(WatchError):
+        ask(url)
+
+
+def test_behind_a_proxy_a_name_is_fetched_that_cannot_be_resolved_here(web, monkeypatch):
+    web.put("proxied", b"it")
+    monkeypatch.setenv("http_proxy", web.proxy)
+    assert ask(f"http://{'x' * 64}.test/proxied").body == b"it"  # too long to be looked up
+
+
+def test_where_no_thread_can_be_started_a_crl_is_fetched_all_the_same(web):
+    web.put("threadless", b"it")
+    before = threading.stack_size(1 << 47)  # more than there is room for
+    try:
+        with pytest.raises(RuntimeError):
+            threading.Thread(target=print).start()
+        assert ask(f"{web.url}/threadless").body == b"it"
+    finally:
+        threading.stack_size(before)

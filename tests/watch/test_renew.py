@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
@@ -13,7 +14,7 @@ import pytest
 
 from certbot_tcs_lyon1.report import Report
 from certbot_tcs_lyon1.watch.reasons import Watch, Watched
-from certbot_tcs_lyon1.watch.record import RECORD_NAME
+from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME, RECORD_NAME
 from tests.install.conftest import Service, make_service
 from tests.lab import front
 from tests.lab.certbot import Certbot
@@ -34,6 +35,10 @@ class Shop:
     service: Optional[Service]
     leaf: Leaf
     url: str
+
+    def forget_kept_crls(self) -> None:
+        """Have the next run fetch them."""
+        shutil.rmtree(self.client.folder / "work" / CRL_FOLDER_NAME)
 
     def versions(self, name: str = NAME) -> int:
         """How many certificates certbot has got for a lineage."""
@@ -191,6 +196,61 @@ def test_with_reuse_key_only_a_compromised_key_is_given_up(shop, ca, web, why):
         why == "keyCompromise"
     )
     assert shop.client.renewal(NAME)["reuse_key"] == "True"
+
+
+def test_renewing_at_a_test_server_replaces_nothing(shop, ca, web):
+    revoke(shop, ca, web)
+    done = shop.client.run("renew", "--staging")
+    assert done.returncode == 0, done.output
+    assert shop.versions() == 1
+
+
+def test_a_lineage_that_cannot_be_read_is_not_watched_and_fails_nothing(lab, shop, ca, web):
+    revoke(shop, ca, web)
+    shop.client.configure(lab.department_config())
+    chain = shop.client.live(NAME, "chain.pem").resolve()
+    chain.unlink()
+    chain.mkdir()
+    done = shop.client.run("renew")
+    assert done.returncode == 0, done.output
+    assert shop.versions() == 1
+    assert f"{NAME} could not be watched" in done.log
+
+
+def test_a_department_that_is_gone_replaces_nothing_and_is_told(lab, shop, ca, web):
+    shop.client.configure(
+        lab.department_config(department=None, more=shop.service.section())
+        + f"[department other]\neab_kid = {lab.eab_kid}\neab_hmac_key = {lab.eab_hmac_key}\n"
+    )
+    web.put(shop.url.rpartition("/")[2], ca.crl({}))
+    assert shop.client.run("renew").returncode == 0
+    revoke(shop, ca, web)
+    shop.forget_kept_crls()
+    done = shop.client.run("renew")
+    assert done.returncode == 1
+    assert "no [department test-dsi]" in done.output
+    assert shop.versions() == 1
+
+
+def test_what_cannot_be_remembered_is_not_replaced(shop, ca, web):
+    revoke(shop, ca, web)
+    (shop.client.folder / "work" / RECORD_NAME).mkdir(parents=True)
+    done = shop.client.run("renew")
+    assert done.returncode == 1
+    assert "could be replaced again and again" in " ".join(done.output.split())
+    assert shop.versions() == 1
+
+
+def test_an_order_that_the_ca_refuses_for_one_name_keeps_no_other_from_being_replaced(
+    lab, shop, ca, web
+):
+    revoke(shop, ca, web)
+    with front.running(lab.pebble, front.refuse("newOrder", front.REJECTED)) as refusing:
+        shop.client.copy_lineage(NAME, "two")
+        shop.client.configure(lab.department_config(tcs={"server": refusing.directory_url}))
+        failed = shop.client.run("renew", env={"REQUESTS_CA_BUNDLE": str(refusing.ca_bundle)})
+        assert failed.returncode == 1
+        assert refusing.count("newOrder") == 2
 
 
 def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, web):
