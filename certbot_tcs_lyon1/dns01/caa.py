@@ -38,13 +38,19 @@ def find(name: str, settings: Settings, servers: Servers) -> Optional[tuple[str,
         if there is none, or it can't be looked up
     """
     try:
-        return look(name, settings, servers)
+        found = look(name, settings, servers)
     except (dns.exception.DNSException, OSError):  # the records of a parent might not apply
         return None
+    return None if found is None else (text(found.name), records_text(found))
 
 
-def look(name: str, settings: Settings, servers: Servers) -> Optional[tuple[str, str]]:
-    """Return the same as `find`, or raise.
+def records_text(found: dns.rrset.RRset) -> str:
+    """Return the records in presentation format, joined by ", "."""
+    return ", ".join(sorted(record.to_text() for record in found))
+
+
+def look(name: str, settings: Settings, servers: Servers) -> Optional[dns.rrset.RRset]:
+    """Return the same RRset as `find`, or raise.
 
     :raises dns.exception.DNSException, OSError: it can't be looked up
     """
@@ -54,7 +60,7 @@ def look(name: str, settings: Settings, servers: Servers) -> Optional[tuple[str,
     while len(owner) > 1:
         found = _at(owner, addresses, servers)
         if found is not None:
-            return text(found.name), ", ".join(sorted(record.to_text() for record in found))
+            return found
         owner = owner.parent()
     return None
 

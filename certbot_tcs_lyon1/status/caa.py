@@ -2,65 +2,44 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Optional
+from collections.abc import Iterable, Sequence
+from typing import Any, Optional
 
-_RECORD = re.compile(r'(?P<flags>[0-9]+) (?P<tag>[A-Za-z0-9]+) "(?P<value>(?:[^"\\]|\\.)*)"')
 _CRITICAL = 128
-_KNOWN = ("issue", "issuewild", "issuemail", "iodef", "contactemail", "contactphone")
-
-
-@dataclass(frozen=True)
-class Record:
-    """A CAA record.
-
-    :ivar domain: the CA's name; "" forbids every CA
-    :ivar parameters: `accounturi`, `validationmethods` and so on
-    """
-
-    flags: int
-    tag: str
-    domain: str
-    parameters: dict[str, str]
-
-
-def parse(text: str) -> list[Record]:
-    """Return the CAA records in a text: as in a zone file, several separated by commas."""
-    found = []
-    for match in _RECORD.finditer(text):
-        domain, *rest = match["value"].replace('\\"', '"').replace("\\;", ";").split(";")
-        pairs = [part.strip().partition("=") for part in rest if part.strip()]
-        parameters = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        name = domain.strip().lower().rstrip(".")
-        found.append(Record(int(match["flags"]), match["tag"].lower(), name, parameters))
-    return found
+_KNOWN = (b"issue", b"issuewild", b"issuemail", b"iodef", b"contactemail", b"contactphone")
 
 
 def permits(
-    records: Sequence[Record], names: Sequence[str], account: Optional[str], wild: bool
+    records: Iterable[Any], names: Sequence[str], account: Optional[str], wild: bool
 ) -> bool:
     """Return whether the CA may issue by dns-01.
 
+    :param records: dnspython's, of the type CAA
     :param names: the CA's names in CAA records
     :param account: the account's URL; None if there is none, so that no `accounturi` matches
     :param wild: for a wildcard, where `issuewild` takes precedence over `issue` (RFC 8659 §4.3)
     """
-    if any(one.flags & _CRITICAL and one.tag not in _KNOWN for one in records):
-        return False
-    relevant = [one for one in records if wild and one.tag == "issuewild"]
-    relevant = relevant or [one for one in records if one.tag == "issue"]
-    return not relevant or any(_permits(one, names, account) for one in relevant)
+    values: dict[bytes, list[str]] = {}
+    for record in records:
+        tag = record.tag.lower()
+        if record.flags & _CRITICAL and tag not in _KNOWN:
+            return False
+        values.setdefault(tag, []).append(record.value.decode("ascii", "replace"))
+    relevant = (wild and values.get(b"issuewild")) or values.get(b"issue")
+    return not relevant or any(_permits(value, names, account) for value in relevant)
 
 
-def _permits(record: Record, names: Sequence[str], account: Optional[str]) -> bool:
-    if record.domain not in names:
-        return False
-    methods = record.parameters.get("validationmethods")
-    if methods is not None and "dns-01" not in [one.strip() for one in methods.split(",")]:
-        return False
-    return record.parameters.get("accounturi", account) == account
+def _permits(value: str, names: Sequence[str], account: Optional[str]) -> bool:
+    """Return the same for one record, whose value is `DOMAIN; KEY=VALUE; …` (RFC 8659 §4.2)."""
+    domain, *rest = value.split(";")
+    parts = [part.partition("=") for part in rest]
+    parameters = {name.strip().lower(): setting.strip() for name, _, setting in parts}
+    methods = parameters.get("validationmethods", "dns-01").split(",")
+    return (
+        domain.strip().lower().rstrip(".") in names
+        and "dns-01" in [method.strip() for method in methods]
+        and parameters.get("accounturi", account) == account
+    )
 
 
 def to_ask_for(holder: str, names: Sequence[str], account: Optional[str], wild: bool) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1 import lineage as lineages
 from certbot_tcs_lyon1.ca import account_record
 from certbot_tcs_lyon1.ca.departments import DEST
-from certbot_tcs_lyon1.department.settings import Settings
+from certbot_tcs_lyon1.department.settings import Department
 from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.report import foreign
 from certbot_tcs_lyon1.status import certificate
@@ -192,9 +192,9 @@ def _is_there(folder: str) -> bool:
     return True
 
 
-def departments(settings: Settings, folders: Folders) -> Iterator[DepartmentFact]:
+def departments(found: Iterable[Department], folders: Folders) -> Iterator[DepartmentFact]:
     """Yield the departments, each with the account of its Key ID."""
-    for department in settings.departments:
+    for department in found:
         folder = account_folder(folders, department.server)
         mine, others = [], []
         with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ invalid one, which it returns only to queries with CD. Without AD the answer is 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,10 +41,7 @@ class _Resolver:
     def ask(self, name: dns.name.Name, rdtype: str, flags: int = 0) -> dns.message.Message:
         query = dns.message.make_query(name, rdtype, want_dnssec=True)
         query.flags |= flags | dns.flags.AD
-        try:
-            return dns.query.udp(query, self.address, _SECONDS, self.port, raise_on_truncation=True)
-        except dns.message.Truncated:
-            return dns.query.tcp(query, self.address, _SECONDS, self.port)
+        return dns.query.udp_with_fallback(query, self.address, _SECONDS, self.port)[0]
 
     def fetch(self, name: dns.name.Name, rdtype: str) -> dns.message.Message:
         """Return the answer, whether it is valid or not."""
@@ -52,36 +50,38 @@ class _Resolver:
 
 def check(name: str, rdtype: str) -> Step:
     """Check the answer for a name and type, also a negative one, by the system's resolvers."""
-    try:
+    found, why = [], "no resolver is named in /etc/resolv.conf"
+    with contextlib.suppress(dns.exception.DNSException):
         system = dns.resolver.get_default_resolver()
         found = [_Resolver(str(one), system.port) for one in system.nameservers]
-    except dns.exception.DNSException:
-        found = []
-    why = "no resolver is named in /etc/resolv.conf"
     for resolver in found:
         try:
-            return _validate_by(resolver, dns.name.from_text(name), rdtype)
+            return _check_by(resolver, dns.name.from_text(name), rdtype)
         except (dns.exception.DNSException, OSError, ValueError) as error:
             why = f"{resolver.address} does not answer ({error or type(error).__name__})"
     return Step(None, f"DNSSEC of its {rdtype} cannot be looked at: {why}")
 
 
-def _validate_by(resolver: _Resolver, name: dns.name.Name, rdtype: str) -> Step:
+def _check_by(resolver: _Resolver, name: dns.name.Name, rdtype: str) -> Step:
     reply = resolver.ask(name, rdtype)
-    if reply.rcode() == dns.rcode.SERVFAIL:
+    is_bogus = reply.rcode() == dns.rcode.SERVFAIL
+    if is_bogus:
         reply = resolver.fetch(name, rdtype)
         if reply.rcode() == dns.rcode.SERVFAIL:
             text = f"its {rdtype} cannot be resolved (SERVFAIL of {resolver.address})"
             return Step(False, text, f"the name servers do not answer for it; {_ASK}")
-        ended = [
-            _describe(one) for one in _signatures(resolver, reply) if _seconds_left(one[1]) <= 0
-        ]
+    ended, soon = [], []
+    for owner, signature in _signatures(resolver, reply):
+        left = signature.expiration - time.time()
+        if left <= 0:
+            ended.append(_describe(owner, signature))
+        elif left < 2 * _DAY and signature.expiration - signature.inception > _ONLINE_DAYS * _DAY:
+            soon.append(_describe(owner, signature))
+    if is_bogus:
         why = f"signatures have ended: {', '.join(ended)}" if ended else "keys or DS do not fit"
         return _broken(rdtype, why)
-    soon = [one for one in _signatures(resolver, reply) if 0 < _seconds_left(one[1]) < 2 * _DAY]
-    soon = [one for one in soon if one[1].expiration - one[1].inception > _ONLINE_DAYS * _DAY]
     if soon:
-        text = f"signatures of its {rdtype} end within two days: {', '.join(map(_describe, soon))}"
+        text = f"signatures of its {rdtype} end within two days: {', '.join(soon)}"
         return Step(False, text, f"the zone is not signed anew as it should be; {_ASK}")
     if reply.flags & dns.flags.AD:
         return Step(True, f"the DNSSEC chain of its {rdtype} holds")
@@ -104,24 +104,16 @@ def _signatures(
     resolver: _Resolver, reply: dns.message.Message
 ) -> Iterator[tuple[dns.name.Name, Any]]:
     """Yield the RRSIGs of an answer, and those of the signing zones' keys, with their names."""
-    zones: set[dns.name.Name] = set()
-    for rrset in (*reply.answer, *reply.authority):
+    rrsets = [*reply.answer, *reply.authority]
+    zones = {one.signer for rrset in rrsets if rrset.rdtype == dns.rdatatype.RRSIG for one in rrset}
+    for zone in sorted(zones):
+        rrsets += resolver.fetch(zone, "DNSKEY").answer
+    for rrset in rrsets:
         if rrset.rdtype == dns.rdatatype.RRSIG:
             yield from ((rrset.name, one) for one in rrset)
-            zones.update(one.signer for one in rrset)
-    for zone in sorted(zones):
-        for rrset in resolver.fetch(zone, "DNSKEY").answer:
-            if rrset.rdtype == dns.rdatatype.RRSIG:
-                yield from ((rrset.name, one) for one in rrset)
 
 
-def _seconds_left(signature: Any) -> float:
-    """Return the seconds until a signature expires."""
-    return float(signature.expiration - time.time())
-
-
-def _describe(one: tuple[dns.name.Name, Any]) -> str:
-    name, signature = one
+def _describe(owner: dns.name.Name, signature: Any) -> str:
     kind = dns.rdatatype.to_text(signature.type_covered)
     end = time.strftime("%F %H:%M UTC", time.gmtime(signature.expiration))
-    return f"{name} {kind} ({end})"
+    return f"{owner} {kind} ({end})"

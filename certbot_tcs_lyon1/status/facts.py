@@ -22,6 +22,11 @@ class Folders:
     logs_dir: str
     department_config: str
 
+    @property
+    def of_certbot(self) -> tuple[str, str, str]:
+        """The folders without the department config."""
+        return self.config_dir, self.work_dir, self.logs_dir
+
 
 @dataclass(frozen=True)
 class DeployedFile:

@@ -44,7 +44,7 @@ def gather_facts(folders: Folders) -> Facts:
         now=int(time.time()),
         folders=folders,
         lineages=tuple(revocation.check_revocation(found, folders)),
-        departments=tuple(config_dir.departments(settings, folders)),
+        departments=tuple(config_dir.departments(settings.departments, folders)),
         dns=tuple(
             DnsFact(f"[{one.section}]", tuple(map(str, one.servers)), one.key.name)
             for one in settings.dns
@@ -108,7 +108,7 @@ def _misfit(found: Lineage, settings: Settings) -> str:
 def full_folders(folders: Folders) -> list[str]:
     """Return certbot's folders to which nothing can be written: the disk is full, or read-only."""
     found = []
-    for folder in (folders.config_dir, folders.work_dir, folders.logs_dir):
+    for folder in folders.of_certbot:
         with contextlib.suppress(OSError):
             state = os.statvfs(folder)
             room = state.f_bfree * state.f_frsize >= _ROOM_BYTES

@@ -14,19 +14,28 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
+import dns.exception
+import dns.rcode
+import dns.resolver
+
 import certbot_tcs_lyon1
 from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.ca import departments, directory
 from certbot_tcs_lyon1.department import reader, values
 from certbot_tcs_lyon1.department.faults import Fault
 from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
+from certbot_tcs_lyon1.dns01 import caa as caa_records
+from certbot_tcs_lyon1.dns01 import challenge
+from certbot_tcs_lyon1.dns01.names import text as name_text
 from certbot_tcs_lyon1.errors import ConfigError, DnsError, InstallError, OrderError, ServerError
+from certbot_tcs_lyon1.install import commands, files
 from certbot_tcs_lyon1.report import foreign
-from certbot_tcs_lyon1.status import caa, config_dir, gather, output
+from certbot_tcs_lyon1.status import caa, config_dir, dnssec, gather, output
 from certbot_tcs_lyon1.status.facts import Folders, Step
 
 #: In certbot's work folder.
@@ -78,16 +87,20 @@ def _steps(names: Sequence[str], folders: Folders, with_record: bool) -> Iterato
     full = gather.full_folders(folders)
     remedy = f"make room, or mount it for writing: {', '.join(full)}" if full else ""
     yield Step(not full, "certbot's folders have room", remedy)
-    department, step = _department(settings, names)
-    yield step
-    if department is None:
+    try:
+        department = departments.choose(settings, None, names)
+    except OrderError as error:
+        yield Step(False, "a department may request these names together", str(error))
         return
-    found, steps = _directory(department)
-    yield from steps
+    yield Step(True, f"department {department.name} requests them at {department.server}")
+    found = yield from _directory(department.server)
+    identities = directory.caa_identities(found)
+    identities = identities or directory.known_caa_identities(department.server)
+    account = _account_uri(department, folders)
     for name in names:
         yield from _dns(name, settings, folders, with_record)
-        if _has_dnspython():
-            yield from _policy(name, settings, department, found, folders)
+        yield _caa(name, settings, identities, account)
+        yield from _dnssec(name)
     for target in settings.targets:
         yield _target(target, folders)
 
@@ -104,30 +117,21 @@ def _plain(names: Sequence[str]) -> tuple[list[str], list[Step]]:
     return list(dict.fromkeys(plain)), faults
 
 
-def _department(settings: Settings, names: Sequence[str]) -> tuple[Optional[Department], Step]:
-    from certbot_tcs_lyon1.ca import departments
-
-    try:
-        chosen = departments.choose(settings, None, names)
-    except OrderError as error:
-        return None, Step(False, "a department may request these names together", str(error))
-    return chosen, Step(True, f"department {chosen.name} requests them at {chosen.server}")
-
-
 # The CA
 
 
-def _directory(department: Department) -> tuple[dict[str, Any], list[Step]]:
-    """Return the CA's directory, {} if there is none, and the steps for it and the clock."""
-    from certbot_tcs_lyon1.ca import directory
-
-    url, what = department.server, f"the CA's directory {department.server} answers"
+def _directory(server: str) -> Generator[Step, None, dict[str, Any]]:
+    """Check the CA's directory and the clock; return the directory, {} if there is none."""
+    what = f"the CA's directory {server} answers"
     try:
-        found, date = directory.fetch(url, _USER_AGENT)
+        found, date = directory.fetch(server, _USER_AGENT)
     except ServerError as error:
         remedy = "check `server`, the firewall (port 443 out) and the proxy (https_proxy)"
-        return {}, [Step(False, what, f"{error.cause}; {remedy}")]
-    return found, [Step(True, what), *_clock(date)]
+        yield Step(False, what, f"{error.cause}; {remedy}")
+        return {}
+    yield Step(True, what)
+    yield from _clock(date)
+    return found
 
 
 def _clock(date: str) -> Iterator[Step]:
@@ -144,14 +148,8 @@ def _clock(date: str) -> Iterator[Step]:
 # The DNS
 
 
-def _has_dnspython() -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec("dns") is not None
-
-
 def _dns(name: str, settings: Settings, folders: Folders, with_record: bool) -> Iterator[Step]:
-    owner = f"_acme-challenge.{without_wildcard(name)}"
+    owner = _challenge_name(name)
     if settings.dns_server_for(owner) is None:
         text = (
             f"{name}: no [dns] section, so it must be validated in the portal "
@@ -159,11 +157,6 @@ def _dns(name: str, settings: Settings, folders: Folders, with_record: bool) -> 
         )
         yield Step(None, text)
         return
-    if not _has_dnspython():
-        yield Step(False, "dnspython is installed", "run: apt install python3-dnspython")
-        return
-    from certbot_tcs_lyon1.dns01 import challenge
-
     journal = os.path.join(folders.work_dir, JOURNAL_NAME)
     servers = challenge.Servers()
     said: list[str] = []
@@ -188,62 +181,48 @@ def _dns(name: str, settings: Settings, folders: Folders, with_record: bool) -> 
     yield Step(not left, f"{owner}: nothing is left of it", "\n".join(map(str, left)))
 
 
-def _policy(
-    name: str,
-    settings: Settings,
-    department: Department,
-    directory: dict[str, Any],
-    folders: Folders,
-) -> Iterator[Step]:
-    """Check CAA and DNSSEC of a name."""
-    from certbot_tcs_lyon1.ca.directory import caa_identities, known_caa_identities
-    from certbot_tcs_lyon1.status import dnssec
+def _challenge_name(name: str) -> str:
+    return f"_acme-challenge.{without_wildcard(name)}"
 
-    identities = caa_identities(directory) or known_caa_identities(department.server)
-    yield _caa(name, settings, identities, _account_uri(settings, department, folders))
-    owner = f"_acme-challenge.{without_wildcard(name)}"
-    for subject, rdtype in ((owner, "TXT"), (without_wildcard(name), "CAA")):
-        step = dnssec.check(subject, rdtype)
-        yield replace(step, text=f"{subject}: {step.text}")
+
+def _dnssec(name: str) -> Iterator[Step]:
+    for owner, rdtype in ((_challenge_name(name), "TXT"), (without_wildcard(name), "CAA")):
+        step = dnssec.check(owner, rdtype)
+        yield replace(step, text=f"{owner}: {step.text}")
 
 
 def _caa(name: str, settings: Settings, identities: Sequence[str], account: Optional[str]) -> Step:
-    import dns.exception
-    import dns.resolver
-
-    from certbot_tcs_lyon1.dns01 import caa as records
-    from certbot_tcs_lyon1.dns01.queries import Servers
-
     try:
-        found = records.look(name, settings, Servers())
+        found = caa_records.look(name, settings, challenge.Servers())
     except (dns.exception.DNSException, OSError) as error:
         why = error or type(error).__name__
-        if isinstance(error, dns.resolver.NoNameservers) and "SERVFAIL" in str(error):
+        answers = error.kwargs["errors"] if isinstance(error, dns.resolver.NoNameservers) else ()
+        if any(reply and reply.rcode() == dns.rcode.SERVFAIL for *_, reply in answers):
             what = f"{name}: its CAA records can be looked up"
             return Step(False, what, f"no CA issues where they can't (RFC 8659 §3): {why}")
         return Step(None, f"{name}: its CAA records cannot be looked up from here ({why})")
     wild = name.startswith("*.")
-    holder = found[0] if found else without_wildcard(name)
+    holder = without_wildcard(name) if found is None else name_text(found.name)
     wanted = caa.to_ask_for(holder, identities, account, wild)
     if found is None:
-        text = f"{name}: no CAA record stands in the way"
-        return Step(True, text, f"one that lets no other CA and account in: {wanted}")
+        what = f"{name}: no CAA record stands in the way"
+        return Step(True, what, f"one that lets no other CA and account in: {wanted}")
     what = f"{name}: the CAA records of {holder} permit this CA"
+    there = f"there is: {foreign(caa_records.records_text(found))}"
     if not identities:
-        return Step(None, f"{what}? It does not say by what name", f"there is: {foreign(found[1])}")
-    right = caa.permits(caa.parse(found[1]), identities, account, wild)
-    return Step(right, what, f"there is: {foreign(found[1])}\nask for: {wanted}")
+        return Step(None, f"{what}? It does not say by what name", there)
+    right = caa.permits(found, identities, account, wild)
+    return Step(right, what, f"{there}\nask for: {wanted}")
 
 
-def _account_uri(settings: Settings, department: Department, folders: Folders) -> Optional[str]:
-    for one in config_dir.departments(settings, folders):
-        if one.name == department.name and one.account:
-            folder = config_dir.account_folder(folders, one.server, one.account)
-            try:
-                with open(os.path.join(folder, "regr.json"), "rb") as file:
-                    return str(json.load(file)["uri"])
-            except (OSError, ValueError, KeyError, TypeError):
-                return None
+def _account_uri(department: Department, folders: Folders) -> Optional[str]:
+    """Return the URL of the department's account; None if there is none, or it is damaged."""
+    (found,) = config_dir.departments([department], folders)
+    if found.account:
+        folder = config_dir.account_folder(folders, department.server, found.account)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with open(os.path.join(folder, "regr.json"), "rb") as file:
+                return str(json.load(file)["uri"])
     return None
 
 
@@ -252,17 +231,14 @@ def _account_uri(settings: Settings, department: Department, folders: Folders) -
 
 def _target(target: Target, folders: Folders) -> Step:
     """Check what a deployment checks before it writes: owner, group, folders and commands."""
-    from certbot_tcs_lyon1.install import commands, files
-
     faults: list[str] = []
     owner = 0
     with _collected(faults):
         owner = files.uid(target.owner)
     with _collected(faults):
         files.gid(target.group)
-    certbots = (folders.config_dir, folders.work_dir, folders.logs_dir)
     for path in filter(None, (getattr(target, kind) for kind in WRITTEN)):
-        with _collected(faults), files.opened(path, owner, certbots):
+        with _collected(faults), files.opened(path, owner, folders.of_certbot):
             pass
     environment = commands.environment(os.environ, {})
     for key, words in (("test", target.test), ("reload", target.reload)):
