@@ -77,7 +77,11 @@ class _Dialogue:
         )
         terms = self._terms(config, server)
         agreed = self._ask(f"{terms} Do you agree (yes or no)", _check_of("tcs", "agree_tos"))
-        name = self._ask("A name for the department, in this file only", _name, "my-department")
+        name = self._ask(
+            "A name for the department, in this file only",
+            lambda answer: sections.check_name("department", answer),
+            "my-department",
+        )
         text = (
             f"[tcs]\nserver = {server}\nemail = {email}\n"
             f"agree_tos = {'yes' if values.yes_no(agreed) else 'no'}\n"
@@ -180,7 +184,7 @@ def _check_of(kind: str, key: str) -> _Check:
             return None
         line = f"{key} = {answer}"
         source = inifile.Source("", f"[{kind}]\n{line}\n".encode())
-        found = inifile.parse(source, keys.EVERY_KEY).get(kind, {}).get(key)
+        found = next((section.texts.get(key) for section in inifile.parse(source)), None)
         if found != answer:
             raise Fault(
                 "the file cannot hold it: what comes after a blank and a semicolon is a comment "
@@ -190,12 +194,6 @@ def _check_of(kind: str, key: str) -> _Check:
         return keys.convert(found, keys.KEYS[kind][key], line)
 
     return check
-
-
-def _name(text: str) -> None:
-    fault = sections.name_fault("department", text)
-    if fault is not None:
-        raise fault
 
 
 def _key_line(path: str) -> str:

@@ -1,4 +1,4 @@
-"""An INI file: its lines and sections, and the faults and warnings about them.
+"""The department config as an INI file: its lines and sections, and the faults and warnings.
 
 The format is that of `configparser`, without interpolation. A message names the file and the line,
 and never shows the line.
@@ -6,13 +6,12 @@ and never shows the line.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import Optional
 
-from certbot_tcs_lyon1.department import rights
 from certbot_tcs_lyon1.department.faults import Fault, shown_header, text_of
+from certbot_tcs_lyon1.department.keys import EVERY_KEY
 from certbot_tcs_lyon1.department.settings import Stamp
 from certbot_tcs_lyon1.errors import ConfigError
 
@@ -26,21 +25,21 @@ _COMMENT = re.compile(r"(?:^|\s);")
 class Source:
     """The lines of the file, and the faults and warnings about them.
 
+    :ivar whole: stands for the whole file in faults and warnings
     :ivar faults: each with its line number, 0 for the whole file
-    :ivar numbers: the line of each (header, key); of a section, (header, "")
     :ivar files: each file that was read, with its stamp; None for a missing one
     """
 
     def __init__(self, path: str, data: bytes) -> None:
         self.path = path
+        self.whole = Section(self, "", 0)
         self.faults: list[tuple[int, ConfigError]] = []
         self.warnings: list[ConfigError] = []
-        self.numbers: dict[tuple[str, str], int] = {}
         self.files: list[tuple[str, Optional[Stamp]]] = []
         try:
             text = text_of(data)
         except Fault as fault:
-            self.note("", "", fault)
+            self.whole.note("", fault)
             text = ""
         self.lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         for index, line in enumerate(self.lines):
@@ -48,71 +47,7 @@ class Source:
             if self.lines[index] != line:
                 nul = "\0" in line
                 cause = "the line has a NUL byte" if nul else "the line is not UTF-8"
-                self.fault("", "", cause, "save the file as UTF-8 text", index + 1)
-
-    def fault(
-        self, header: str, key: str, cause: str, remedy: str = "", number: Optional[int] = None
-    ) -> None:
-        """Note a fault of a key, or of its section if `key` is "".
-
-        :param number: the line, if it is not that of the key
-        """
-        number = self.number(header, key) if number is None else number
-        where = self._place(header, key, number)
-        self.faults.append((number, ConfigError(cause, remedy, where=where)))
-
-    def note(self, header: str, key: str, fault: ConfigError, path: str = "") -> None:
-        """Note the fault of a key's value, or of the file at `path` that the value names."""
-        number = self.number(header, key)
-        for part in fault.parts or (fault,):
-            self.faults.append((number, self._placed(part, header, key, path)))
-
-    def warn(self, header: str, key: str, warning: ConfigError, path: str = "") -> None:
-        """Note a warning about a key's value, or about the file at `path` that the value names."""
-        self.warnings.append(self._placed(warning, header, key, path))
-
-    def number(self, header: str, key: str) -> int:
-        """Return the line of a key; if it is missing, that of its section, or 0."""
-        return self.numbers.get((header, key)) or self.numbers.get((header, ""), 0)
-
-    def _placed(self, fault: ConfigError, header: str, key: str, path: str) -> ConfigError:
-        """Return the fault with the key, and the file that it names, in front of its own place."""
-        line = f", line {fault.line}" if isinstance(fault, Fault) and fault.line and path else ""
-        places = (self._place(header, key, self.number(header, key)), f"{path}{line}", fault.where)
-        placed = ConfigError(fault.cause, fault.remedy, where=": ".join(filter(None, places)))
-        placed.path, placed.key, placed.errno = path, key, fault.errno
-        return placed
-
-    def _place(self, header: str, key: str, number: int) -> str:
-        """Return `FILE, line N, [section] key`, without the parts that are missing."""
-        line = f", line {number}" if number else ""
-        section = f", [{shown_header(header)}] {key}".rstrip() if header else ""
-        return f"{self.path}{line}{section}"
-
-    def check_rights(
-        self, path: str, state: os.stat_result, header: str = "", key: str = ""
-    ) -> None:
-        """Note a fault or a warning about owner and mode of the file at `path`.
-
-        What the file says is done with the rights of the user that runs certbot.
-        """
-        named = "" if path == self.path else path
-        fault, warning = rights.check(path, state, self.path, header)
-        if fault is not None:
-            self.note(header, key, fault, named)
-        if warning is not None:
-            self.warn(header, key, warning, named)
-
-    def note_file(self, path: str, state: os.stat_result) -> None:
-        """Note a file that was read, for `reader.is_current`."""
-        self.files.append((path, _stamp(state)))
-
-    def note_missing(self, path: str) -> bool:
-        """Return whether there is no file at `path`; if so, note that for `reader.is_current`."""
-        is_missing = stamp_of(path) is None
-        if is_missing:
-            self.files.append((path, None))
-        return is_missing
+                self.whole.fault("", cause, "save the file as UTF-8 text", index + 1)
 
     @property
     def is_full(self) -> bool:
@@ -122,70 +57,100 @@ class Source:
     def faults_in_order(self) -> list[ConfigError]:
         """Return the faults in the order of their lines, at most `MOST_FAULTS`."""
         found = [fault for _, fault in sorted(self.faults, key=lambda fault: fault[0])]
-        if len(found) > MOST_FAULTS:
+        if self.is_full:
             more = f"and {len(found) - MOST_FAULTS} more"
-            return [
-                *found[:MOST_FAULTS],
-                ConfigError(more, "correct these first", where=self.path),
-            ]
+            found[MOST_FAULTS:] = [ConfigError(more, "correct these first", where=self.path)]
         return found
 
 
-def reason(error: Exception) -> str:
-    """Return why a file cannot be read, in lower case."""
-    return (getattr(error, "strerror", None) or "unknown reason").lower()
+class Section:
+    """A section, and the place of its faults and warnings.
+
+    :ivar header: what is between the brackets: `kind` and `name`; "" for the whole file
+    :ivar texts: the values of the keys (in lower case); one of several lines has line feeds
+    :ivar numbers: the line of each key; of the header, ""
+    """
+
+    def __init__(self, source: Source, header: str, number: int) -> None:
+        self.source = source
+        self.header = header
+        self.kind, *names = header.split() or [""]
+        self.name = " ".join(names)
+        self.texts: dict[str, str] = {}
+        self.numbers = {"": number}
+
+    @property
+    def title(self) -> str:
+        """The header as a message may show it, in brackets."""
+        return f"[{shown_header(self.header)}]"
+
+    def number(self, key: str) -> int:
+        """Return the line of a key; that of the header if the key is missing, or ""."""
+        return self.numbers.get(key, self.numbers[""])
+
+    def fault(self, key: str, cause: str, remedy: str, number: Optional[int] = None) -> None:
+        """Note a fault of a key, or of the section if `key` is "".
+
+        :param number: the line, if it is not that of the key
+        """
+        self.note(key, Fault(cause, remedy), number=number)
+
+    def note(
+        self, key: str, fault: ConfigError, path: str = "", number: Optional[int] = None
+    ) -> None:
+        """Note the fault of a key's value, or of the file at `path` that the value names."""
+        number = self.number(key) if number is None else number
+        for part in fault.parts or (fault,):
+            self.source.faults.append((number, self._placed(part, key, path, number)))
+
+    def warn(self, key: str, warning: ConfigError, path: str = "") -> None:
+        """Note a warning about a key's value, or about the file at `path` that the value names."""
+        self.source.warnings.append(self._placed(warning, key, path, self.number(key)))
+
+    def _placed(self, fault: ConfigError, key: str, path: str, number: int) -> ConfigError:
+        """Return the fault with the line, the key and the named file in front of its own place."""
+        place = self.source.path + (f", line {number}" if number else "")
+        if self.header:
+            place = f"{place}, {self.title} {key}".rstrip()
+        line = f", line {fault.line}" if path and isinstance(fault, Fault) and fault.line else ""
+        where = ": ".join(filter(None, (place, f"{path}{line}", fault.where)))
+        placed = ConfigError(fault.cause, fault.remedy, where=where)
+        placed.path, placed.key, placed.errno = path, key, fault.errno
+        return placed
 
 
-def stamp_of(path: str) -> Optional[Stamp]:
-    """Return the stamp of the file at `path`, which changes when it does; None without a file."""
-    try:
-        return _stamp(os.stat(path))
-    except (OSError, ValueError):
-        return None
+def parse(source: Source) -> list[Section]:
+    """Return the sections; faults of form are noted.
 
-
-def _stamp(state: os.stat_result) -> Stamp:
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
-
-
-def parse(source: Source, known_keys: Container[str]) -> dict[str, dict[str, str]]:
-    """Return the sections, each with its keys (in lower case) and values; faults of form are noted.
-
-    A value of several lines has line feeds. A fault names its key only if that is one of
-    `known_keys`: another could be a secret.
+    A fault names its key only if that is one of `EVERY_KEY`: another could be a secret.
 
     The format is that of `configparser`, and a test compares the two. `configparser` itself stops
     at the first fault, shows the file's content in its errors, and has no line numbers.
     """
-    sections: dict[str, dict[str, str]] = {}
-    header = ""
-    body: dict[str, str] = {}  # of a duplicate section, not the one in `sections`
-    started = is_noted = False
+    sections: dict[str, Section] = {}
+    section: Optional[Section] = None
     for number, text, more in _entries(source.lines):
         match = _HEADER.match(text)
         key, sign, value = (part.strip() for part in text.partition("="))
         key = key.lower()
         if match:
-            header, body, started = match["header"], {}, True
-            if header in sections:
-                _note_duplicate(source, number, header)
-            else:
-                sections[header] = body
-                source.numbers[header, ""] = number
-        elif not started:
-            if not is_noted:
-                cause = "is before the first [section]"
-                source.fault("", "", cause, "move it into one", number)
-            is_noted = True
-        elif not key or not sign:
+            section = Section(source, match["header"], number)
+            first = sections.setdefault(section.header, section)
+            if first is not section:
+                section.fault("", f"is here again, after line {first.number('')}", "keep one")
+        elif section is None:
+            source.whole.fault("", "is before the first [section]", "move it into one", number)
+            section = source.whole  # so that this is noted once
+        elif section is not source.whole and (not key or not sign):
             cause = "neither a [section] alone on its line nor key = value"
-            source.fault("", "", cause, "correct it", number)
-        elif body is sections[header] and key in body:
-            _note_duplicate(source, number, header, key, key in known_keys)
-        elif body is sections[header]:
-            body[key] = "\n".join([value, *more]).rstrip()
-            source.numbers[header, key] = number
-    return sections
+            source.whole.fault("", cause, "correct it", number)
+        elif sections.get(section.header) is section and key in section.texts:
+            cause = f"is here again, after line {section.number(key)}"
+            section.fault(key if key in EVERY_KEY else "", cause, "keep one", number)
+        else:
+            section.texts[key] = "\n".join([value, *more]).rstrip()
+            section.numbers[key] = number
+    return list(sections.values())
 
 
 def _entries(lines: list[str]) -> Iterator[tuple[int, str, list[str]]]:
@@ -210,10 +175,3 @@ def _entries(lines: list[str]) -> Iterator[tuple[int, str, list[str]]]:
             entry, margin = (number, text, []), indent
     if entry:
         yield entry
-
-
-def _note_duplicate(
-    source: Source, number: int, header: str, key: str = "", is_known: bool = False
-) -> None:
-    cause = f"is here again, after line {source.number(header, key)}"
-    source.fault(header, key if is_known else "", cause, "keep one", number)

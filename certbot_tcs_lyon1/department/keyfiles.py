@@ -1,4 +1,5 @@
-"""The keys that sign updates: TSIG keys (RFC 8945), inline or in a key file, and Kerberos keytabs.
+"""The keys that the department config holds or names a file of: HMAC keys of ACME accounts, and the
+keys that sign updates: TSIG keys (RFC 8945) and Kerberos keytabs.
 
 A key file has the format that BIND's ``tsig-keygen NAME`` prints and ``nsupdate -k`` reads::
 
@@ -9,7 +10,7 @@ A key file has the format that BIND's ``tsig-keygen NAME`` prints and ``nsupdate
 
 A keytab holds the keys of Kerberos accounts, whose tickets sign updates (RFC 3645).
 
-The faults of both are reported together with those of the department config.
+Their faults are reported together with those of the department config.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple, Optional
 
 from certbot_tcs_lyon1 import lyon1
+from certbot_tcs_lyon1.department import values
 from certbot_tcs_lyon1.department.faults import Fault, text_of
 from certbot_tcs_lyon1.department.settings import ALGORITHMS, Keytab, TsigKey
 from certbot_tcs_lyon1.report import foreign
@@ -92,6 +94,18 @@ def check_secret(text: str) -> str:
         what = "is not base64 (cut short, or quotes?)"
         raise Fault(f"the TSIG key's secret {what}", f"{_COPY_AGAIN}, whole")
     return text
+
+
+def parse_hmac_key(data: bytes) -> str:
+    """Return the HMAC key of an ACME account from a file that holds it alone.
+
+    :param data: the content of the file
+    :raises Fault: it holds something else
+    """
+    lines = text_of(data).strip().splitlines()
+    if len(lines) != 1:
+        raise Fault("the file must hold the HMAC Key alone, on one line", values.FROM_PORTAL)
+    return values.hmac_key(lines[0])
 
 
 def parse_key(data: bytes) -> TsigKey:

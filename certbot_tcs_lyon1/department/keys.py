@@ -37,8 +37,10 @@ class Key:
     required: str = ""
 
 
-#: The keys of an `[install]` section that name a file to be written.
-WRITTEN = ("fullchain", "cert", "chain", "privkey", "combined", "pkcs12")
+#: The keys of an `[install]` section that name a file to be written: those with the private key,
+#: and all.
+WITH_KEY = ("privkey", "combined", "pkcs12")
+WRITTEN = ("fullchain", "cert", "chain", *WITH_KEY)
 
 _TCS = {
     "server": Key(values.https_url, default=lyon1.DEFAULT_SERVER),

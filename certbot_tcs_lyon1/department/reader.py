@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from typing import Any, Optional
+from collections.abc import Callable
+from typing import Any, Optional, TypeVar
 
 from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.department import inifile, keyfiles, keys, rights, sections, values
-from certbot_tcs_lyon1.department.faults import Fault, shown, shown_header, text_of
-from certbot_tcs_lyon1.department.inifile import Source
-from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS, WRITTEN
-from certbot_tcs_lyon1.department.sections import Section
+from certbot_tcs_lyon1.department.faults import Fault, shown
+from certbot_tcs_lyon1.department.inifile import Section, Source
+from certbot_tcs_lyon1.department.keys import KEYS, WITH_KEY, WRITTEN
 from certbot_tcs_lyon1.department.settings import (
     DEFAULT_ALGORITHM,
     Department,
@@ -25,6 +25,7 @@ from certbot_tcs_lyon1.department.settings import (
     Keytab,
     Settings,
     SigningKey,
+    Stamp,
     Target,
     TsigKey,
     is_under,
@@ -32,6 +33,8 @@ from certbot_tcs_lyon1.department.settings import (
 from certbot_tcs_lyon1.department.values import FROM_PORTAL
 from certbot_tcs_lyon1.errors import ConfigError, DiskError
 from certbot_tcs_lyon1.report import foreign
+
+_Parsed = TypeVar("_Parsed")
 
 #: The smallest file that works, once the values from the portal are filled in.
 SMALLEST = f"""\
@@ -75,9 +78,9 @@ def parse(path: str, data: bytes, state: Optional[os.stat_result] = None) -> Set
     """
     source = Source(path, data)
     if state is not None:
-        source.check_rights(path, state)
-        source.note_file(path, state)
-    settings = _settings(source, inifile.parse(source, EVERY_KEY))
+        rights.check(source.whole, "", path, state)
+        source.files.append((path, _stamp(state)))
+    settings = _settings(source)
     if source.faults:
         raise ConfigError(parts=source.faults_in_order())
     return settings
@@ -85,11 +88,28 @@ def parse(path: str, data: bytes, state: Optional[os.stat_result] = None) -> Set
 
 def is_current(settings: Settings) -> bool:
     """Return whether the files that the settings were read from are unchanged."""
-    return all(inifile.stamp_of(path) == stamp for path, stamp in settings.files)
+    return all(_stamp_of(path) == stamp for path, stamp in settings.files)
+
+
+def _stamp_of(path: str) -> Optional[Stamp]:
+    """Return the stamp of the file at `path`; None if there is none."""
+    try:
+        return _stamp(os.stat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def _stamp(state: os.stat_result) -> Stamp:
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be read, in lower case."""
+    return (getattr(error, "strerror", None) or "unknown reason").lower()
 
 
 def _unreadable(path: str, error: OSError) -> ConfigError:
-    cause = f"the department config cannot be read: {inifile.reason(error)}"
+    cause = f"the department config cannot be read: {_reason(error)}"
     as_root = "run certbot as root, or " if isinstance(error, PermissionError) else ""
     remedy = f"{as_root}name another file with {lyon1.CONFIG_OPTION} PATH"
     if isinstance(error, FileNotFoundError):
@@ -109,19 +129,19 @@ def _unreadable(path: str, error: OSError) -> ConfigError:
 _PKCS12 = ("pkcs12", "pkcs12_password_file")
 
 
-def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
+def _settings(source: Source) -> Settings:
     """Return the settings; if a fault was noted, they are incomplete and must not be used."""
-    found = sections.by_kind(source, parsed)
+    found = sections.by_kind(source, inifile.parse(source))
     shared: dict[str, Any] = {}
     for section in found["tcs"]:
-        shared = _valid_values(source, section, "tcs")
+        shared = _valid_values(section)
     revocation_check = shared.pop("revocation_check", True)
-    departments = [_department(source, section, shared) for section in found["department"]]
-    servers = [_dns_server(source, section) for section in found["dns"]]
-    targets = [_target(source, section) for section in found["install"]]
-    sections.check_domains(source, found["department"], departments)
-    sections.check_bases(source, servers)
-    sections.check_paths(source, found["install"], targets)
+    departments = [_department(section, shared) for section in found["department"]]
+    servers = [_dns_server(section) for section in found["dns"]]
+    targets = [_target(section) for section in found["install"]]
+    sections.check_domains(found["department"], departments)
+    sections.check_bases(found["dns"], servers)
+    sections.check_paths(found["install"], targets)
     return Settings(
         source.path,
         tuple(departments),
@@ -133,167 +153,157 @@ def _settings(source: Source, parsed: dict[str, dict[str, str]]) -> Settings:
     )
 
 
-def _valid_values(source: Source, section: Section, kind: str) -> dict[str, Any]:
+def _valid_values(section: Section) -> dict[str, Any]:
     """Return the valid values of a section, converted; faults of the others are noted."""
-    known = KEYS[kind]
+    known = KEYS[section.kind]
     good = {}
     for name, key in known.items():
-        if key.required and name not in section.body:
-            source.fault(section.header, name, "is missing", key.required)
-    for name, text in section.body.items():
+        if key.required and name not in section.texts:
+            section.fault(name, "is missing", key.required)
+    for name, text in section.texts.items():
         if name not in known:
-            sections.note_unknown_key(source, section.header, name, known)
+            sections.note_unknown_key(section, name, known)
             continue
-        line = source.lines[source.number(section.header, name) - 1]
+        line = section.source.lines[section.number(name) - 1]
         try:
             good[name] = keys.convert(text, known[name], line)
         except Fault as fault:
-            source.note(section.header, name, fault)
+            section.note(name, fault)
     return good
 
 
-def _department(source: Source, section: Section, shared: dict[str, Any]) -> Department:
-    own = _valid_values(source, section, "department")
+def _department(section: Section, shared: dict[str, Any]) -> Department:
+    own = _valid_values(section)
     merged = {**keys.defaults("department"), **shared, **own}
-    merged["eab_hmac_key"] = _eab_hmac_key(source, section, own)
+    merged["eab_hmac_key"] = _eab_hmac_key(section, own)
     del merged["eab_hmac_key_file"]
     return Department(name=section.name, **merged)
 
 
-def _eab_hmac_key(source: Source, section: Section, own: dict[str, Any]) -> str:
+def _eab_hmac_key(section: Section, own: dict[str, Any]) -> str:
     """Return the HMAC key, from the section or from its file; "" if a fault was noted."""
     inline, key = "eab_hmac_key", "eab_hmac_key_file"
-    if inline in section.body and key in section.body:
-        source.fault(section.header, key, f"{inline} is there as well", "keep one of them")
-    if inline not in section.body and key not in section.body:
-        remedy = f"{FROM_PORTAL}, or name a file in {key}"
-        source.fault(section.header, inline, "is missing", remedy)
+    if inline in section.texts and key in section.texts:
+        section.fault(key, f"{inline} is there as well", "keep one of them")
+    if inline not in section.texts and key not in section.texts:
+        section.fault(inline, "is missing", f"{FROM_PORTAL}, or name a file in {key}")
     if key not in own:
         return str(own.get(inline, ""))
-    data = _read_named_file(source, section.header, key, own[key])
-    if data is None:
-        return ""
-    try:
-        lines = text_of(data).strip().splitlines()
-        if len(lines) != 1:
-            raise Fault("the file must hold the HMAC Key alone, on one line", FROM_PORTAL)
-        return values.hmac_key(lines[0])
-    except Fault as fault:
-        source.note(section.header, key, fault, own[key])
-        return ""
+    return _read_named_file(section, key, own, keyfiles.parse_hmac_key) or ""
 
 
-def _read_named_file(source: Source, header: str, key: str, path: str) -> Optional[bytes]:
-    """Return the content of a file that a key names, and check its rights; None after a fault."""
+def _read_named_file(
+    section: Section, key: str, own: dict[str, Any], parse: Callable[[bytes], _Parsed]
+) -> Optional[_Parsed]:
+    """Return what is in the file that a key names, and check its rights.
+
+    :param own: the valid values of the section
+    :param parse: what is made of the file's content; raises `Fault`
+    :returns: None if the section does not name a file, or a fault was noted
+    """
+    path = own.get(key)
+    if path is None:
+        return None
     try:
         data, state = disk.read(path)
+        rights.check(section, key, path, state)
+        section.source.files.append((path, _stamp(state)))
+        return parse(data)
+    except Fault as fault:
+        section.note(key, fault, path)
+        return None
     except DiskError as error:
-        fault = Fault(error.cause, rights.copy_command(path, source.path, header))
-    except (OSError, ValueError) as error:
-        fault = Fault(inifile.reason(error), "correct the path or the file")
-        fault.errno = getattr(error, "errno", 0) or 0
-    else:
-        source.check_rights(path, state, header, key)
-        source.note_file(path, state)
-        return data
-    source.note(header, key, fault, _shown_path(path))
+        unusable = Fault(error.cause, rights.copy_command(section, path))
+    except OSError as error:
+        unusable = Fault(_reason(error), "correct the path or the file")
+        unusable.errno = error.errno or 0
+    # A path that does not exist could be a secret in the wrong place.
+    section.note(key, unusable, foreign(path) if _stamp_of(path) else shown(path))
     return None
 
 
-def _shown_path(path: str) -> str:
-    """Return the path as a message may show it: one that exists is no secret in the wrong place."""
-    return foreign(path) if inifile.stamp_of(path) else shown(path)
-
-
-def _dns_server(source: Source, section: Section) -> DnsServer:
-    header, own = section.header, _valid_values(source, section, "dns")
+def _dns_server(section: Section) -> DnsServer:
+    own = _valid_values(section)
+    merged = {**keys.defaults("dns"), **own}
     base = ""
     try:
         base = values.dns_name(section.name) if section.name else ""
     except Fault as fault:
-        source.fault(header, "", fault.cause, f"{fault.remedy}; write [dns] or [dns DOMAIN]")
-    zone = own.get("zone")
+        section.fault("", fault.cause, f"{fault.remedy}; write [dns] or [dns DOMAIN]")
+    zone = merged["zone"]
     if base and zone and not (is_under(base, zone) or is_under(zone, base)):
-        cause = f"the zone {shown(zone)} has no name in common with [{shown_header(header)}]"
-        source.fault(header, "zone", cause, "correct one of them")
-    merged = {**keys.defaults("dns"), **own}
+        cause = f"the zone {shown(zone)} has no name in common with {section.title}"
+        section.fault("zone", cause, "correct one of them")
     return DnsServer(
         base=base,
         servers=merged["server"],
-        key=_signing_key(source, section, own),
+        key=_signing_key(section, own),
         zone=zone or None,
         ttl=merged["ttl"],
         check_servers=merged["check_servers"],
         propagation_seconds=merged["propagation_seconds"],
-        section=header,
-        department_config=source.path,
+        section=section.header,
+        department_config=section.source.path,
     )
 
 
-def _signing_key(source: Source, section: Section, own: dict[str, Any]) -> SigningKey:
+def _signing_key(section: Section, own: dict[str, Any]) -> SigningKey:
     """Return the key that signs updates; an empty one if a fault was noted."""
-    header, body = section.header, section.body
-    tsig = [key for key in body if key.startswith("key_")]
-    if "keytab" not in body and "principal" not in body:
-        return _tsig_key(source, section, own)
-    if "keytab" not in body:
+    texts = section.texts
+    if "keytab" not in texts and "principal" not in texts:
+        return _tsig_key(section, own)
+    tsig = [key for key in texts if key.startswith("key_")]
+    if "keytab" not in texts:
         cause = "belongs to a keytab, which is missing"
-        source.fault(header, "principal", cause, "write keytab, or take principal out")
+        section.fault("principal", cause, "write keytab, or take principal out")
     elif tsig:
-        source.fault(header, "keytab", f"{tsig[0]} is there as well", "keep one of them")
-    path, principal = own.get("keytab"), own.get("principal")
-    data = _read_named_file(source, header, "keytab", path) if path else None
-    if data is not None and ("principal" in own or "principal" not in body):
-        try:
-            return keyfiles.parse_keytab(data, principal)
-        except Fault as fault:
-            source.note(header, "keytab", fault, own["keytab"])
-    return Keytab("", b"")
+        section.fault("keytab", f"{tsig[0]} is there as well", "keep one of them")
+
+    def parse(data: bytes) -> Optional[Keytab]:
+        is_faulty = "principal" in texts and "principal" not in own
+        return None if is_faulty else keyfiles.parse_keytab(data, own.get("principal"))
+
+    return _read_named_file(section, "keytab", own, parse) or Keytab("", b"")
 
 
-def _tsig_key(source: Source, section: Section, own: dict[str, Any]) -> TsigKey:
+def _tsig_key(section: Section, own: dict[str, Any]) -> TsigKey:
     """Return the TSIG key, from the section or from its file; an empty one if a fault was noted."""
-    header, body = section.header, section.body
-    inline = [key for key in ("key_name", "key_secret", "key_algorithm") if key in body]
-    if "key_file" in body and inline:
-        source.fault(header, inline[0], "key_file is there as well", "keep one of them")
-    elif "key_file" not in body:
+    texts = section.texts
+    inline = [key for key in ("key_name", "key_secret", "key_algorithm") if key in texts]
+    if "key_file" in texts and inline:
+        section.fault(inline[0], "key_file is there as well", "keep one of them")
+    elif "key_file" not in texts:
         for key in ("key_name", "key_secret"):
-            if key not in body:
+            if key not in texts:
                 remedy = "write key_file, or key_name and key_secret"
                 origin = "the TSIG key comes from the DNS administrator"
-                source.fault(header, key, "is missing", f"{remedy}; {origin}")
-    where = "key_file" if "key_file" in body else "key_algorithm"
-    found = TsigKey(
+                section.fault(key, "is missing", f"{remedy}; {origin}")
+    found = _read_named_file(section, "key_file", own, keyfiles.parse_key) or TsigKey(
         own.get("key_name", ""),
         own.get("key_algorithm", DEFAULT_ALGORITHM),
         own.get("key_secret", ""),
     )
-    path = own.get("key_file")
-    data = _read_named_file(source, header, where, path) if path else None
-    if data is not None:
-        try:
-            found = keyfiles.parse_key(data)
-        except Fault as fault:
-            source.note(header, where, fault, own["key_file"])
     if found.algorithm in keyfiles.WEAK:
+        key = "key_file" if "key_file" in texts else "key_algorithm"
         better = f"ask the DNS administrator for a TSIG key with {DEFAULT_ALGORITHM}"
-        source.warn(header, where, Fault(f"{found.algorithm} is weak", better))
+        section.warn(key, Fault(f"{found.algorithm} is weak", better))
     return found
 
 
-def _target(source: Source, section: Section) -> Target:
-    header, own = section.header, _valid_values(source, section, "install")
-    if not any(key in section.body for key in WRITTEN):
-        source.fault(header, "", "writes nothing", f"add one of {', '.join(WRITTEN)}")
+def _target(section: Section) -> Target:
+    own, texts = _valid_values(section), section.texts
+    if not any(key in texts for key in WRITTEN):
+        section.fault("", "writes nothing", f"add one of {', '.join(WRITTEN)}")
     for key, other in (_PKCS12, _PKCS12[::-1]):
-        if key in section.body and other not in section.body:
-            source.fault(header, other, f"is missing, and {key} needs it", f"write {other}")
-    keyed = [key for key in ("privkey", "combined", "pkcs12") if key in section.body]
+        if key in texts and other not in texts:
+            section.fault(other, f"is missing, and {key} needs it", f"write {other}")
+    keyed = [key for key in WITH_KEY if key in texts]
     if keyed and own.get("mode", 0) & stat.S_IRWXO:
         cause = f"gives everybody access to the private key in {keyed[0]}"
-        source.fault(header, "mode", cause, "write it like 0640, or split the section in two")
+        section.fault("mode", cause, "write it like 0640, or split the section in two")
     password_file = own.get("pkcs12_password_file")
-    if password_file and not source.note_missing(password_file):
-        _read_named_file(source, header, "pkcs12_password_file", password_file)
+    if password_file and _stamp_of(password_file) is None:
+        section.source.files.append((password_file, None))
+    else:
+        _read_named_file(section, "pkcs12_password_file", own, bytes)
     return Target(name=section.name, **{**keys.defaults("install"), **own})

@@ -11,42 +11,44 @@ import os
 import re
 import shlex
 import stat
-from typing import Optional
+from collections.abc import Callable
 
 from certbot_tcs_lyon1.department.faults import Fault
+from certbot_tcs_lyon1.department.inifile import Section
+from certbot_tcs_lyon1.errors import ConfigError
 
 
-def check(
-    path: str, state: os.stat_result, config: str, header: str
-) -> tuple[Optional[Fault], Optional[Fault]]:
-    """Return what is wrong with a file's rights: a fault, or else a warning.
+def check(section: Section, key: str, path: str, state: os.stat_result) -> None:
+    """Note a fault or a warning about owner and mode of a file.
 
+    What the file says is done with the rights of the user that runs certbot.
+
+    :param section: whose key names the file; the whole department config for that itself
     :param path: of the file
-    :param config: the path of the department config
-    :param header: of the section that names the file; "" for the department config itself
     """
-    others_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    note: Callable[[str, ConfigError, str], None] = section.note
     if state.st_uid not in (0, os.geteuid()):
         cause = f"it belongs to user number {state.st_uid}, who can change it"
-        return Fault(cause, _remedy(path, state, config, header, True)), None
-    remedy = _remedy(path, state, config, header)
-    if others_write:
-        return Fault("others than its owner can write it", remedy), None
-    if _is_read_by_others(state):
-        return None, Fault("others than its owner can read it", remedy)
-    return None, None
+    elif state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        cause = "others than its owner can write it"
+    elif _is_read_by_others(state):
+        cause = "others than its owner can read it"
+        note = section.warn
+    else:
+        return
+    named = "" if path == section.source.path else path
+    note(key, Fault(cause, _remedy(section, path, state)), named)
 
 
-def copy_command(path: str, config: str, header: str) -> str:
+def copy_command(section: Section, path: str) -> str:
     """Return the command that copies a file for this plugin alone, and what to do then.
 
+    :param section: that names the file
     :param path: of the file
-    :param config: the path of the department config
-    :param header: of the section that names the file
     """
-    folder, name = os.path.split(config)
-    section = re.sub(r"[^A-Za-z0-9.-]+", "-", header.partition(" ")[2])
-    stem = os.path.join(folder, "-".join(filter(None, (os.path.splitext(name)[0], section))))
+    folder, name = os.path.split(section.source.path)
+    part = re.sub(r"[^A-Za-z0-9.-]+", "-", section.name)
+    stem = os.path.join(folder, "-".join(filter(None, (os.path.splitext(name)[0], part))))
     extension = os.path.splitext(path)[1] or ".key"
     target = f"{stem}{extension}"
     number = 1
@@ -69,17 +71,13 @@ def _is_read_by_others(state: os.stat_result) -> bool:
     return bool(state.st_mode & (stat.S_IROTH if by_group else stat.S_IROTH | stat.S_IRGRP))
 
 
-def _remedy(
-    path: str, state: os.stat_result, config: str, header: str, is_anothers: bool = False
-) -> str:
-    where = shlex.quote(path)
-    if header and os.path.dirname(path) != os.path.dirname(config):
-        return copy_command(path, config, header)
-    if os.geteuid() == 0:
-        return f"run: chown root: {where}" if is_anothers else f"run: chmod 600 {where}"
-    if is_anothers:
-        return f"run: chown {os.geteuid()} {where}"
-    if state.st_uid == os.geteuid():
+def _remedy(section: Section, path: str, state: os.stat_result) -> str:
+    where, user = shlex.quote(path), os.geteuid()
+    if section.header and os.path.dirname(path) != os.path.dirname(section.source.path):
+        return copy_command(section, path)
+    if state.st_uid not in (0, user):
+        return f"run: chown {user or 'root:'} {where}"
+    if user in (0, state.st_uid):
         return f"run: chmod 600 {where}"
     # Without the group, the user that runs certbot could no longer read it.
     return f"run: chgrp {os.getegid()} {where} && chmod 640 {where}"

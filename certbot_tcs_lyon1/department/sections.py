@@ -5,82 +5,69 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Collection
-from typing import NamedTuple, Optional
+from collections.abc import Collection, Iterable
 
 from certbot_tcs_lyon1.department.faults import KINDS, NOT_SHOWN, Fault, shown, shown_header
-from certbot_tcs_lyon1.department.inifile import Source
+from certbot_tcs_lyon1.department.inifile import Section, Source
 from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS, WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, DnsServer, Target
 
 
-class Section(NamedTuple):
-    """A section: its header, the name in the header, and its keys with their texts."""
-
-    header: str
-    name: str
-    body: dict[str, str]
-
-
-def by_kind(source: Source, parsed: dict[str, dict[str, str]]) -> dict[str, list[Section]]:
+def by_kind(source: Source, parsed: Iterable[Section]) -> dict[str, list[Section]]:
     """Return the sections by kind; faults of their headers are noted."""
     found: dict[str, list[Section]] = {kind: [] for kind in KINDS}
     meant, taken = set(), set()
-    for header, body in parsed.items():
-        kind, *names = header.split() or [""]
-        name = " ".join(names)
+    for section in parsed:
+        kind, name = section.kind, section.name
         near = [kind] if kind in KINDS else _near(source, kind.lower(), KINDS)
         meant.update(near)
         if kind not in KINDS:
-            _note_unknown(source, header, name, near)
+            remedy = f"there are {', '.join(KINDS.values())}"
+            if near:
+                remedy = f"did you mean [{shown_header(f'{near[0]} {name}'.rstrip())}]?"
+            section.fault("", "is unknown", remedy)
             continue
-        fault = name_fault(kind, name)
-        if fault is not None:
-            source.note(header, "", fault)
-        elif (kind, name) in taken:
-            source.fault(header, "", "is in this file already", "keep one")
-            continue
+        try:
+            check_name(kind, name)
+        except Fault as fault:
+            section.note("", fault)
+        else:
+            if (kind, name) in taken:
+                section.fault("", "is in this file already", "keep one")
+                continue
         taken.add((kind, name))
-        found[kind].append(Section(header, name, body))
+        found[kind].append(section)
     if "department" not in meant:
         remedy = "write a section [department NAME] with its Key ID and HMAC Key, from the portal"
-        source.fault("", "", "no department", remedy)
+        source.whole.fault("", "no department", remedy)
     return found
 
 
-def _note_unknown(source: Source, header: str, name: str, near: list[str]) -> None:
-    number = source.number(header, "")
-    if near:
-        meant = shown_header(f"{near[0]} {name}".rstrip())
-        source.fault(header, "", "is unknown", f"did you mean [{meant}]?", number)
-    else:
-        source.fault(header, "", "is unknown", f"there are {', '.join(KINDS.values())}", number)
+def check_name(kind: str, name: str) -> None:
+    """Check the name in a header, but for that of `[dns NAME]`: a domain, which the reader checks.
 
-
-def name_fault(kind: str, name: str) -> Optional[Fault]:
-    """Return what is wrong with the name in a header; None if nothing is."""
-    if kind == "tcs":
-        return Fault("takes no name", "write [tcs]") if name else None
-    if kind == "dns":
-        return None  # a domain, which the reader checks
+    :raises Fault: what is wrong with it
+    """
+    if kind == "tcs" and name:
+        raise Fault("takes no name", "write [tcs]")
+    if kind in ("tcs", "dns"):
+        return
     if not name:
-        return Fault("has no name", f"write {KINDS[kind]}")
+        raise Fault("has no name", f"write {KINDS[kind]}")
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         cause = "the name may have letters, digits, dots, hyphens and underscores"
-        return Fault(cause, "change it")
+        raise Fault(cause, "change it")
     if name in ("None", "True", "False"):  # certbot converts these texts when it renews
-        return Fault("certbot cannot store this name", "take another")
-    return None
+        raise Fault("certbot cannot store this name", "take another")
 
 
-def note_unknown_key(source: Source, header: str, key: str, known: Collection[str]) -> None:
+def note_unknown_key(section: Section, key: str, known: Collection[str]) -> None:
     """Note a key that its section does not have.
 
     It is shown only if it is clearly a key: it could be the second line of a secret.
     """
-    number = source.number(header, key)
     homes = [KINDS[kind] for kind, others in KEYS.items() if key in others]
-    near = [*_near(source, key, known), *_near(source, key, EVERY_KEY)]
+    near = [*_near(section.source, key, known), *_near(section.source, key, EVERY_KEY)]
     cause = "is unknown"
     if homes:
         cause, remedy = "does not belong here", f"move it to {' or '.join(homes)}"
@@ -89,33 +76,33 @@ def note_unknown_key(source: Source, header: str, key: str, known: Collection[st
     else:
         remedy = f"known are {', '.join(known)}"
     plain = homes or (near and len(key) <= len(near[0]) + 3)
-    source.fault(header, key if plain else NOT_SHOWN, cause, remedy, number)
+    section.fault(key if plain else NOT_SHOWN, cause, remedy, section.number(key))
 
 
 def _near(source: Source, word: str, known: Collection[str]) -> list[str]:
     return [] if source.is_full else difflib.get_close_matches(word, known, n=1)
 
 
-def check_domains(source: Source, sections: list[Section], found: list[Department]) -> None:
+def check_domains(sections: list[Section], found: list[Department]) -> None:
     """Note each domain that two departments have."""
-    owners: dict[str, str] = {}
+    owners: dict[str, Section] = {}
     for section, department in zip(sections, found):
         for domain in department.domains:
-            owner = owners.setdefault(domain, section.header)
-            if owner != section.header:
-                place = f"[{owner}], line {source.number(owner, 'domains')}"
+            owner = owners.setdefault(domain, section)
+            if owner is not section:
+                place = f"{owner.title}, line {owner.number('domains')}"
                 cause = f"{domain} is another department's as well: {place}"
-                source.fault(section.header, "domains", cause, "keep one")
+                section.fault("domains", cause, "keep one")
 
 
-def check_bases(source: Source, found: list[DnsServer]) -> None:
+def check_bases(sections: list[Section], found: list[DnsServer]) -> None:
     """Note each `[dns NAME]` whose name is that of a section before, in another spelling."""
-    first: dict[str, str] = {}
-    for server in found:
-        before = first.setdefault(server.base, server.section)
-        if server.base and before != server.section:
-            place = f"[{before}], line {source.number(before, '')}"
-            source.fault(server.section, "", f"is the same as {place}", "keep one")
+    owners: dict[str, Section] = {}
+    for section, server in zip(sections, found):
+        owner = owners.setdefault(server.base, section)
+        if server.base and owner is not section:
+            place = f"{owner.title}, line {owner.number('')}"
+            section.fault("", f"is the same as {place}", "keep one")
 
 
 def _normalized(path: str) -> str:
@@ -123,21 +110,20 @@ def _normalized(path: str) -> str:
     return "/" + os.path.normpath(path).lstrip("/")
 
 
-def check_paths(source: Source, sections: list[Section], found: list[Target]) -> None:
+def check_paths(sections: list[Section], found: list[Target]) -> None:
     """Note each path that is written twice."""
-    writers: dict[str, tuple[str, str]] = {}
+    writers: dict[str, tuple[Section, str]] = {}
     for section, target in zip(sections, found):
         for key in WRITTEN:
             path = getattr(target, key)
-            here = (section.header, key)
+            here = (section, key)
             if path and writers.setdefault(_normalized(path), here) != here:
-                header, other = writers[_normalized(path)]
-                place = f"[{header}] {other}, line {source.number(header, other)}"
-                source.fault(*here, f"{shown(path)} is written by {place}, too", "keep one")
+                writer, other = writers[_normalized(path)]
+                place = f"{writer.title} {other}, line {writer.number(other)}"
+                section.fault(key, f"{shown(path)} is written by {place}, too", "keep one")
     for section, target in zip(sections, found):
         read = target.pkcs12_password_file
         if read and _normalized(read) in writers:
-            header, other = writers[_normalized(read)]
-            cause = f"{shown(read)} is what [{header}] {other} writes"
-            remedy = "keep the password elsewhere"
-            source.fault(section.header, "pkcs12_password_file", cause, remedy)
+            writer, other = writers[_normalized(read)]
+            cause = f"{shown(read)} is what {writer.title} {other} writes"
+            section.fault("pkcs12_password_file", cause, "keep the password elsewhere")

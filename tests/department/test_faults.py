@@ -322,6 +322,15 @@ eab_kid = 2
     ]
 
 
+def test_a_secret_in_a_header_is_not_shown_where_another_section_names_it(config: Path) -> None:
+    odd = DEPARTMENT.replace("labo", f"l {HMAC[:8]}")
+    install = f"[install l {HMAC[:8]}]\ncertificate = a\nfullchain = /a.pem\n"
+    departments = f"{odd}domains = a.fr\n{DEPARTMENT}domains = a.fr\n"
+    told = "\n".join(faults(config, f"{departments}{install}{INSTALL}cert = /a.pem\n"))
+    assert "another department's as well: [department l (not shown)], line 4; keep one" in told
+    assert "/a.pem is written by [install l (not shown)] fullchain, line 11, too; keep" in told
+
+
 def test_every_bad_item_of_a_list_is_told_alone(config: Path) -> None:
     wrong = "is not a DNS name (letters, digits and hyphens between dots); correct it"
     assert faults(config, f"{DEPARTMENT}domains = a..fr b.fr c..fr\n") == [

@@ -31,8 +31,8 @@ def family(of: type[errors.Error] = errors.Error) -> Iterator[str]:
         yield from family(one)
 
 
-#: Calls of `inifile.Source`, whose third argument is one.
-NOTED = ("fault", "warn")
+#: Calls of `inifile.Section`, whose second argument is one.
+NOTED = ("fault",)
 
 #: Stands in a string of the package for what changes.
 HOLE = "\0"
@@ -126,7 +126,7 @@ def messages(tree: ast.AST) -> Iterator[ast.expr]:
                 named.setdefault(node.targets[0].id, []).append(node.value)
         for call in (n for n in ast.walk(function) if isinstance(n, ast.Call)):
             name = ast.unparse(call.func).rpartition(".")[2]
-            position = 2 if name in NOTED else 0
+            position = 1 if name in NOTED else 0
             if (name in NOTED or name in raised) and len(call.args) > position:
                 message = call.args[position]
                 yield message
