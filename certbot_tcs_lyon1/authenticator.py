@@ -82,7 +82,7 @@ class Authenticator:
             batches = challenge.plan(records, self._settings, servers, self._propagation_seconds)
             self._targets = challenge.targets(records, batches)
             published = challenge.publish(batches, self._journal_path, servers)
-            challenge.confirm(published, servers, warn=self._process.report.warning)
+            challenge.confirm(published, servers, warn=self._warn)
         except errors.DnsError as error:
             self._failure = str(error)
             raise certbot_errors.PluginError(self._failure) from None
@@ -93,7 +93,7 @@ class Authenticator:
 
         Sends UPDATEs. What can't be withdrawn is a warning. Never raises.
         """
-        path, warn = self._journal_path, self._process.report.warning
+        path = self._journal_path
         if not os.path.lexists(path):
             return
         try:
@@ -105,13 +105,16 @@ class Authenticator:
         except Exception as error:  # a TXT record left behind must not fail the certificate
             logger.debug("Withdrawing the records failed", exc_info=True)
             why = str(error).rstrip(".")
-            warn(
+            self._process.report.warning(
                 f"The TXT records in {path} could not be withdrawn: {why}. The next run tries "
                 "again."
             )
             return
         for warning in left:
-            warn(str(warning))
+            self._warn(warning)
+
+    def _warn(self, warning: errors.DnsError) -> None:
+        self._process.report.warning(str(warning))
 
     def _servers(self) -> Servers:
         """Import the DNS wing, and dnspython with it; return what it knows of name servers.

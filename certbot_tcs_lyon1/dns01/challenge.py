@@ -20,11 +20,20 @@ from certbot_tcs_lyon1.dns01.confirmation import confirm
 from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.dns01.queries import Servers
-from certbot_tcs_lyon1.dns01.records import Batch, Refused, TxtRecord, txt_record
+from certbot_tcs_lyon1.dns01.records import Batch, Refused, TxtRecord, Unconfirmed, txt_record
 from certbot_tcs_lyon1.dns01.withdrawal import withdraw
 from certbot_tcs_lyon1.errors import DnsError
 
-__all__ = ["Servers", "confirm", "plan", "publish", "targets", "txt_record", "withdraw"]
+__all__ = [
+    "Servers",
+    "Unconfirmed",
+    "confirm",
+    "plan",
+    "publish",
+    "targets",
+    "txt_record",
+    "withdraw",
+]
 
 # Plan
 

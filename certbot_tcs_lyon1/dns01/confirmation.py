@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Callable, Optional
+from typing import Optional
 
 import dns.flags
 import dns.name
@@ -16,7 +16,7 @@ from certbot_tcs_lyon1.dns01 import nameservers, propagation, zones
 from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.propagation import Report, State
 from certbot_tcs_lyon1.dns01.queries import Servers
-from certbot_tcs_lyon1.dns01.records import Address, Alias, Batch, NoAnswer
+from certbot_tcs_lyon1.dns01.records import Address, Alias, Batch, NoAnswer, Unconfirmed, Warn
 from certbot_tcs_lyon1.errors import DnsError
 
 logger = logging.getLogger(__name__)
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 def confirm(
     batches: Sequence[Batch],
     servers: Servers,
-    warn: Callable[[str], object] = logger.warning,
+    warn: Warn = logger.warning,
 ) -> None:
     """Query the records at the update server, then wait until each name server of the zones has
     them.
 
     :param batches: as returned by `challenge.publish`
-    :param warn: shows the user a warning
+    :param warn: is given an `Unconfirmed` for each name server that can't be asked
     :raises DnsError: the update server has accepted the records and does not show them, or a name
         server does not have them by the end of the batch
     """
@@ -44,7 +44,7 @@ def confirm(
         _await_everywhere(batch, rest, seen, until, warn)
 
 
-def _read_back(batch: Batch, servers: Servers, warn: Callable[[str], object]) -> bool:
+def _read_back(batch: Batch, servers: Servers, warn: Warn) -> bool:
     """Return whether the update server answers an unsigned query with the records.
 
     False if it shows them only in answers to signed queries, or is a hidden primary, for which
@@ -115,7 +115,7 @@ def _await_everywhere(
     addresses: Sequence[Address],
     seen: Sequence[Address],
     servers: Servers,
-    warn: Callable[[str], object],
+    warn: Warn,
 ) -> None:
     """Wait until the name servers have the records, and warn of those that can't be asked.
 
@@ -124,7 +124,7 @@ def _await_everywhere(
     :raises DnsError: one is stale at the end of the batch
     """
     began = time.monotonic()
-    zone, everyone = text(batch.zone), frozenset((*addresses, *seen))
+    everyone = frozenset((*addresses, *seen))
     given_up = everyone in servers.given_up
     look_again = not given_up and not seen and all(map(servers.is_silent, addresses))
     reports = propagation.wait_until_everywhere(
@@ -132,10 +132,10 @@ def _await_everywhere(
     )
     if any(report.state is State.STALE for report in reports):
         raise DnsError(
-            f"Zone {zone}: after {batch.section.propagation_seconds} s not every name server has "
-            "the records",
+            f"after {batch.section.propagation_seconds} s not every name server has the records",
             "Ask the DNS administrator about the zone transfers to those that are stale, or raise "
             f"propagation_seconds in [{batch.section.section}]",
+            where=f"Zone {text(batch.zone)}",
             parts=[
                 *(
                     DnsError(f"{report.state.value} ({report.answer})", where=str(report.address))
@@ -147,19 +147,14 @@ def _await_everywhere(
     found = {report.address for report in reports if report.state is State.HAS_IT}.union(seen)
     for report in reports:
         if report.state is not State.HAS_IT and not _needs_ipv6(report):
-            warn(
-                f"Zone {zone}: not waiting for the name server {report.address}, which is "
-                f"{report.state.value}: {report.answer}{_describe_remedy(batch, report, servers)}"
-            )
+            warn(_not_asked(batch, report, servers))
     _warn_of_missing_ipv6(reports, {address.label for address in found}, warn)
     if not found:
         _wait_blindly(batch, began, given_up, servers, warn)
         servers.given_up.add(everyone)
 
 
-def _wait_blindly(
-    batch: Batch, began: float, again: bool, servers: Servers, warn: Callable[[str], object]
-) -> None:
+def _wait_blindly(batch: Batch, began: float, again: bool, servers: Servers, warn: Warn) -> None:
     """Wait for a fixed time, since no name server of the zone can be asked.
 
     :param began: the time from which it counts, by `time.monotonic()`
@@ -170,22 +165,23 @@ def _wait_blindly(
     wait = max(min(began + wait, batch.end) - time.monotonic(), 0)
     if not again:
         warn(
-            f"Zone {text(batch.zone)}: no name server can be asked from here; waiting {wait:.0f} s "
-            "instead. Let this machine reach them on port 53, or name others in check_servers."
+            Unconfirmed(
+                text(batch.zone),
+                f"no name server can be asked from here; waiting {wait:.0f} s instead",
+                "Let this machine reach them on port 53, or name others in check_servers",
+            )
         )
     time.sleep(wait)
 
 
-def _describe_remedy(batch: Batch, report: Report, servers: Servers) -> str:
+def _not_asked(batch: Batch, report: Report, servers: Servers) -> Unconfirmed:
+    what = f"the name server {report.address}, which is {report.state.value}: {report.answer}"
+    remedy = "Tell the DNS administrator: the CA may ask it"
     if report.state is State.LAME and _is_resolver(report.address, batch.zone, servers):
-        where = "of the zone: " if batch.section.check_servers else "of the zone, as its NS say: "
-        ask = (
-            f"take it out of check_servers in [{batch.section.section}]"
-            if batch.section.check_servers
-            else "tell the DNS administrator"
-        )
-        return f"; it is a resolver, and no name server {where}{ask}."
-    return ". Tell the DNS administrator: the CA may ask it."
+        what += "; it is a resolver, and no name server of the zone"
+        if batch.section.check_servers:
+            remedy = f"Take it out of check_servers in [{batch.section.section}]"
+    return Unconfirmed(text(batch.zone), f"not waiting for {what}", remedy)
 
 
 def _is_resolver(server: Address, zone: dns.name.Name, servers: Servers) -> bool:
@@ -201,9 +197,7 @@ def _is_resolver(server: Address, zone: dns.name.Name, servers: Servers) -> bool
     return bool(reply.answer) and not reply.flags & dns.flags.AA
 
 
-def _warn_of_missing_ipv6(
-    reports: Sequence[Report], seen: set[str], warn: Callable[[str], object]
-) -> None:
+def _warn_of_missing_ipv6(reports: Sequence[Report], seen: set[str], warn: Warn) -> None:
     """Warn, in one line, of the name servers that have only IPv6 addresses, if this machine has no
     IPv6.
 
@@ -212,7 +206,7 @@ def _warn_of_missing_ipv6(
     missed = [report.address for report in reports if _needs_ipv6(report)]
     alone = ", ".join(str(address) for address in missed if address.label not in seen)
     if alone:
-        warn(f"This machine has no IPv6, so it does not ask the name servers {alone}.")
+        warn(DnsError(f"This machine has no IPv6, so it does not ask the name servers {alone}"))
 
 
 def _needs_ipv6(report: Report) -> bool:

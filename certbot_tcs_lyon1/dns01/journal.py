@@ -37,7 +37,7 @@ class Entry:
     :ivar ip: the address of the update server
     :ivar label: its name in the department config
     :ivar records: pairs of owner name and value
-    :ivar config: the path of the section's department config; "" if unknown
+    :ivar department_config: the path of the section's department config; "" if unknown
     """
 
     section: str
@@ -46,7 +46,7 @@ class Entry:
     port: int
     label: str
     records: tuple[tuple[str, str], ...]
-    config: str = ""
+    department_config: str = ""
 
 
 def read(path: str) -> list[Entry]:
@@ -73,7 +73,7 @@ def _entry(item: Any) -> Entry:
     if not all(_VALUE.fullmatch(value) for _, value in records):
         raise ValueError
     texts = {key: str(item[key]) for key in ("section", "zone", "ip", "label")}
-    texts["config"] = str(item.get("config", ""))
+    texts["department_config"] = str(item.get("department_config", ""))
     port = item["port"]
     if not isinstance(port, int) or not 0 < port < 65536:
         raise ValueError

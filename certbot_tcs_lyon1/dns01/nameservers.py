@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Sequence
-from typing import Callable, Optional
+from typing import Optional
 
 import dns.message
 import dns.name
@@ -16,7 +16,15 @@ from certbot_tcs_lyon1.dns01 import transport
 from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.dns01.queries import Servers
-from certbot_tcs_lyon1.dns01.records import Address, Batch, Location, NoAnswer, Refused
+from certbot_tcs_lyon1.dns01.records import (
+    Address,
+    Batch,
+    Location,
+    NoAnswer,
+    Refused,
+    Unconfirmed,
+    Warn,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +37,7 @@ MOST_ADDRESSES = 32
 PORT = 53
 
 
-def to_check(batch: Batch, servers: Servers, warn: Callable[[str], object]) -> list[Address]:
+def to_check(batch: Batch, servers: Servers, warn: Warn) -> list[Address]:
     """Return the addresses of the section's `check_servers`, else of the zone's name servers.
 
     :raises NoAnswer: one of `check_servers` has no address, or as `addresses`
@@ -49,12 +57,9 @@ def to_check(batch: Batch, servers: Servers, warn: Callable[[str], object]) -> l
     return found
 
 
-def addresses(
-    location: Location, servers: Servers, warn: Callable[[str], object] = logger.warning
-) -> list[Address]:
+def addresses(location: Location, servers: Servers, warn: Warn = logger.warning) -> list[Address]:
     """Return the addresses of the zone's name servers, as the update server gives them.
 
-    :param warn: shows the user a warning
     :returns: `MOST_ADDRESSES` at most
     :raises NoAnswer: the update server does not answer
     :raises Refused: it gives no name servers, or they have no addresses
@@ -77,14 +82,13 @@ def addresses(
             "Name them by address in check_servers",
         )
     if len(names) > MOST_NAMES or len(every) > MOST_ADDRESSES:
-        warn(
-            f"Zone {zone}: it has {len(names)} name servers with {len(every)} addresses; "
-            f"{min(len(every), MOST_ADDRESSES)} of the addresses are asked."
-        )
+        few = min(len(every), MOST_ADDRESSES)
+        many = f"{len(names)} name servers with {len(every)} addresses"
+        warn(Unconfirmed(zone, f"it has {many}; {few} of the addresses are asked"))
     for _, why_none in found:
         if why_none is not None:
             remedy = why_none.remedy or "Tell the DNS administrator: the CA may ask it"
-            warn(f"Zone {zone}: its name server {why_none.cause}. {remedy}.")
+            warn(Unconfirmed(zone, f"its name server {why_none.cause}", remedy))
     return every[:MOST_ADDRESSES]
 
 

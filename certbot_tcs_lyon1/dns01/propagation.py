@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Optional
 
 import dns.message
 import dns.name
@@ -24,7 +24,8 @@ from certbot_tcs_lyon1.dns01 import transport
 from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.dns01.queries import Servers
-from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, TxtRecord
+from certbot_tcs_lyon1.dns01.records import Address, NoAnswer, TxtRecord, Warn
+from certbot_tcs_lyon1.errors import DnsError
 
 #: Seconds between two polls of an address: a quarter of the time waited so far, within these.
 _FIRST_INTERVAL = 0.1
@@ -132,14 +133,14 @@ def wait_until_everywhere(
     records: Sequence[TxtRecord],
     servers: Servers,
     end: float,
-    warn: Callable[[str], object],
+    warn: Warn,
     key: Optional[SigningKey] = None,
     silent_too: bool = False,
 ) -> list[Report]:
     """Poll all addresses in parallel until none is stale, or the deadline is reached.
 
     :param end: the deadline, by `time.monotonic()`
-    :param warn: shows the user a line with the stale addresses, after 3 s and then every 10 s
+    :param warn: is given the stale addresses, after 3 s and then every 10 s
     :param key: signs the queries, for a view that is chosen by key
     :param silent_too: poll also those that have been silent lately
     :returns: the last report of each address, once each
@@ -152,8 +153,8 @@ def wait_until_everywhere(
         with lock:
             if waited >= notice:
                 notice += _NEXT_NOTICE
-                stale = [one for one in addresses if latest.get(one) is State.STALE]
-                warn(f"After {waited:.0f} s still waiting for: {', '.join(map(str, stale))}")
+                stale = [str(one) for one in addresses if latest.get(one) is State.STALE]
+                warn(DnsError(f"After {waited:.0f} s still waiting for: {', '.join(stale)}"))
 
     def poll_until_end(address: Address) -> Report:
         if servers.is_silent(address) and not silent_too:  # since another lineage of this process

@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 from dataclasses import dataclass, field, replace
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import dns.exception
 import dns.flags
@@ -26,6 +26,9 @@ from certbot_tcs_lyon1 import waiting
 from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKey, is_address
 from certbot_tcs_lyon1.dns01 import names, signing, transport
 from certbot_tcs_lyon1.dns01.records import Address, NoAnswer
+
+if TYPE_CHECKING:
+    from certbot_tcs_lyon1.dns01.journal import Entry
 
 #: EDNS payload size in bytes that avoids fragmentation (DNS flag day 2020).
 _PAYLOAD = 1232
@@ -119,15 +122,17 @@ class Servers:
     :ivar timing: the time-outs
     :ivar signer: signs queries and UPDATEs
     :ivar end: the deadline for answers, by `time.monotonic()`, which `until` sets
-    :ivar undelivered: entries of the journal that could not be withdrawn in this process, and
-        servers that gave no answer then: neither is tried again, until `has_answered` is another
+    :ivar undelivered: entries of the journal that could not be withdrawn in this process, which
+        are not tried again while `has_answered` of their server is the same as here
+    :ivar unreached: likewise, addresses of servers that have not answered a withdrawal
     :ivar given_up: the sets of name servers of a zone of which none could be asked
     """
 
     timing: Timing = Timing()
     signer: signing.Signer = field(default_factory=signing.Signer)
     end: Optional[float] = None
-    undelivered: dict[object, bool] = field(default_factory=dict)
+    undelivered: dict[Entry, bool] = field(default_factory=dict)
+    unreached: dict[tuple[str, int], bool] = field(default_factory=dict)
     given_up: set[frozenset[Address]] = field(default_factory=set)
     _known: dict[tuple[str, int], _Known] = field(default_factory=dict)
     _resolved: dict[Endpoint, list[Address]] = field(default_factory=dict)

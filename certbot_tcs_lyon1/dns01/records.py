@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Optional
+from typing import Callable, Optional
 
 import dns.name
 
@@ -67,6 +67,20 @@ class NotServed(Refused):
 
 class BadKey(Refused):
     """The server does not know the key of an UPDATE, or no longer knows its Kerberos context."""
+
+
+class Unconfirmed(DnsError):
+    """A warning: it is not known whether name servers of a zone have the records.
+
+    :param zone: its name for display
+    """
+
+    def __init__(self, zone: str, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy, where=f"Zone {zone}")
+
+
+#: Shows the user a warning.
+Warn = Callable[[DnsError], object]
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def withdraw(
 def _is_of_another(entry: journal.Entry, settings: Settings) -> bool:
     """Return whether the entry is of another department config, which still exists."""
     try:
-        return not os.path.samefile(entry.config, settings.path)
+        return not os.path.samefile(entry.department_config, settings.path)
     except (OSError, ValueError):  # it is gone, or no path
         return False
 
@@ -94,13 +94,13 @@ def _delete(batch: Batch, servers: Servers) -> None:
     :raises DnsError: they could not be deleted
     """
     here, answered = batch.server.socket_address, servers.has_answered(batch.server)
-    if servers.undelivered.get(here) == answered:
+    if servers.unreached.get(here) == answered:
         raise NoAnswer(f"{batch.server}: no answer in time, for others of this run")
     try:
         update.delete_records(batch, servers.until(batch.end))
     except NoAnswer as error:
         if not error.replied:
-            servers.undelivered[here] = answered
+            servers.unreached[here] = answered
         raise
     except Refused as error:
         if is_gone(batch, servers):
@@ -177,7 +177,7 @@ def entry_of(batch: Batch) -> journal.Entry:
         port=batch.server.port,
         label=batch.server.label,
         records=tuple((names.plain(record.name), record.value) for record in batch.records),
-        config=batch.section.department_config,
+        department_config=batch.section.department_config,
     )
 
 
@@ -186,8 +186,8 @@ def _batch(entry: journal.Entry, settings: Settings) -> Batch:
 
     :raises DnsError: its section no longer exists, or it has an invalid name
     """
-    section = next((dns for dns in settings.dns if dns.section == entry.section), None)
-    section = section or settings.dns_server_for(entry.zone)
+    named = [section for section in settings.dns if section.section == entry.section]
+    section = named[0] if named else settings.dns_server_for(entry.zone)
     if section is None:
         raise DnsError(
             f"{settings.path} has no section [{entry.section}] any more",

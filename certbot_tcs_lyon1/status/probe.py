@@ -159,7 +159,7 @@ def _dns(name: str, settings: Settings, folders: Folders, with_record: bool) -> 
         return
     journal = os.path.join(folders.work_dir, JOURNAL_NAME)
     servers = challenge.Servers()
-    said: list[str] = []
+    said: list[DnsError] = []
     what = f"{owner}: a zone that this key may change"
     try:
         record = challenge.txt_record(owner, secrets.token_urlsafe(32))
@@ -172,7 +172,8 @@ def _dns(name: str, settings: Settings, folders: Folders, with_record: bool) -> 
         yield Step(True, what)
         what = f"{owner}: every name server shows the record"
         challenge.confirm(batches, servers, warn=said.append)
-        yield Step(not any(line.startswith("Zone ") for line in said), what, "\n".join(said))
+        everywhere = not any(isinstance(warning, challenge.Unconfirmed) for warning in said)
+        yield Step(everywhere, what, "\n".join(map(str, said)))
     except (DnsError, OSError) as error:
         yield Step(False, what, str(error))
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from certbot_tcs_lyon1.dns01.challenge import Batch, Servers, TxtRecord
 from tests.lab import ports
 from tests.lab.lab import Lab
 from tests.lab.require import require_lab
+
+logger = logging.getLogger(__name__)
 
 ZONE = "labo.univ-lyon1.test"
 WWW = f"_acme-challenge.www.{ZONE}"
@@ -52,8 +55,10 @@ class Desk:
     def publish(self, *records: TxtRecord) -> list[Batch]:
         return challenge.publish(self.plan(*records), self.journal_path, self.servers)
 
-    def confirm(self, batches: Sequence[Batch], **options: Any) -> None:
-        challenge.confirm(batches, self.servers, **options)
+    def confirm(
+        self, batches: Sequence[Batch], warn: Callable[[str], object] = logger.warning
+    ) -> None:
+        challenge.confirm(batches, self.servers, lambda warning: warn(str(warning)))
 
     def put(self, *records: TxtRecord, **options: Any) -> None:
         """Publish and confirm."""

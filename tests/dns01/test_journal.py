@@ -201,7 +201,7 @@ def test_an_entry_whose_department_config_can_be_no_path_is_withdrawn(lab, desk)
     desk.publish(txt_record(WWW, "value"))
     [entry] = desk.journal()
     journal.strike(desk.journal_path, entry)
-    journal.add(desk.journal_path, replace(entry, config="a\0b"))
+    journal.add(desk.journal_path, replace(entry, department_config="a\0b"))
     assert desk.withdraw() == []
     assert lab.primary.txt(WWW) == []
 

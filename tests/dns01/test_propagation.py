@@ -53,8 +53,8 @@ def test_the_wait_ends_when_the_last_name_server_has_the_record(stale_lab, desk_
     batches = desk.publish(txt_record(WWW, "value"))
     said = []
 
-    def say(text: str) -> None:  # after 3 s of waiting: only now the secondary learns of it
-        said.append(text)
+    def say(warning: DnsError) -> None:  # after 3 s of waiting: only now the secondary learns of it
+        said.append(str(warning))
         stale_lab.secondary.rndc("refresh", ZONE)
 
     reports = propagation.wait_until_everywhere(
