@@ -16,7 +16,7 @@ from typing import Optional
 
 from certbot_tcs_lyon1.report import foreign
 
-_NAME = re.compile(r"letsencrypt\.log(\.[0-9]+)?")
+_NAME = re.compile(r"letsencrypt\.log(?:\.([0-9]+))?")
 _START = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+:(\w+):")
 #: certbot does not log the verb, so `renew` is recognized by the end of its log.
 _ENDED = re.compile(r":(no renewal failures|\d+ renew failure\(s\))")
@@ -64,23 +64,19 @@ def read(folder: str) -> Runs:
     try:
         names = [name for name in os.listdir(folder) if _NAME.fullmatch(name)]
     except FileNotFoundError:
-        return Runs(None, {})
-    dated = []
-    for path in (os.path.join(folder, name) for name in names):
+        names = []
+    found = Runs(None, {})
+    for name in sorted(names, key=_number)[:_MOST_FILES]:
         with contextlib.suppress(FileNotFoundError):  # certbot rotates them when it starts
-            dated.append((os.path.getmtime(path), path))
-    last: Optional[int] = None
-    failures: dict[str, Failure] = {}
-    for changed, path in sorted(dated, reverse=True)[:_MOST_FILES]:
-        try:
-            begun, renew, failed = _of_run(_text(path))
-        except FileNotFoundError:
-            continue
-        if renew and last is None:
-            last = begun or int(changed)
-        for name, failure in failed.items():
-            failures.setdefault(name, failure)
-    return Runs(last, failures)
+            run = _parse_run(_text(os.path.join(folder, name)))
+            last = run.last_renew if found.last_renew is None else found.last_renew
+            found = Runs(last, {**run.failures, **found.failures})
+    return found
+
+
+def _number(name: str) -> int:
+    """Return the number of a log's file name; 0 for the newest, which has none."""
+    return int("0" + name[len("letsencrypt.log.") :])
 
 
 def _text(path: str) -> str:
@@ -91,28 +87,28 @@ def _text(path: str) -> str:
         return (head + file.read(_MOST_BYTES)).decode("utf-8", "replace")
 
 
-def _of_run(text: str) -> tuple[Optional[int], bool, dict[str, Failure]]:
-    """Return when the run of a log began, whether it was `renew`, and the failures in it."""
-    begun, ended, is_test, when = None, False, False, 0
+def _parse_run(text: str) -> Runs:
+    """Return what the log of one run says; nothing if it was a test, or not `renew`."""
+    begun, is_renew, is_test = None, False, False
     failures: dict[str, tuple[int, list[str]]] = {}
-    going_on: list[str] = []
+    message: list[str] = []
     for line in text.splitlines():
         start = _START.match(line)
         if start is None:  # a further line of a message
-            going_on.append(line)
+            message.append(line)
             continue
         when = int(time.mktime(time.strptime(start[1], "%Y-%m-%d %H:%M:%S")))
-        begun, going_on = begun or when, []
+        begun, message = begun or when, []
         is_test = is_test or bool(_TEST.search(line))
-        ended = ended or bool(_ENDED.search(line))
+        is_renew = is_renew or bool(_ENDED.search(line))
         failed = _FAILED.search(line)
         if failed:
-            going_on = [failed["why"]]
-            failures.setdefault(failed["new"] or failed["old"], (when, going_on))
-    if is_test:
-        return begun, False, {}
-    told = {
+            is_renew, message = True, [failed["why"]]
+            failures.setdefault(failed["new"] or failed["old"], (when, message))
+    if is_test or not is_renew:
+        return Runs(None, {})
+    causes = {
         name: Failure(at, foreign("\n".join(lines).strip(), 300))
         for name, (at, lines) in failures.items()
     }
-    return begun, ended or bool(told), told
+    return Runs(begun, causes)

@@ -6,9 +6,9 @@ Importing cryptography takes longer than parsing a thousand certificates here.
 from __future__ import annotations
 
 import base64
-import binascii
 import calendar
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ from certbot_tcs_lyon1.watch import der as encoding
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
 
-_SEQUENCE, _SET, _OID, _EXTENSIONS, _VERSION = 0x30, 0x31, 0x06, 0xA3, 0xA0
+_EXTENSIONS, _VERSION = 0xA3, 0xA0
 _UTC_TIME, _DNS_NAME, _IP_ADDRESS = 0x17, 0x82, 0x87
 
 _KEY = re.compile(rb"PRIVATE KEY-----\s*([A-Za-z0-9+/=\s]+?)-----END")
@@ -62,17 +62,21 @@ def parse(pem: bytes) -> Certificate:
     match = _PEM.search(pem)
     if match is None:
         raise ValueError("no certificate in it")
-    try:
-        return parse_der(base64.b64decode(match[1]))
-    except (IndexError, binascii.Error, KeyError, UnicodeError, StopIteration):
-        raise ValueError("the certificate is damaged") from None
+    return parse_der(base64.b64decode(match[1]))
 
 
 def parse_der(der: bytes) -> Certificate:
     """Return the certificate in DER.
 
-    :raises ValueError, IndexError, KeyError, UnicodeError: it is damaged
+    :raises ValueError: it is damaged
     """
+    try:
+        return _parse(der)
+    except (IndexError, ValueError):
+        raise ValueError("the certificate is damaged") from None
+
+
+def _parse(der: bytes) -> Certificate:
     (_, whole), *_ = _items(der)
     (_, body), *_ = _items(whole)
     parts = [part for part in _items(body) if part[0] != _VERSION]
@@ -101,7 +105,7 @@ def is_key_of(pem: bytes, certificate: Certificate) -> bool:
     match = _KEY.search(pem)
     try:
         return match is not None and certificate.key in base64.b64decode(match[1])
-    except binascii.Error:
+    except ValueError:  # no base64
         return False
 
 
@@ -132,11 +136,10 @@ def _inner(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _time(kind: int, text: bytes) -> int:
     """Return a UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5) in seconds since the epoch."""
-    digits = text.decode("ascii").rstrip("Z")
+    digits = text.decode("ascii")
     if kind == _UTC_TIME:
         digits = ("19" if digits[0] >= "5" else "20") + digits
-    numbers = [int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, 14, 2))]
-    return calendar.timegm((*numbers, 0, 0, 0))
+    return calendar.timegm(time.strptime(digits, "%Y%m%d%H%M%SZ"))
 
 
 def _extensions(parts: list[tuple[int, bytes]]) -> Iterator[tuple[bytes, bytes]]:
@@ -160,9 +163,7 @@ def _alt_names(data: bytes) -> Iterator[str]:
 def _name(data: bytes) -> str:
     """Return the common name or the organization of a distinguished name."""
     found: dict[bytes, str] = {}
-    for tag, relative in _items(data):
-        if tag == _SET:
-            for _, pair in _items(relative):
-                oid, value = list(_items(pair))[:2]
-                found[oid[1]] = value[1].decode("utf-8", "backslashreplace")
+    for _, pair in _inner(data):
+        (_, oid), (_, value) = _items(pair)
+        found[oid] = value.decode("utf-8", "backslashreplace")
     return found.get(_COMMON_NAME) or found.get(_ORGANIZATION, "")
