@@ -186,8 +186,8 @@ def lineage_parameters(config: NamespaceConfig, certname: Optional[str] = None) 
         return {}
     try:
         path = storage.renewal_file_for_certname(config, certname)
-        kept = configobj.ConfigObj(path, encoding="utf-8", default_encoding="utf-8")
-        return {name: str(value) for name, value in kept["renewalparams"].items()}
+        stored = configobj.ConfigObj(path, encoding="utf-8", default_encoding="utf-8")
+        return {name: str(value) for name, value in stored["renewalparams"].items()}
     except (errors.Error, configobj.ConfigObjError, OSError, KeyError):
         return {}
 

@@ -39,10 +39,10 @@ class Error(Exception):
             lines = "\n".join(filter(None, (*map(str, self.parts), self.remedy)))
             return " ".join(filter(None, (self.where, lines)))
         place = f"{self.where}: " if self.where else ""
-        said = self.separator.join(filter(None, (self.cause, self.remedy)))
+        text = self.separator.join(filter(None, (self.cause, self.remedy)))
         lines = "".join(f"\n  {part}" for part in self.parts)
-        ended = said.endswith((".", "?", "!", ":")) or "\n" in said
-        return f"{place}{said}{'' if ended or lines else self.end}{lines}"
+        ended = text.endswith((".", "?", "!", ":")) or "\n" in text
+        return f"{place}{text}{'' if ended or lines else self.end}{lines}"
 
 
 class ConfigError(Error):

@@ -5,6 +5,7 @@ The rules are those of DESIGN.md, "When the plugin touches certbot's config".
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
@@ -97,10 +98,10 @@ def read_settings(config: NamespaceConfig, process: Process) -> Settings:
     :raises ConfigError: it is missing or faulty
     """
     path = config_path(config)
-    kept = process.settings.get(path)
-    if kept is None or not reader.is_current(kept):
-        kept = process.settings[path] = reader.read(path)
-    return kept
+    settings = process.settings.get(path)
+    if settings is None or not reader.is_current(settings):
+        settings = process.settings[path] = reader.read(path)
+    return settings
 
 
 def unprepared_installer(config: NamespaceConfig, process: Process) -> Installer:
@@ -159,28 +160,32 @@ def _first_run(config: NamespaceConfig, process: Process) -> None:
 
 
 def _listen(config: NamespaceConfig, settings: Settings, process: Process, plugin: object) -> None:
-    """Have the CA's errors explained; what that needs is imported and looked up for an error only:
-    `certbot renew` has none on most nights."""
+    """Have the CA's errors explained."""
+    process.listener = process.listener or Listener()
+    process.listener.listen(plugin, functools.partial(_advise, config, settings, process))
 
-    def caa(name: str) -> Optional[tuple[str, str]]:
-        from certbot_tcs_lyon1.dns01 import caa, queries
 
-        return caa.find(name, settings, process.servers or queries.Servers())
+def _advise(
+    config: NamespaceConfig, settings: Settings, process: Process, error: BaseException, shown: str
+) -> Optional[str]:
+    """Return the advice on an error.
 
-    def identities(server: str) -> list[str]:
-        from certbot_tcs_lyon1.ca import directory
+    What it needs is imported for an error only: `certbot renew` has none on most nights.
+    """
+    from certbot_tcs_lyon1.ca import advice, directory
 
-        return directory.caa_identities(directory.read(config, server))
+    lookups = advice.Lookups(
+        functools.partial(_find_caa, settings, process),
+        lambda server: directory.caa_identities(directory.read(config, server)),
+    )
+    order = advice.order_of(config)  # only now, since certbot sets the account late
+    return advice.advise(error, order, shown, lookups)
 
-    def advise_on(error: BaseException, shown: str) -> Optional[str]:
-        from certbot_tcs_lyon1.ca import advice
 
-        order = advice.order_of(config)  # only now, since certbot sets the account late
-        return advice.advise(error, order, shown, advice.Lookups(caa, identities))
+def _find_caa(settings: Settings, process: Process, name: str) -> Optional[tuple[str, str]]:
+    from certbot_tcs_lyon1.dns01 import caa, queries
 
-    if process.listener is None:
-        process.listener = Listener()
-    process.listener.listen(plugin, advise_on)
+    return caa.find(name, settings, process.servers or queries.Servers())
 
 
 def _installer(

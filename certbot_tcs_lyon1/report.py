@@ -53,7 +53,7 @@ class Report:
 
     def __init__(self, show: Callable[[str], object]) -> None:
         self._show = show
-        self._said: set[str] = set()
+        self._warnings: set[str] = set()
 
     def info(self, text: str) -> None:
         """Show a line of information."""
@@ -61,6 +61,6 @@ class Report:
 
     def warning(self, text: str) -> None:
         """Show a warning, once in this process."""
-        if text not in self._said:
-            self._said.add(text)
+        if text not in self._warnings:
+            self._warnings.add(text)
             logger.warning("%s", text)

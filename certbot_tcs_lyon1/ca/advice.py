@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, TypeVar
@@ -142,8 +143,8 @@ def _names(problem: Problem, order: Order) -> tuple[str, ...]:
     """Return the names that a problem is about: its own, those in its text, or all ordered."""
     if problem.name is not None:
         return (problem.name,)
-    said = problem.raw.lower().replace(",", " ").replace('"', " ").replace("'", " ").split()
-    return tuple(name for name in order.names if name.lower() in said) or order.names
+    words = re.split(r"[\s,\"']+", problem.raw.lower())
+    return tuple(name for name in order.names if name.lower() in words) or order.names
 
 
 def _caa_fields(problem: Problem, order: Order, lookups: Lookups) -> Mapping[str, str]:

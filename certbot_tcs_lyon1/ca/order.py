@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from certbot.configuration import NamespaceConfig
 
 #: The verbs for which certbot restores a lineage's stored values to its config.
-RESTORING_VERBS = ("renew", "reconfigure")
+_RESTORING_VERBS = ("renew", "reconfigure")
 
 
 class Kind(enum.Enum):
@@ -72,7 +72,7 @@ def decide(config: NamespaceConfig, settings: Settings) -> Decision:
     leaves = department.server != server
     if leaves and config.verb == "reconfigure":
         return Decision(Kind.CANNOT_MOVE, server, department)
-    moves_from = server if leaves and config.verb in RESTORING_VERBS else None
+    moves_from = server if leaves and config.verb in _RESTORING_VERBS else None
     return Decision(Kind.FILL, department.server, department, moves_from)
 
 
@@ -89,7 +89,7 @@ def _ordering(config: NamespaceConfig, settings: Settings) -> Optional[Departmen
     """
     wanted = _wanted(config)
     stays = compat.is_set_by_user(config, "server") or (
-        config.verb in RESTORING_VERBS and wanted is None
+        config.verb in _RESTORING_VERBS and wanted is None
     )
     if stays and config.server not in {found.server for found in settings.departments}:
         return None

@@ -62,8 +62,8 @@ class Row:
             return False
         if self.finalizing not in (None, problem.finalizing):
             return False
-        said = problem.raw.lower()
-        return problem.kind in self.kinds or any(words.lower() in said for words in self.words)
+        text = problem.raw.lower()
+        return problem.kind in self.kinds or any(words.lower() in text for words in self.words)
 
 
 _ABOUT_THE_ACCOUNT = (

@@ -122,9 +122,9 @@ def _reason(body: bytes, now: datetime.datetime) -> Optional[Reason]:
         raise WatchError("the window that the CA suggests ends before it begins")
     if now < start:
         return None
-    why = found.get("explanationURL")
-    see = f" ({foreign(why)})" if isinstance(why, str) and why else ""
-    text = f"the CA asks for its renewal since {start:%Y-%m-%d %H:%M} UTC{see}"
+    url = found.get("explanationURL")
+    explanation = f" ({foreign(url)})" if isinstance(url, str) and url else ""
+    text = f"the CA asks for its renewal since {start:%Y-%m-%d %H:%M} UTC{explanation}"
     return Reason("ari", f"{start.isoformat()}/{end.isoformat()}", text)
 
 

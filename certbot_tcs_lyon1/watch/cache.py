@@ -147,12 +147,12 @@ def peek(
     path = _path(work_dir, url)
     try:
         head, _, data = disk.read(path, _MOST_BYTES)[0].partition(b"\n")
-        said = json.loads(head)
-        asked = datetime.datetime.fromtimestamp(said["asked"], datetime.timezone.utc)
+        fields = json.loads(head)
+        asked = datetime.datetime.fromtimestamp(fields["asked"], datetime.timezone.utc)
         crl = Crl(data)
         crl.verify(issuers, now)
-        cached = CachedCrl(crl, asked, str(said["etag"]), str(said["modified"]), data)
-        return cached if said["url"] == url else None
+        cached = CachedCrl(crl, asked, str(fields["etag"]), str(fields["modified"]), data)
+        return cached if fields["url"] == url else None
     except Exception as error:  # there is none, or the file holds anything
         logger.debug("%s: not used: %s", path, error)
         return None

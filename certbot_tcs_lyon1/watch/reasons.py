@@ -86,8 +86,8 @@ class Watch:
         found = self._revocation(watched, now)
         if found is None:
             return None
-        said = f", reason {found.reason}" if found.reason else ""
-        text = f"revoked by the CA on {found.date:%Y-%m-%d}{said}"
+        code = f", reason {found.reason}" if found.reason else ""
+        text = f"revoked by the CA on {found.date:%Y-%m-%d}{code}"
         if not found.is_final:
             self._report.warning(
                 f"{watched.name}: {text}, which may be taken back, so it is not replaced. Ask the "

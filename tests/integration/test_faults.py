@@ -73,6 +73,10 @@ def test_a_config_that_others_can_read_draws_one_warning_and_works(lab, client, 
     result = client.run(*CERTONLY)
     assert result.returncode == 0, result.output
     assert result.output.count("chmod 600") == 1
+    client.copy_lineage(NAME, "two")
+    renewed = client.run("renew", "--force-renewal")
+    assert renewed.returncode == 0, renewed.output
+    assert renewed.output.count("chmod 600") == 1
 
 
 def test_a_broken_config_fails_the_renewal_and_keeps_the_certificate(lab, client, configure):
