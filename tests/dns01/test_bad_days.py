@@ -160,7 +160,7 @@ def test_without_any_name_server_the_first_of_ten_lineages_waits_long_and_says_s
     desk = replace(desk, servers=Servers(timing))
     told: list[str] = []
     took = [seconds_of(desk.put, txt_record(WWW, str(n)), warn=told.append) for n in range(10)]
-    assert took[0] >= 1.0
+    assert 1.0 <= took[0] < 3.0
     assert all(0.1 <= seconds < 1.0 for seconds in took[1:])  # BIND's secondaries need some, too
     assert sum("instead" in line for line in told) == 1
 

@@ -87,7 +87,7 @@ def test_a_keytab_whose_types_the_account_no_longer_has_is_told(
     key = keyfiles.parse_keytab(path.read_bytes())
     said = told(desk_with, realm.section(key=key))
     assert "no key of an encryption type" in said
-    assert "AES" in said
+    assert "export the keytab again with AES keys" in said
     assert "administrator of the directory" in said
 
 
@@ -111,7 +111,7 @@ def test_a_keytab_that_the_reader_would_refuse_is_no_ticket_either(
     realm: Realm, desk_with: DeskWith, data: bytes
 ) -> None:
     said = told(desk_with, realm.section(key=Keytab(kerberos.ACCOUNT, data)))
-    assert "keytab" in said
+    assert "the keytab holds no key of " in said
     assert "administrator of the directory" in said
 
 
