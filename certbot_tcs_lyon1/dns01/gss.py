@@ -37,8 +37,7 @@ import dns.version
 
 from certbot_tcs_lyon1.department.settings import Keytab
 from certbot_tcs_lyon1.dns01 import kerberos, libgssapi, names, transport
-from certbot_tcs_lyon1.dns01.records import Address
-from certbot_tcs_lyon1.errors import DnsError
+from certbot_tcs_lyon1.dns01.records import Address, Refused
 
 #: Seconds for a TCP connection, and for the reply.
 _CONNECT_SECONDS, _SECONDS = 2.0, 15.0
@@ -53,9 +52,6 @@ _GSS_MODE, _LIFETIME = 3, 3600
 #: for each lineage: a silent KDC costs 27 s each time (MIT's library offers no time-out), and
 #: Active Directory locks an account after a few attempts with an old key.
 _REFUSED_SECONDS = 300.0
-
-#: The most exchanges of a negotiation; Kerberos needs one.
-_ROUNDS = 4
 
 
 class _Signer:
@@ -110,7 +106,7 @@ class Contexts:
         :param name: any name in the zone, whose SOA names the server if Kerberos does not know it
             by its name in the department config
         :param end: the deadline for the server's answers, by `time.monotonic()`
-        :raises DnsError: no ticket, or the server does not negotiate
+        :raises Refused: no ticket, or the server does not negotiate
         :raises OSError: the server does not answer
         :raises EOFError: the server closes the connection
         """
@@ -118,7 +114,11 @@ class Contexts:
         with self._lock:
             found = self._established.get(place)
             if found is None or time.monotonic() > found.until - _SPARE_SECONDS:
-                found = self._negotiate(keytab, server, name, end)
+                try:
+                    found = self._negotiate(keytab, server, name, end)
+                except Refused as error:
+                    error.where = f"{server.label}, Kerberos account {keytab.name}"
+                    raise
                 self._established[place] = found
             return found.key
 
@@ -130,49 +130,45 @@ class Contexts:
     def _negotiate(
         self, keytab: Keytab, server: Address, name: dns.name.Name, end: float
     ) -> _Established:
-        where = f"{server.label}, Kerberos account {keytab.name}"
-        credentials = self._ticket(keytab, where)
-        failure: Optional[DnsError] = None
+        credentials = self._ticket(keytab)
+        failure: Optional[Refused] = None
         for host in _hosts(server, name, end):
             try:
                 context = libgssapi.Context(credentials, host)
-                key = _establish(server, context, where, host, end)
+                key = _establish(server, context, host, end)
                 return _Established(key, time.monotonic() + context.lifetime)
             except libgssapi.GssError as error:
-                failure = failure or kerberos.of_negotiation(error, host, keytab, where)
+                failure = failure or kerberos.of_negotiation(error, host, keytab)
                 if not kerberos.is_unknown_service(error):
                     break
-        raise failure or kerberos.of_no_name(where)
+        raise failure or kerberos.of_no_name()
 
-    def _ticket(self, keytab: Keytab, where: str) -> libgssapi.Credentials:
-        now = time.monotonic()
-        until, failure = self._refused.get(keytab.name, (now, None))
-        if failure is not None and now < until:
-            raise kerberos.of_ticket(failure, keytab, where)
+    def _ticket(self, keytab: Keytab) -> libgssapi.Credentials:
+        until, refusal = self._refused.get(keytab.name, (0.0, None))
+        if refusal is not None and time.monotonic() < until:
+            raise kerberos.of_ticket(refusal, keytab)
+        self._library = self._library or _load()
         try:
-            self._library = self._library or _load()
             with _in_memory(keytab.data) as path:
                 cache = f"tcs-lyon1-{secrets.token_hex(8)}"
                 return libgssapi.Credentials(self._library, keytab.name, path, cache)
         except libgssapi.GssError as error:
             self._refused[keytab.name] = time.monotonic() + _REFUSED_SECONDS, error
-            raise kerberos.of_ticket(error, keytab, where) from None
+            raise kerberos.of_ticket(error, keytab) from None
 
 
 def _load() -> libgssapi.Library:
     if not hasattr(dns.tsig, "GSS_TSIG") or not hasattr(dns.rdatatype, "TKEY"):
-        raise DnsError(
+        raise Refused(
             f"the installed dnspython {dns.version.version} cannot sign by Kerberos",
             "install dnspython 2.1 or later (Debian 12 has it), or use a TSIG key",
-            where="keytab",
         )
     try:
         return libgssapi.Library()
     except (OSError, AttributeError):
-        raise DnsError(
+        raise Refused(
             f"the Kerberos library {libgssapi.LIBRARY} cannot be loaded",
             "install it (Debian: libgssapi-krb5-2; RHEL: krb5-libs), or use a TSIG key",
-            where="keytab",
         ) from None
 
 
@@ -207,104 +203,72 @@ def _hosts(server: Address, name: dns.name.Name, end: float) -> Iterator[str]:
         reply = transport.read(query, wire)
         for rrset in [] if reply is None else [*reply.answer, *reply.authority]:
             if rrset.rdtype == dns.rdatatype.SOA:
-                primary = rrset[0].mname.to_text(omit_final_dot=True)
-                if primary.lower() != server.label.lower():
-                    yield primary
+                yield rrset[0].mname.to_text(omit_final_dot=True)
                 return
 
 
-def _establish(
-    server: Address, context: libgssapi.Context, where: str, host: str, end: float
-) -> dns.tsig.Key:
+def _establish(server: Address, context: libgssapi.Context, host: str, end: float) -> dns.tsig.Key:
     """Establish the context with the server (RFC 3645 §3.1), and return its key.
 
-    :param where: the server and the account, for errors
+    Kerberos needs one exchange.
+
     :param host: the server's name for Kerberos
     :raises GssError: no ticket for the service, or the server's token is not valid
-    :raises DnsError: the server does not negotiate
+    :raises Refused: the server does not negotiate
     :raises OSError, EOFError: the server does not answer, or closes the connection
     """
     # A name without a suffix in common with a zone: dnspython would compress it in the TSIG record,
     # which Samba 4.17 answers with BADSIG.
     name = dns.name.from_text(f"{secrets.token_hex(8)}.tcs-lyon1-sig.")
     key = dns.tsig.Key(name, cast(Any, _Signer(context)), dns.tsig.GSS_TSIG)
-    token = context.step()
-    for _ in range(_ROUNDS):
-        query = _tkey_query(name, token)
-        ring = _Keyring(key, context)
-        wire = transport.by_tcp(server, query, _CONNECT_SECONDS, _SECONDS, end)
-        try:
-            reply = _parse(wire, ring)
-        except dns.exception.DNSException as error:
-            if ring.failed is not None:
-                raise ring.failed from None
-            raise kerberos.of_tkey_reply(error, where, host) from None
-        record = _tkey_record(reply, name)
-        if reply.id != query.id or record is None or record.error or reply.rcode():
-            code = reply.rcode() if record is None or not record.error else record.error
-            raise kerberos.of_tkey_code(names.rcode(code), where, host)
-        ring.step(reply)  # unless it was signed, and dnspython has called the ring
-        if context.complete:
-            return key
-        token = ring.token
-    raise kerberos.of_tkey_code("no end", where, host)
+    query = _tkey_query(name, context.step())
+    ring = _Keyring(key, context)
+    wire = transport.by_tcp(server, query, _CONNECT_SECONDS, _SECONDS, end)
+    try:
+        reply = dns.message.from_wire(wire, keyring=ring, request_mac=b"")
+    except libgssapi.GssError:
+        raise
+    except dns.exception.DNSException as error:
+        raise kerberos.of_tkey_reply(error, host) from None
+    except Exception:  # what a hostile packet raises depends on dnspython
+        raise kerberos.of_tkey_code("FormError", host) from None
+    record = _tkey_record(reply, name)
+    if reply.id != query.id or record is None or record.error or reply.rcode():
+        code = reply.rcode() if record is None or not record.error else record.error
+        raise kerberos.of_tkey_code(names.rcode(code), host)
+    ring.step(reply)  # unless it was signed, and dnspython has called the ring
+    return key
 
 
 class _Keyring:
     """A keyring for dnspython that completes the context before the reply's signature is checked.
 
     The TKEY reply is signed with the context that the token in the same reply completes.
-
-    :ivar token: the next token for the server
-    :ivar failed: the error of a step, which dnspython would hide
     """
 
     def __init__(self, key: dns.tsig.Key, context: libgssapi.Context) -> None:
         self._key, self._context = key, context
-        self.token = b""
-        self.failed: Optional[libgssapi.GssError] = None
         self._stepped = False
 
     def step(self, reply: dns.message.Message) -> None:
-        """Advance the context with the token in the reply, the first time that it is called.
+        """Complete the context with the token in the reply, the first time that it is called.
 
         :raises GssError: the token is not valid
         """
         record = _tkey_record(reply, self._key.name)
-        if self._stepped or record is None or record.error:
-            return
-        self._stepped = True
-        self.token = self._context.step(record.key)
+        if not self._stepped and record is not None and not record.error:
+            self._stepped = True
+            self._context.step(record.key)
 
-    def __call__(self, reply: dns.message.Message, name: dns.name.Name) -> Optional[dns.tsig.Key]:
-        if name != self._key.name:
-            return None
-        try:
-            self.step(reply)
-        except libgssapi.GssError as error:
-            self.failed = error
-        return None if self.failed else self._key
-
-
-def _parse(wire: bytes, ring: _Keyring) -> dns.message.Message:
-    """Return the parsed reply to a TKEY query.
-
-    :raises DNSException: it is not a DNS message, or its signature is not valid
-    """
-    try:
-        return dns.message.from_wire(wire, keyring=ring, request_mac=b"")
-    except dns.exception.DNSException:
-        raise
-    except Exception as error:  # what a hostile packet raises depends on dnspython
-        raise dns.exception.FormError from error
+    def __call__(self, reply: dns.message.Message, name: dns.name.Name) -> dns.tsig.Key:
+        self.step(reply)
+        return self._key
 
 
 def _tkey_record(reply: dns.message.Message, name: dns.name.Name) -> Any:
     """Return the TKEY record of the reply; None if there is none."""
-    for rrset in reply.answer:
-        if rrset.rdtype == dns.rdatatype.TKEY and rrset.name == name:
-            return rrset[0]
-    return None
+    kind = dns.rdatatype.TKEY
+    return next((one[0] for one in reply.answer if (one.rdtype, one.name) == (kind, name)), None)
 
 
 def _tkey_query(name: dns.name.Name, token: bytes) -> dns.message.Message:

@@ -12,7 +12,7 @@ import dns.tsig
 
 from certbot_tcs_lyon1.department.settings import Keytab
 from certbot_tcs_lyon1.dns01.libgssapi import GssError
-from certbot_tcs_lyon1.errors import DnsError
+from certbot_tcs_lyon1.dns01.records import Refused
 from certbot_tcs_lyon1.report import foreign
 
 #: The first error number of Kerberos (krb5.h: ERROR_TABLE_BASE_krb5), as an unsigned 32-bit number.
@@ -78,84 +78,72 @@ def is_unknown_service(error: GssError) -> bool:
     return error.minor == _BASE + _SERVICE_UNKNOWN
 
 
-def of_ticket(error: GssError, keytab: Keytab, where: str) -> DnsError:
-    """Return the error for an account that gets no ticket-granting ticket.
-
-    :param where: the server and the account
-    """
-    return _of_number(error, where, keytab.name, keytab)
+def of_ticket(error: GssError, keytab: Keytab) -> Refused:
+    """Return the error for an account that gets no ticket-granting ticket."""
+    return _of_number(error, keytab.name, keytab)
 
 
-def of_negotiation(error: GssError, host: str, keytab: Keytab, where: str) -> DnsError:
+def of_negotiation(error: GssError, host: str, keytab: Keytab) -> Refused:
     """Return the error for a context that can't be established: no ticket for the service
     `DNS/host`, or the server's token is not valid.
-
-    :param where: the server and the account
     """
     service = f"DNS/{host}"
     if is_unknown_service(error):
-        return DnsError(
+        return Refused(
             f"Kerberos knows no service {foreign(service)}",
             "name the server in `server` by its own name: not by its address, an alias or the "
             "domain's name; a BIND needs that principal in its keytab",
-            where=where,
         )
-    return _of_number(error, where, service, keytab)
+    return _of_number(error, service, keytab)
 
 
-def of_no_name(where: str) -> DnsError:
+def of_no_name() -> Refused:
     """Return the error for a server whose name is unknown: given by its address, and no SOA."""
-    return DnsError(
+    return Refused(
         "Kerberos needs the server's name, and the server gives none (no SOA)",
         "write its name, not its address, in `server`",
-        where=where,
     )
 
 
-def _of_number(error: GssError, where: str, account: str, keytab: Keytab) -> DnsError:
+def _of_number(error: GssError, account: str, keytab: Keytab) -> Refused:
     number = 156 if error.minor == _NO_ADDRESS else error.minor - _BASE
-    if number in ROWS:
-        names = {"account": foreign(account), "realm": foreign(keytab.name.rpartition("@")[2])}
-        cause, remedy = (part.format(**names) for part in ROWS[number])
-        return DnsError(cause, remedy, where=where)
-    return DnsError(f"Kerberos says: {foreign(error.text)}", f"ask {_ADMIN}", where=where)
+    if number not in ROWS:
+        return Refused(f"Kerberos says: {foreign(error.text)}", f"ask {_ADMIN}")
+    names = {"account": foreign(account), "realm": foreign(keytab.name.rpartition("@")[2])}
+    cause, remedy = (part.format(**names) for part in ROWS[number])
+    return Refused(cause, remedy)
 
 
-def of_tkey_reply(error: dns.exception.DNSException, where: str, host: str) -> DnsError:
+def of_tkey_reply(error: dns.exception.DNSException, host: str) -> Refused:
     """Return the error for a TKEY reply that can't be parsed or verified.
 
-    :param where: the server and the account
     :param host: the server's name for Kerberos
     """
     if isinstance(error, (dns.tsig.BadTime, dns.tsig.PeerBadTime)):
-        return DnsError(
+        return Refused(
             "the clocks of this machine and of the name server differ by more than 300 s",
             "set the one that is wrong (timedatectl)",
-            where=where,
         )
     if isinstance(error, dns.tsig.PeerError):
-        return of_tkey_code("BADKEY", where, host)
-    return of_tkey_code(type(error).__name__, where, host)
+        return of_tkey_code("BADKEY", host)
+    return of_tkey_code(type(error).__name__, host)
 
 
-def of_tkey_code(code: str, where: str, host: str) -> DnsError:
+def of_tkey_code(code: str, host: str) -> Refused:
     """Return the error for an error code in the reply to a TKEY query.
 
     :param code: its name, such as "BADKEY" or "REFUSED"
-    :param where: the server and the account
     :param host: the server's name for Kerberos
     """
     if code == "BADKEY":
-        return DnsError(
+        return Refused(
             f"the server rejects the ticket for DNS/{foreign(host)} (BADKEY): it has another key, "
             "or this is another server",
             "name in `server` the controller itself; BIND: have its keytab (tkey-gssapi-keytab) "
             "exported again",
-            where=where,
         )
-    return DnsError(
+    return Refused(
         f"the server does not negotiate Kerberos signatures (it answers {code} to TKEY)",
         "a BIND needs tkey-gssapi-keytab, Knot and PowerDNS take TSIG keys; check `server`, or use "
         "key_file in place of keytab",
-        where=where,
     )

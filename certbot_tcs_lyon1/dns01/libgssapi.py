@@ -12,7 +12,6 @@ No pointer leaves this module: it takes and returns bytes, and frees what the li
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_void_p
 from typing import Any, Optional
 
@@ -22,7 +21,6 @@ LIBRARY = "libgssapi_krb5.so.2"
 #: Flags (RFC 2744 §5.19): mutual authentication, replay detection, integrity. Not sequence
 #: detection, which python-gssapi requests by default: a lost reply would make the context unusable.
 _FLAGS = 2 | 4 | 32
-_COMPLETE, _CONTINUE_NEEDED = 0, 1
 _INITIATE = 1
 
 #: The mechanism Kerberos 5 (OID 1.2.840.113554.1.2.2), without SPNEGO: BIND and Samba accept it,
@@ -121,8 +119,8 @@ class Library:
             function.restype = c_uint32
             self._calls[name] = function
 
-    def call(self, name: str, *arguments: Any) -> int:
-        """Call a function of the library, and return its major status.
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function of the library.
 
         :param name: of the function, `gss_…`
         :param arguments: those after `minor_status`
@@ -134,14 +132,12 @@ class Library:
             text = self._text(minor.value, 2) if minor.value else self._text(major, 1)
             kind = BadMic if major >> 16 & 0xFF in (6, 9) else GssError
             raise kind(major, minor.value, text)
-        return major
 
     def _text(self, status: int, kind: int) -> str:
         out, minor, more = _Buffer(), c_uint32(), c_uint32()
         mechanism = _oid(_MECHANISM)
         display = self._calls["gss_display_status"]
-        if display(byref(minor), status, kind, mechanism, byref(more), byref(out)):
-            return f"error {status}"
+        display(byref(minor), status, kind, mechanism, byref(more), byref(out))
         return self.take(out).decode("utf-8", "replace")
 
     def take(self, buffer: Any) -> bytes:
@@ -150,19 +146,34 @@ class Library:
         self._calls["gss_release_buffer"](byref(c_uint32()), byref(buffer))
         return data
 
-    def import_name(self, text: str, kind: bytes) -> c_void_p:
-        """Return the handle of a name, to be freed by `gss_release_name`.
 
-        :param kind: the OID of the name's type
-        :raises GssError: it is not such a name
-        """
-        name = c_void_p()
+class _Object:
+    """An object of the library, which is released with this one.
+
+    :param release: the function that releases it, and its arguments after the handle
+    """
+
+    def __init__(self, library: Library, *release: Any) -> None:
+        self.library = library
+        self.handle = c_void_p()
+        self._release = release
+
+    def __del__(self) -> None:
+        if self.handle:
+            release, *more = self._release
+            self.library.call(release, byref(self.handle), *more)
+
+
+class _Name(_Object):
+    """The name of a principal or a service; `kind` is the OID of its type."""
+
+    def __init__(self, library: Library, text: str, kind: bytes) -> None:
+        super().__init__(library, "gss_release_name")
         source, _kept = _buffer(text.encode())
-        self.call("gss_import_name", byref(source), _oid(kind), byref(name))
-        return name
+        library.call("gss_import_name", byref(source), _oid(kind), byref(self.handle))
 
 
-class Credentials:
+class Credentials(_Object):
     """A ticket-granting ticket of `principal`, kept in the memory of this process.
 
     It is requested from the KDC at once, which takes up to 27 s if the KDC does not answer.
@@ -173,39 +184,30 @@ class Credentials:
     """
 
     def __init__(self, library: Library, principal: str, keytab: str, cache: str) -> None:
-        self.library = library
-        self.handle = c_void_p()
-        store: Mapping[str, str] = {"client_keytab": f"FILE:{keytab}", "ccache": f"MEMORY:{cache}"}
+        super().__init__(library, "gss_release_cred")
+        store = {"client_keytab": f"FILE:{keytab}", "ccache": f"MEMORY:{cache}"}
         pairs = (_Pair * len(store))(*(_Pair(k.encode(), v.encode()) for k, v in store.items()))
         mechanism = _Oid(len(_MECHANISM), _MECHANISM)
-        name = library.import_name(principal, _PRINCIPAL)
-        try:
-            library.call(
-                "gss_acquire_cred_from",
-                *(name, 0, byref(_OidSet(1, ctypes.pointer(mechanism))), _INITIATE),
-                *(byref(_Pairs(len(store), pairs)), byref(self.handle), None, None),
-            )
-        finally:
-            library.call("gss_release_name", byref(name))
-
-    def __del__(self) -> None:
-        if self.handle:
-            self.library.call("gss_release_cred", byref(self.handle))
+        name = _Name(library, principal, _PRINCIPAL)
+        library.call(
+            "gss_acquire_cred_from",
+            *(name.handle, 0, byref(_OidSet(1, ctypes.pointer(mechanism))), _INITIATE),
+            *(byref(_Pairs(len(store), pairs)), byref(self.handle), None, None),
+        )
 
 
-class Context:
+class Context(_Object):
     """The initiator's side of a security context with the service `DNS/host`.
 
-    :ivar complete: whether it is established; until then, `step` has to be called
+    The second step completes it.
+
     :ivar lifetime: seconds until it expires, at the last step
     """
 
     def __init__(self, credentials: Credentials, host: str) -> None:
+        super().__init__(credentials.library, "gss_delete_sec_context", None)
         self._credentials = credentials
-        self._library = credentials.library
-        self._handle = c_void_p()
-        self._target = self._library.import_name(f"DNS@{host}", _SERVICE)
-        self.complete = False
+        self._target = _Name(self.library, f"DNS@{host}", _SERVICE)
         self.lifetime = 0
 
     def step(self, token: Optional[bytes] = None) -> bytes:
@@ -216,15 +218,14 @@ class Context:
         """
         source, _kept = _buffer(token or b"")
         out, lifetime = _Buffer(), c_uint32()
-        major = self._library.call(
+        self.library.call(
             "gss_init_sec_context",
-            *(self._credentials.handle, byref(self._handle), self._target, _oid(_MECHANISM)),
+            *(self._credentials.handle, byref(self.handle), self._target.handle, _oid(_MECHANISM)),
             *(_FLAGS, 0, None, byref(source) if token else None, None, byref(out), None),
             byref(lifetime),
         )
-        self.complete = not major & _CONTINUE_NEEDED
         self.lifetime = lifetime.value
-        return self._library.take(out)
+        return self.library.take(out)
 
     def sign(self, data: bytes) -> bytes:
         """Return the MIC of the data.
@@ -233,8 +234,8 @@ class Context:
         """
         source, _kept = _buffer(data)
         out = _Buffer()
-        self._library.call("gss_get_mic", self._handle, 0, byref(source), byref(out))
-        return self._library.take(out)
+        self.library.call("gss_get_mic", self.handle, 0, byref(source), byref(out))
+        return self.library.take(out)
 
     def verify(self, data: bytes, mic: bytes) -> None:
         """Check that `mic` is the service's MIC of the data.
@@ -244,10 +245,4 @@ class Context:
         """
         source, _kept = _buffer(data)
         signature, _kept_too = _buffer(mic)
-        self._library.call("gss_verify_mic", self._handle, byref(source), byref(signature), None)
-
-    def __del__(self) -> None:
-        if self._handle:
-            self._library.call("gss_delete_sec_context", byref(self._handle), None)
-        if self._target:
-            self._library.call("gss_release_name", byref(self._target))
+        self.library.call("gss_verify_mic", self.handle, byref(source), byref(signature), None)

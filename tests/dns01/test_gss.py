@@ -72,7 +72,7 @@ def test_a_context_at_its_end_is_made_anew(realm: Realm, desk_with: DeskWith) ->
         desk.put(txt_record(WWW, "two"))
         assert number_of_tkeys(between) == 2
         # Its time may be over between the look at the clock and the signature.
-        contexts._established[where].key.secret.context._handle.value = None
+        contexts._established[where].key.secret.context.handle.value = None
         assert desk.withdraw_here() == []
         assert number_of_tkeys(between) == 3
 
