@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from certbot_tcs_lyon1.errors import ConfigError
@@ -61,6 +61,12 @@ def shown_header(text: str) -> str:
     if kind in KINDS and len(names) == 2 and re.fullmatch(r"[A-Za-z0-9._-]+", names[1]):
         return text
     return kind + "".join(name if name.isspace() else shown(name) for name in names)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the question whether the nearest known word was meant; "" if none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def text_of(data: bytes) -> str:

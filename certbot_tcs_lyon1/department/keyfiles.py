@@ -15,16 +15,14 @@ Their faults are reported together with those of the department config.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import difflib
+import io
 import re
-from collections.abc import Iterable, Iterator
-from typing import Callable, NamedTuple, Optional
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Optional
 
 from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.department import values
-from certbot_tcs_lyon1.department.faults import Fault, text_of
+from certbot_tcs_lyon1.department.faults import Fault, did_you_mean, text_of
 from certbot_tcs_lyon1.department.settings import ALGORITHMS, Keytab, TsigKey
 from certbot_tcs_lyon1.report import foreign
 
@@ -33,7 +31,7 @@ WEAK = frozenset({"hmac-md5", "hmac-sha1"})
 
 _ASK_FOR_ONE = "ask the DNS administrator for the file that tsig-keygen NAME prints"
 _COPY_AGAIN = "copy the key again, as the DNS administrator sent it"
-_STATEMENTS = ("algorithm", "secret")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _DNSSEC_KEYGEN = re.compile(r"^Private-key-format:|^\S+\s+(\d+\s+)?(IN\s+)?(DNS)?KEY\s+\d+\s", re.M)
 # A comment can't start within a word: an unquoted secret may hold "//".
 _TOKEN = re.compile(
@@ -47,6 +45,14 @@ class _Token(NamedTuple):
     line: int
     kind: str  # "quoted", "word" or "mark"
     text: str
+
+    def checked(self, check: Callable[[str], str]) -> str:
+        """Return `check(text)`, with the line added to its `Fault`."""
+        try:
+            return check(self.text)
+        except Fault as fault:
+            fault.line = self.line
+            raise
 
 
 def check_name(text: str) -> str:
@@ -71,12 +77,10 @@ def check_algorithm(text: str) -> str:
     name = text.lower().rstrip(".")
     if name == "hmac-md5.sig-alg.reg.int":
         return "hmac-md5"
-    if name in ALGORITHMS:
-        return name
-    near = difflib.get_close_matches(name, ALGORITHMS, n=1)
-    if near:
-        raise Fault("unknown algorithm", f"did you mean {near[0]}?")
-    raise Fault("unknown algorithm", f"known are {', '.join(ALGORITHMS)}")
+    if name not in ALGORITHMS:
+        known = f"known are {', '.join(ALGORITHMS)}"
+        raise Fault("unknown algorithm", did_you_mean(name, ALGORITHMS) or known)
+    return name
 
 
 def check_secret(text: str) -> str:
@@ -86,14 +90,14 @@ def check_secret(text: str) -> str:
     """
     if not text:
         raise Fault("the TSIG key's secret is empty", _COPY_AGAIN)
-    try:
-        whole = len(text) % 4 == 0 and bool(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError):
-        whole = False
-    if not whole:
+    if not _BASE64.fullmatch(text):
         what = "is not base64 (cut short, or quotes?)"
         raise Fault(f"the TSIG key's secret {what}", f"{_COPY_AGAIN}, whole")
     return text
+
+
+#: The statements of a key file, with their checks.
+_STATEMENTS = {"algorithm": check_algorithm, "secret": check_secret}
 
 
 def parse_hmac_key(data: bytes) -> str:
@@ -123,25 +127,25 @@ def parse_key(data: bytes) -> TsigKey:
     first = tokens[0]
     if first.kind != "word" or first.text.lower() != "key":
         raise Fault("not a TSIG key file", _ASK_FOR_ONE, first.line)
-    if [token.kind == "mark" for token in tokens[:3]] != [False, False, True]:
-        form = 'key "NAME" { algorithm …; secret "…"; };'
-        raise Fault(f"is not of the form: {form}", _COPY_AGAIN, first.line)
-    name = tokens[1]
-    end = next((index for index, token in enumerate(tokens) if _is_mark(token, "}")), None)
-    if end is None or not _is_mark(tokens[2], "{"):
+    # A letter for each token, so that a place in one is a place in the other.
+    form = "".join(token.text if token.kind == "mark" else "w" for token in tokens)
+    if not re.match(r"ww[{};]", form):
+        wanted = 'key "NAME" { algorithm …; secret "…"; };'
+        raise Fault(f"is not of the form: {wanted}", _COPY_AGAIN, first.line)
+    match = re.match(r"ww\{([^}]*)\};?", form)
+    if match is None:
         cause = "the key needs an opening and a closing brace"
         raise Fault(cause, _COPY_AGAIN, tokens[2].line)
-    _check_end(tokens[end + 1 :])
-    values = _statements(tokens[3:end])
+    rest = tokens[match.end() :]
+    if rest:
+        cause = "a second key" if rest[0].text.lower() == "key" else "something follows the key"
+        raise Fault(cause, "leave one key in the file", rest[0].line)
+    name, statements = tokens[1], _statements(tokens[3 : match.end(1)])
     for statement in _STATEMENTS:
-        if statement not in values:
+        if statement not in statements:
             raise Fault(f"the key has no {statement}", _COPY_AGAIN, name.line)
-    algorithm, secret = values["algorithm"], values["secret"]
-    return TsigKey(
-        _with_line(name.line, check_name, name.text),
-        _with_line(algorithm.line, check_algorithm, algorithm.text),
-        _with_line(secret.line, check_secret, secret.text),
-    )
+    parts = {key: statements[key].checked(check) for key, check in _STATEMENTS.items()}
+    return TsigKey(name.checked(check_name), **parts)
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -161,20 +165,6 @@ def _tokens(text: str) -> list[_Token]:
     return tokens
 
 
-def _is_mark(token: _Token, mark: str) -> bool:
-    return token.kind == "mark" and token.text == mark
-
-
-def _check_end(rest: list[_Token]) -> None:
-    """Check that only a semicolon follows the key's closing brace."""
-    if rest and _is_mark(rest[0], ";"):
-        rest = rest[1:]
-    if rest and rest[0].text.lower() == "key":
-        raise Fault("a second key", "leave one key in the file", rest[0].line)
-    if rest:
-        raise Fault("something follows the key", "leave one key alone in the file", rest[0].line)
-
-
 def _statements(tokens: list[_Token]) -> dict[str, _Token]:
     """Return the value of each statement between the braces, by the statement's name."""
     values: dict[str, _Token] = {}
@@ -182,26 +172,15 @@ def _statements(tokens: list[_Token]) -> dict[str, _Token]:
         option, *rest = tokens[start : start + 3]
         name = option.text.lower()
         if name not in _STATEMENTS:  # not shown: it could be the secret
-            near = difflib.get_close_matches(name, _STATEMENTS, n=1)
             known = f"a key has algorithm and secret; {_COPY_AGAIN}"
-            remedy = f"did you mean {near[0]}?" if near else known
-            raise Fault("unknown statement", remedy, option.line)
-        if len(rest) < 2 or rest[0].kind == "mark" or not _is_mark(rest[1], ";"):
+            raise Fault("unknown statement", did_you_mean(name, _STATEMENTS) or known, option.line)
+        if [token.kind == "mark" for token in rest] != [False, True] or rest[1].text != ";":
             cause = f"{name} needs one value, and a semicolon after it"
             raise Fault(cause, _COPY_AGAIN, option.line)
         if name in values:
             raise Fault(f"a second {name}", "leave one", option.line)
         values[name] = rest[0]
     return values
-
-
-def _with_line(line: int, check: Callable[[str], str], text: str) -> str:
-    """Return `check(text)`, with the line added to its `Fault`."""
-    try:
-        return check(text)
-    except Fault as fault:
-        fault.line = line
-        raise
 
 
 # Keytabs
@@ -296,33 +275,31 @@ def _keytab_entries(data: bytes) -> Iterator[tuple[str, int]]:
         raise Fault("the keytab is empty", _EXPORT_AGAIN)
     if data[:2] != b"\5\2":
         raise Fault("is no keytab (of version 0502)", _EXPORT_AGAIN)
-    at = 2
-    while at + 4 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big", signed=True)
-        at += 4
+    rest = io.BytesIO(data[2:])
+    while len(head := rest.read(4)) == 4:
+        size = int.from_bytes(head, "big", signed=True)
+        if size == 0:  # the end, for MIT's library
+            return
+        entry = rest.read(abs(size))  # a negative size is that of a deleted entry
         if size > 0:
             try:
-                yield _keytab_entry(memoryview(data)[at : at + size], size)
+                yield _keytab_entry(entry, size)
             except ValueError:
                 raise Fault("the keytab is damaged or cut short", _EXPORT_AGAIN) from None
-        elif size == 0:  # the end, for MIT's library
-            return
-        at += abs(size)  # a negative size is that of a deleted entry
 
 
-def _keytab_entry(entry: memoryview, size: int) -> tuple[str, int]:
+def _keytab_entry(entry: bytes, size: int) -> tuple[str, int]:
     """Return principal and encryption type of one entry.
 
     :raises ValueError: it is not whole, or its principal can't be read
     """
-    at = 0
+    rest = io.BytesIO(entry)
 
     def take(count: int) -> bytes:
-        nonlocal at
-        if at + count > size or len(entry) != size:
+        part = rest.read(count)
+        if len(part) < count or len(entry) < size:
             raise ValueError
-        at += count
-        return bytes(entry[at - count : at])
+        return part
 
     def number() -> int:
         return int.from_bytes(take(2), "big")
@@ -330,10 +307,8 @@ def _keytab_entry(entry: memoryview, size: int) -> tuple[str, int]:
     count = number()
     realm, *parts = [take(number()).decode() for _ in range(count + 1)]
     name = f"{'/'.join(parts)}@{realm}"
-    if not _PRINCIPAL.fullmatch(name):
-        raise ValueError
     take(9)  # the name's type, the time, the key's version
     encryption = number()
-    if not take(number()):
+    if not take(number()) or not _PRINCIPAL.fullmatch(name):
         raise ValueError
     return name, encryption

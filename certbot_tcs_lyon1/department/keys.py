@@ -13,7 +13,7 @@ from typing import Any
 from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.department import keyfiles, values
 from certbot_tcs_lyon1.department.faults import Fault
-from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, DnsServer
+from certbot_tcs_lyon1.department.settings import DEFAULT_ALGORITHM, WRITTEN, DnsServer
 from certbot_tcs_lyon1.department.values import FROM_PORTAL, Check, Seconds
 
 
@@ -21,8 +21,8 @@ from certbot_tcs_lyon1.department.values import FROM_PORTAL, Check, Seconds
 class Key:
     """One key.
 
-    :ivar check: converts the text to the value; raises `Fault`
-    :ivar is_list: the value may have several lines
+    :ivar check: converts the text to the value, or that of one item to the item; raises `Fault`
+    :ivar is_list: the value is a list, which may have several lines
     :ivar may_be_empty: `key =` is a value
     :ivar is_command: the value is a command, where ` ;` could be meant for a shell
     :ivar default: the converted value of a missing key
@@ -36,11 +36,6 @@ class Key:
     default: Any = None
     required: str = ""
 
-
-#: The keys of an `[install]` section that name a file to be written: those with the private key,
-#: and all.
-WITH_KEY = ("privkey", "combined", "pkcs12")
-WRITTEN = ("fullchain", "cert", "chain", *WITH_KEY)
 
 _TCS = {
     "server": Key(values.https_url, default=lyon1.DEFAULT_SERVER),
@@ -58,11 +53,11 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "eab_kid": Key(values.key_id, default="", required=FROM_PORTAL),
         "eab_hmac_key": Key(values.hmac_key, default=""),
         "eab_hmac_key_file": Key(values.path),
-        "domains": Key(values.domains, is_list=True, may_be_empty=True, default=()),
+        "domains": Key(values.domain, is_list=True, may_be_empty=True, default=()),
     },
     "dns": {
         "server": Key(
-            values.update_servers, is_list=True, default=(), required=values.NAME_UPDATE_SERVER
+            values.endpoint, is_list=True, default=(), required=values.NAME_UPDATE_SERVER
         ),
         "key_file": Key(values.path),
         "key_name": Key(keyfiles.check_name, default=""),
@@ -70,9 +65,9 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "key_secret": Key(keyfiles.check_secret, default=""),
         "keytab": Key(values.path),
         "principal": Key(keyfiles.check_principal),
-        "zone": Key(values.zone, may_be_empty=True),
+        "zone": Key(values.dns_name, may_be_empty=True),
         "ttl": Key(Seconds(0, 86400), default=DnsServer.ttl),
-        "check_servers": Key(values.endpoints, is_list=True, may_be_empty=True, default=()),
+        "check_servers": Key(values.endpoint, is_list=True, may_be_empty=True, default=()),
         "propagation_seconds": Key(Seconds(1, 3600), default=DnsServer.propagation_seconds),
     },
     "install": {
@@ -101,7 +96,9 @@ def convert(text: str, key: Key, line: str) -> Any:
     :param line: the line of the file on which it begins, with its comment
     :raises Fault: the check's; or it is empty, has several lines, or lost its end to a comment
     """
-    if not text and not key.may_be_empty:
+    if not text and key.may_be_empty:
+        return key.default
+    if not text:
         raise Fault("is empty", "fill it in, or remove the line")
     _, *more = text.split("\n")
     if more and (not key.is_list or any("=" in part for part in more)):
@@ -114,4 +111,7 @@ def convert(text: str, key: Key, line: str) -> Any:
             "commands run without a shell, so `;` does not separate them",
             "put several into a script; a comment goes on a line of its own",
         )
-    return key.check(text)
+    value = values.each(text, key.check) if key.is_list else key.check(text)
+    if key.required and not value:
+        raise Fault("is empty", key.required)
+    return value

@@ -17,9 +17,11 @@ from certbot_tcs_lyon1 import disk, lyon1
 from certbot_tcs_lyon1.department import inifile, keyfiles, keys, rights, sections, values
 from certbot_tcs_lyon1.department.faults import Fault, shown
 from certbot_tcs_lyon1.department.inifile import Section, Source
-from certbot_tcs_lyon1.department.keys import KEYS, WITH_KEY, WRITTEN
+from certbot_tcs_lyon1.department.keys import KEYS
 from certbot_tcs_lyon1.department.settings import (
     DEFAULT_ALGORITHM,
+    WITH_KEY,
+    WRITTEN,
     Department,
     DnsServer,
     Keytab,
@@ -238,7 +240,7 @@ def _dns_server(section: Section) -> DnsServer:
         base=base,
         servers=merged["server"],
         key=_signing_key(section, own),
-        zone=zone or None,
+        zone=zone,
         ttl=merged["ttl"],
         check_servers=merged["check_servers"],
         propagation_seconds=merged["propagation_seconds"],

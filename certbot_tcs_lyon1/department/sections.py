@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 from certbot_tcs_lyon1.department.faults import KINDS, NOT_SHOWN, Fault, shown, shown_header
 from certbot_tcs_lyon1.department.inifile import Section, Source
-from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS, WRITTEN
+from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS
 from certbot_tcs_lyon1.department.settings import Department, DnsServer, Target
 
 
@@ -114,10 +114,9 @@ def check_paths(sections: list[Section], found: list[Target]) -> None:
     """Note each path that is written twice."""
     writers: dict[str, tuple[Section, str]] = {}
     for section, target in zip(sections, found):
-        for key in WRITTEN:
-            path = getattr(target, key)
+        for key, path in target.paths.items():
             here = (section, key)
-            if path and writers.setdefault(_normalized(path), here) != here:
+            if writers.setdefault(_normalized(path), here) != here:
                 writer, other = writers[_normalized(path)]
                 place = f"{writer.title} {other}, line {writer.number(other)}"
                 section.fault(key, f"{shown(path)} is written by {place}, too", "keep one")

@@ -158,6 +158,12 @@ class Service:
         return f"{host}:{self.port}"
 
 
+#: The keys of an `[install]` section that name a file to be written: those with the private key,
+#: and all.
+WITH_KEY = ("privkey", "combined", "pkcs12")
+WRITTEN = ("fullchain", "cert", "chain", *WITH_KEY)
+
+
 @dataclass(frozen=True)
 class Target:
     """An `[install NAME]`: which files of which lineage go where. All paths are absolute.
@@ -182,6 +188,12 @@ class Target:
     test: Optional[tuple[str, ...]]
     reload: Optional[tuple[str, ...]]
     serves: tuple[Service, ...] = ()
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths of the files to be written, by their key of `WRITTEN`."""
+        named = {kind: getattr(self, kind) for kind in WRITTEN}
+        return {kind: path for kind, path in named.items() if path is not None}
 
 
 #: Changes when a file does: device, inode, size in bytes, mtime and ctime in nanoseconds.

@@ -44,7 +44,7 @@ _LABEL = re.compile(r"_?[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _SHELL = re.compile(r"[|&]+|[0-9&]*>.*|<|\S+;")
 
 
-def _each(text: str, check: Callable[[str], _Item]) -> tuple[_Item, ...]:
+def each(text: str, check: Callable[[str], _Item]) -> tuple[_Item, ...]:
     """Return the checked items of a list that is separated by commas or blanks, without duplicates.
 
     :raises Fault: its parts are the faults of all items
@@ -100,56 +100,30 @@ def _a_labels(text: str) -> str:
         return ""
 
 
-def _domain(text: str) -> str:
+def domain(text: str) -> str:
+    """Return a DNS name of at least two labels.
+
+    :raises Fault: it is none
+    """
     name = dns_name(text)
     if "." not in name:
         raise Fault("is not a full name", f"write it with its domain, like {lyon1.EXAMPLE_DOMAIN}")
     return name
 
 
-def domains(text: str) -> tuple[str, ...]:
-    """Return a list of domains, each of at least two labels."""
-    return _each(text, _domain)
-
-
-def zone(text: str) -> str:
-    """Return the zone's name; "" means that it is to be looked up."""
-    return dns_name(text) if text else ""
-
-
-def _endpoint(text: str) -> Endpoint:
+def endpoint(text: str) -> Endpoint:
     """Return the name server: NAME, IPv4 or [IPv6], each with or without :PORT; or bare IPv6."""
-    match = re.fullmatch(
-        r"\[(?P<v6>[^]]+)\](?::(?P<port6>.*))?|(?P<v4>[^:]+):(?P<port4>[^:]*)", text
-    )
-    host, port = text, "53"
-    if match:
-        host = match["v6"] or match["v4"]
-        port = next((part for part in (match["port6"], match["port4"]) if part is not None), "53")
-    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+    match = re.fullmatch(r"(?:\[(?P<v6>[^]]+)\]|(?P<name>[^:]+))(?P<port>:[^:]*)?", text)
+    host, port = (match["v6"] or match["name"], match["port"] or ":53") if match else (text, ":53")
+    if not re.fullmatch(":[0-9]{1,5}", port) or not 1 <= int(port[1:]) <= 65535:
         raise Fault("the port is not a number from 1 to 65535", "correct it")
     if match and match["v6"] and ":" not in host:
         raise Fault("only an IPv6 address goes into brackets", "write it without")
-    try:
-        return Endpoint(str(ipaddress.ip_address(host)), int(port))
-    except ValueError:
-        pass
+    if is_address(host):
+        return Endpoint(str(ipaddress.ip_address(host)), int(port[1:]))
     if ":" in host:
         raise Fault("is not an IPv6 address", "with a port, write [ADDRESS]:PORT")
-    return Endpoint(dns_name(host), int(port))
-
-
-def endpoints(text: str) -> tuple[Endpoint, ...]:
-    """Return a list of name servers."""
-    return _each(text, _endpoint)
-
-
-def update_servers(text: str) -> tuple[Endpoint, ...]:
-    """Return a list of name servers that must not be empty."""
-    servers = endpoints(text)
-    if not servers:
-        raise Fault("is empty", NAME_UPDATE_SERVER)
-    return servers
+    return Endpoint(dns_name(host), int(port[1:]))
 
 
 def https_url(text: str) -> str:
@@ -312,6 +286,6 @@ def services(text: str) -> tuple[Service, ...]:
         protocol = more[0][len("starttls=") :] if more else None
         if protocol is not None and protocol not in STARTTLS:
             raise Fault(f"starttls is one of {', '.join(STARTTLS)}", "correct it")
-        endpoint = _endpoint(place)
-        found.append(Service(endpoint.host, endpoint.port, protocol))
+        there = endpoint(place)
+        found.append(Service(there.host, there.port, protocol))
     return tuple(dict.fromkeys(found))

@@ -160,17 +160,11 @@ def converge(target: Target, targets: Sequence[Target], lineage: Lineage, machin
         machine.report(line)
 
 
-def _paths(target: Target) -> dict[str, str]:
-    """Return the paths of the files that a target wants, by their kind."""
-    named = {kind: getattr(target, kind) for kind in formats.ALL}
-    return {kind: path for kind, path in named.items() if path is not None}
-
-
 def _open_all(target: Target, machine: Machine, held: contextlib.ExitStack) -> dict[str, Place]:
     """Hold open the places of the files that a target wants; return them by their kind."""
     uid = files.uid(target.owner)
     places = {}
-    for kind, named in _paths(target).items():
+    for kind, named in target.paths.items():
         place = held.enter_context(files.opened(named, uid, machine.forbidden))
         if place.path != os.path.normpath(named):
             logger.info("[install %s] %s leads to %s", target.name, named, place.path)
@@ -190,7 +184,7 @@ def _check_written_once(
         files.resolve(path, other.owner): other.name
         for other in targets
         if other is not target
-        for path in _paths(other).values()
+        for path in other.paths.values()
     }
     for path in own:
         if path in others or own.count(path) > 1:
@@ -302,7 +296,7 @@ def _outcome(what: str, again: Optional[str]) -> str:
 
 
 def _environment(target: Target, base: Mapping[str, str]) -> dict[str, str]:
-    variables = {"target": target.name, "certificate": target.certificate, **_paths(target)}
+    variables = {"target": target.name, "certificate": target.certificate, **target.paths}
     if target.pkcs12_password_file is not None:
         variables["pkcs12_password_file"] = target.pkcs12_password_file
     return commands.environment(base, variables)

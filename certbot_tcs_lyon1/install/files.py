@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Optional
 
 from certbot_tcs_lyon1 import disk, folders
+from certbot_tcs_lyon1.department.settings import WITH_KEY
 from certbot_tcs_lyon1.errors import DiskError, InstallError
-from certbot_tcs_lyon1.install import formats
 from certbot_tcs_lyon1.report import foreign
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def rights(target: Target, kind: str) -> disk.Rights:
 
     :raises InstallError: there is no such user or group
     """
-    default = 0o600 if kind in formats.WITH_KEY else 0o644
+    default = 0o600 if kind in WITH_KEY else 0o644
     mode = default if target.mode is None else target.mode
     return disk.Rights(uid(target.owner), gid(target.group), mode)
 

@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12PrivateKeyTypes
     from cryptography.x509 import Certificate
 
-#: The kinds with the private key.
-WITH_KEY = ("privkey", "combined", "pkcs12")
-
-#: All kinds: the keys of `[install NAME]` that name a file to write.
-ALL = ("fullchain", "cert", "chain", *WITH_KEY)
-
 #: Rounds of key derivation: few, since the password is stored on the same machine.
 _ROUNDS = 20000
 
@@ -25,7 +19,7 @@ _ROUNDS = 20000
 def render(kind: str, lineage: Lineage, password: bytes) -> bytes:
     """Return the content of a file of this kind.
 
-    :param kind: one of `ALL`
+    :param kind: one of `settings.WRITTEN`
     :param password: of a `pkcs12`
     :raises InstallError: the lineage can't be read, for a PKCS#12
     """

@@ -27,7 +27,6 @@ from certbot_tcs_lyon1 import lyon1
 from certbot_tcs_lyon1.ca import departments, directory
 from certbot_tcs_lyon1.department import reader, values
 from certbot_tcs_lyon1.department.faults import Fault
-from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Department, Settings, Target, without_wildcard
 from certbot_tcs_lyon1.dns01 import caa as caa_records
 from certbot_tcs_lyon1.dns01 import challenge
@@ -238,7 +237,7 @@ def _target(target: Target, folders: Folders) -> Step:
         owner = files.uid(target.owner)
     with _collected(faults):
         files.gid(target.group)
-    for path in filter(None, (getattr(target, kind) for kind in WRITTEN)):
+    for path in target.paths.values():
         with _collected(faults), files.opened(path, owner, folders.of_certbot):
             pass
     environment = commands.environment(os.environ, {})

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1 import lineage as lineages
-from certbot_tcs_lyon1.department.keys import WRITTEN
 from certbot_tcs_lyon1.department.settings import Target
 from certbot_tcs_lyon1.errors import InstallError
 from certbot_tcs_lyon1.report import foreign
@@ -28,8 +27,7 @@ def check_targets(
         deployed = [
             DeployedFile(target.name, path, _fault(lineage, target, kind, path, folders))
             for target in mine
-            for kind in WRITTEN
-            for path in filter(None, [getattr(target, kind)])
+            for kind, path in target.paths.items()
         ]
         there = [
             ServedTarget(target.name, str(service), _difference(answers[service], lineage))

@@ -14,7 +14,7 @@ import pytest
 from certbot_tcs_lyon1 import disk
 from certbot_tcs_lyon1 import lineage as lineages
 from certbot_tcs_lyon1.errors import InstallError
-from certbot_tcs_lyon1.install import deploy, formats
+from certbot_tcs_lyon1.install import deploy
 from tests.install.conftest import NAME, changed, key_pem, make_service, new_pair
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
@@ -378,4 +378,3 @@ def test_no_key_is_in_the_representation_of_anything(desk, service):
     assert len(wrong) == 3
     assert found is not None
     assert secret not in repr((lineage, wrong, found))
-    assert formats.WITH_KEY == ("privkey", "combined", "pkcs12")
