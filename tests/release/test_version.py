@@ -14,7 +14,15 @@ def test_the_debian_changelog_says_the_version_of_the_package() -> None:
     assert match[1] == VERSION
 
 
+def test_the_changelog_of_the_collection_says_its_version() -> None:
+    galaxy = (ROOT / "ansible" / "galaxy.yml").read_text(encoding="utf-8")
+    changelog = (ROOT / "ansible" / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.findall(r"^## (\S+)", changelog, re.MULTILINE)[0]
+    assert re.findall(r"^version: (.+)$", galaxy, re.MULTILINE) == [newest]
+
+
 def test_no_document_has_to_be_edited_for_a_new_version() -> None:
     """A file's name is written with `*` there."""
-    pages = [ROOT / "README.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
+    pages = {*ROOT.glob("*.rst"), *ROOT.glob("docs/**/*.rst"), ROOT / "ansible" / "README.md"}
+    pages -= {ROOT / "CHANGELOG.rst"}
     assert [page.name for page in pages if VERSION in page.read_text(encoding="utf-8")] == []
