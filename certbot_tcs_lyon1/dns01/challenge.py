@@ -15,14 +15,13 @@ from typing import Optional
 import dns.name
 
 from certbot_tcs_lyon1.department.settings import Settings
-from certbot_tcs_lyon1.dns01 import journal, update, withdrawal, zones
+from certbot_tcs_lyon1.dns01 import update, withdrawal, zones
 from certbot_tcs_lyon1.dns01.confirmation import confirm
 from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import Batch, Refused, TxtRecord, Unconfirmed, txt_record
 from certbot_tcs_lyon1.dns01.withdrawal import withdraw
-from certbot_tcs_lyon1.errors import DnsError
 
 __all__ = [
     "Servers",
@@ -112,74 +111,44 @@ def publish(batches: Sequence[Batch], journal_path: str, servers: Servers) -> li
 
 
 def _publish(batch: Batch, journal_path: str, servers: Servers) -> Batch:
-    entry = withdrawal.entry_of(batch)
-    _enter_in_journal(journal_path, entry, servers)
+    entry = withdrawal.enter(batch, journal_path, servers)
     try:
         taken = update.add_records(batch, servers)
-    except Refused as refusal:
-        error: DnsError = refusal
-        doubtful: Sequence[TxtRecord] = batch.records if refusal.claimed else ()
-        if refusal.of_a_name and len(batch.names) > 1:
-            error, claimed = _find_refused(batch, refusal, servers)
-            doubtful = doubtful or claimed
-        _keep_doubtful(batch, batch.of(doubtful), journal_path, servers)
+    except Refused as error:
+        if error.of_a_name and len(batch.names) > 1:
+            error = _find_refused(batch, error, servers)
+        if not error.claimed or withdrawal.is_gone(batch, servers):
+            withdrawal.strike(entry, journal_path)
         raise error from None
     if taken.server != batch.server:  # the withdrawal must go to the server that applied it
-        _enter_in_journal(journal_path, withdrawal.entry_of(taken), servers)
-        withdrawal.strike(journal_path, entry)
+        withdrawal.enter(taken, journal_path, servers)
+        withdrawal.strike(entry, journal_path)
     return taken
 
 
-def _keep_doubtful(batch: Batch, doubtful: Batch, journal_path: str, servers: Servers) -> None:
-    """Keep in the journal only what may be published, after the batch's UPDATE was refused.
-
-    :param doubtful: the records of the batch whose refusal is not signed
-    """
-    if doubtful.records and not withdrawal.is_gone(doubtful, servers):
-        if doubtful.records == batch.records:
-            return
-        _enter_in_journal(journal_path, withdrawal.entry_of(doubtful), servers)
-    withdrawal.strike(journal_path, withdrawal.entry_of(batch))
-
-
-def _enter_in_journal(journal_path: str, entry: journal.Entry, servers: Servers) -> None:
-    withdrawal.expect(entry, servers)
-    try:
-        journal.add(journal_path, entry)
-    except journal.JournalError as error:
-        raise DnsError(
-            f"{error}, so no record is published for {entry.zone}: after a crash nobody would know "
-            "what to withdraw",
-            "Make room there, or remove the file if it is damaged",
-        ) from None
-
-
-def _find_refused(
-    batch: Batch, refusal: DnsError, servers: Servers
-) -> tuple[DnsError, list[TxtRecord]]:
+def _find_refused(batch: Batch, refusal: Refused, servers: Servers) -> Refused:
     """Find the names because of which an UPDATE was refused: publish each name alone, and delete
     what was accepted.
 
     :param refusal: the error of the whole UPDATE
-    :returns: the error to raise, and the records whose refusal is not signed
+    :returns: the error to raise, `claimed` if one of them is
     """
     taken: list[TxtRecord] = []
-    claimed: list[TxtRecord] = []
-    refused: list[DnsError] = []
+    refused: list[Refused] = []
     for one in batch.by_name():
         try:
             update.add_records(one, servers)
             taken += one.records
         except Refused as error:
-            refused.append(DnsError(error.cause, error.remedy, where=text(one.names[0])))
-            claimed += one.records if error.claimed else ()
+            error.where = text(one.names[0])
+            refused.append(error)
     if taken:
         update.delete_records(batch.of(taken), servers)
-    if not refused or (not taken and len({error.cause for error in refused}) == 1):
-        return refusal, claimed
-    whole = DnsError(
-        f"{len(taken)} of {len(batch.records)} records of the zone {text(batch.zone)} can be "
-        "published, and nothing was. Refused:",
-        parts=refused,
-    )
-    return whole, claimed
+    if refused and (taken or len({error.cause for error in refused}) > 1):
+        cause = (
+            f"{len(taken)} of {len(batch.records)} records of the zone {text(batch.zone)} can be "
+            "published, and nothing was. Refused:"
+        )
+        refusal = Refused(cause, parts=refused, claimed=refusal.claimed)
+    refusal.claimed = refusal.claimed or any(error.claimed for error in refused)
+    return refusal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -146,7 +145,7 @@ def _await_everywhere(
         )
     found = {report.address for report in reports if report.state is State.HAS_IT}.union(seen)
     for report in reports:
-        if report.state is not State.HAS_IT and not _needs_ipv6(report):
+        if report.state in (State.LAME, State.UNREACHABLE):
             warn(_not_asked(batch, report, servers))
     _warn_of_missing_ipv6(reports, {address.label for address in found}, warn)
     if not found:
@@ -203,14 +202,10 @@ def _warn_of_missing_ipv6(reports: Sequence[Report], seen: set[str], warn: Warn)
 
     :param seen: labels of the name servers that have the records at another address
     """
-    missed = [report.address for report in reports if _needs_ipv6(report)]
+    missed = [report.address for report in reports if report.state is State.NO_IPV6]
     alone = ", ".join(str(address) for address in missed if address.label not in seen)
     if alone:
         warn(DnsError(f"This machine has no IPv6, so it does not ask the name servers {alone}"))
-
-
-def _needs_ipv6(report: Report) -> bool:
-    return report.no_route and report.address.family == socket.AF_INET6
 
 
 def _shown_to_the_key(

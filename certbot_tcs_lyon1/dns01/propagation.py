@@ -43,13 +43,14 @@ class State(enum.Enum):
     """The result of polling one address of a name server.
 
     STALE: it is authoritative, and lacks a record. LAME: it is not authoritative for the zone.
-    UNREACHABLE: it gives no answer that can be used.
+    UNREACHABLE: it gives no answer that can be used. NO_IPV6: this machine has no IPv6 to reach it.
     """
 
     HAS_IT = "has it"
     STALE = "stale"
     UNREACHABLE = "unreachable"
     LAME = "lame"
+    NO_IPV6 = "unreachable without IPv6"
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,11 @@ class Report:
     """The result of polling one address.
 
     :ivar answer: what it answered, for messages
-    :ivar no_route: this machine has no address of that family
     """
 
     address: Address
     state: State
     answer: str
-    no_route: bool = False
 
 
 def poll(
@@ -86,10 +85,7 @@ def poll(
         list(wanted),
         _NAMES_AT_ONCE,
     )
-    for report in reports:
-        if report.state is not State.HAS_IT:
-            return report
-    return reports[0]
+    return next((report for report in reports if report.state is not State.HAS_IT), reports[0])
 
 
 def _poll_name(
@@ -102,7 +98,8 @@ def _poll_name(
     try:
         reply = servers.ask(address, name, "TXT", key)
     except NoAnswer as error:
-        return Report(address, State.UNREACHABLE, error.reason, error.no_route)
+        state = State.NO_IPV6 if error.no_ipv6 else State.UNREACHABLE
+        return Report(address, state, error.reason)
     if key is not None and not reply.had_tsig:
         return Report(address, State.UNREACHABLE, "the answer to a signed query is not signed")
     if not transport.is_authoritative(reply):

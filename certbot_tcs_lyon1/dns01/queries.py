@@ -45,7 +45,7 @@ _TRY_NEXT: dict[int, str] = {
     "its own)",
 }
 
-#: The errors that mean that this machine has no IPv6 (or no IPv4).
+#: The errors that mean that this machine has no address of the server's family.
 _NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 #: Stands for the system's resolver, of which is known, too, whether it is silent.
@@ -262,7 +262,8 @@ class Servers:
                 self.signer.forget(key, server)
             why = transport.reason(error)
             no_route = isinstance(error, OSError) and error.errno in _NO_ROUTE
-            raise NoAnswer(f"{server}: {why}", reason=why, no_route=no_route) from None
+            no_ipv6 = no_route and server.family == socket.AF_INET6
+            raise NoAnswer(f"{server}: {why}", reason=why, no_ipv6=no_ipv6) from None
 
     def sign(
         self, message: dns.message.Message, key: SigningKey, server: Address, name: dns.name.Name

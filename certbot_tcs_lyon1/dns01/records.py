@@ -11,14 +11,14 @@ import dns.name
 
 from certbot_tcs_lyon1.department.settings import DnsServer, SigningKey
 from certbot_tcs_lyon1.dns01 import names
-from certbot_tcs_lyon1.errors import DnsError
+from certbot_tcs_lyon1.errors import DnsError, Error
 
 
 class NoAnswer(DnsError):
     """The server gave no usable reply, or one after which the next server is tried.
 
     :param reason: the cause without the name of the server; by default, `cause`
-    :param no_route: this machine has no address of the server's family (IPv6 or IPv4)
+    :param no_ipv6: the server has an IPv6 address, and this machine has none
     :param replied: there was a reply, with an rcode after which the next server is tried
     """
 
@@ -28,12 +28,12 @@ class NoAnswer(DnsError):
         remedy: str = "",
         *,
         reason: str = "",
-        no_route: bool = False,
+        no_ipv6: bool = False,
         replied: bool = False,
     ) -> None:
         super().__init__(cause, remedy)
         self.reason = reason or cause
-        self.no_route = no_route
+        self.no_ipv6 = no_ipv6
         self.replied = replied
 
 
@@ -53,10 +53,11 @@ class Refused(DnsError):
         remedy: str = "",
         *,
         where: str = "",
+        parts: Sequence[Error] = (),
         of_a_name: bool = False,
         claimed: bool = False,
     ) -> None:
-        super().__init__(cause, remedy, where=where)
+        super().__init__(cause, remedy, where=where, parts=parts)
         self.of_a_name = of_a_name
         self.claimed = claimed
 

@@ -1,4 +1,6 @@
-"""Withdrawing the published records that the journal lists, also those of a run that was killed."""
+"""Entering records in the journal before they are published, and withdrawing those that it lists,
+also those of a run that was killed.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,45 @@ from certbot_tcs_lyon1.dns01.records import (
 )
 from certbot_tcs_lyon1.errors import DnsError
 from certbot_tcs_lyon1.report import foreign
+
+
+def enter(batch: Batch, journal_path: str, servers: Servers) -> journal.Entry:
+    """Enter a batch in the journal, to be withdrawn even if an equal one has failed before in this
+    process.
+
+    :raises DnsError: the journal can't be written
+    """
+    entry = journal.Entry(
+        section=batch.section.section,
+        zone=names.plain(batch.zone),
+        ip=batch.server.ip,
+        port=batch.server.port,
+        label=batch.server.label,
+        records=tuple((names.plain(record.name), record.value) for record in batch.records),
+        department_config=batch.section.department_config,
+    )
+    servers.undelivered.pop(entry, None)
+    try:
+        journal.add(journal_path, entry)
+    except journal.JournalError as error:
+        raise DnsError(
+            f"{error}, so no record is published for {entry.zone}: after a crash nobody would know "
+            "what to withdraw",
+            "Make room there, or remove the file if it is damaged",
+        ) from None
+    return entry
+
+
+def strike(entry: journal.Entry, journal_path: str) -> Optional[DnsError]:
+    """Remove an entry from the journal; return a warning if that fails."""
+    try:
+        journal.strike(journal_path, entry)
+    except journal.JournalError as error:
+        return DnsError(
+            f"{error}; the records are gone, but the journal still lists them, which does no harm",
+            "Make room there",
+        )
+    return None
 
 
 def withdraw(
@@ -63,13 +104,6 @@ def _address(entry: journal.Entry) -> Address:
     return Address(entry.ip, entry.port, entry.label)
 
 
-def expect(entry: journal.Entry, servers: Servers) -> None:
-    """Have a new entry of the journal withdrawn, even if an equal one has failed before in this
-    process.
-    """
-    servers.undelivered.pop(entry, None)
-
-
 def _withdraw(
     entry: journal.Entry, settings: Settings, journal_path: str, servers: Servers, shown: str
 ) -> Optional[DnsError]:
@@ -84,7 +118,7 @@ def _withdraw(
             f"The TXT records of the challenges could not be withdrawn ({owners}): {why}",
             "The next run tries again; no certificate depends on it",
         )
-    return strike(journal_path, entry)
+    return strike(entry, journal_path)
 
 
 def _delete(batch: Batch, servers: Servers) -> None:
@@ -142,18 +176,6 @@ def is_gone(batch: Batch, servers: Servers) -> bool:
     )
 
 
-def strike(journal_path: str, entry: journal.Entry) -> Optional[DnsError]:
-    """Remove an entry from the journal; return a warning if that fails."""
-    try:
-        journal.strike(journal_path, entry)
-    except journal.JournalError as error:
-        return DnsError(
-            f"{error}; the records are gone, but the journal still lists them, which does no harm",
-            "Make room there",
-        )
-    return None
-
-
 _LEFT = (
     "records may be left in the DNS, at _acme-challenge names: have the DNS administrator remove "
     "them"
@@ -166,19 +188,6 @@ def _set_damaged_aside(journal_path: str, error: journal.JournalError) -> DnsErr
     except journal.JournalError as second:
         return DnsError(str(second), f"Remove it; {_LEFT}")
     return DnsError(f"{error}: it is now {aside}", f"Of an earlier run, {_LEFT}")
-
-
-def entry_of(batch: Batch) -> journal.Entry:
-    """Return the journal's entry of a batch."""
-    return journal.Entry(
-        section=batch.section.section,
-        zone=names.plain(batch.zone),
-        ip=batch.server.ip,
-        port=batch.server.port,
-        label=batch.server.label,
-        records=tuple((names.plain(record.name), record.value) for record in batch.records),
-        department_config=batch.section.department_config,
-    )
 
 
 def _batch(entry: journal.Entry, settings: Settings) -> Batch:

@@ -12,7 +12,9 @@ import pytest
 
 from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, Settings, TsigKey
 from certbot_tcs_lyon1.dns01 import challenge, journal
-from certbot_tcs_lyon1.dns01.challenge import Batch, Servers, TxtRecord
+from certbot_tcs_lyon1.dns01.challenge import Servers
+from certbot_tcs_lyon1.dns01.records import Batch, TxtRecord
+from certbot_tcs_lyon1.errors import DnsError
 from tests.lab import ports
 from tests.lab.lab import Lab
 from tests.lab.require import require_lab
@@ -79,7 +81,7 @@ class Desk:
     def refused(self, *records: TxtRecord, left: int = 0) -> str:
         """What the user is told; `left`: batches that stay in the journal, because nobody signed
         the refusal."""
-        with pytest.raises(challenge.DnsError) as caught:
+        with pytest.raises(DnsError) as caught:
             self.publish(*records)
         assert len(self.journal()) == left
         return str(caught.value)

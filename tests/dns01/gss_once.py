@@ -20,7 +20,8 @@ from certbot_tcs_lyon1.department import keyfiles
 from certbot_tcs_lyon1.department.settings import DnsServer, Endpoint, SigningKey
 from certbot_tcs_lyon1.dns01 import update
 from certbot_tcs_lyon1.dns01.queries import Servers
-from certbot_tcs_lyon1.dns01.records import Address, Batch, DnsError, Location, txt_record
+from certbot_tcs_lyon1.dns01.records import Address, Batch, Location, txt_record
+from certbot_tcs_lyon1.errors import DnsError
 from tests.lab import process
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from certbot_tcs_lyon1.dns01 import challenge
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.conftest import WWW, ZONE, dns_section
 from tests.lab.lab import Lab
 

@@ -14,9 +14,10 @@ import pytest
 
 from certbot_tcs_lyon1.department.settings import DnsServer, TsigKey
 from certbot_tcs_lyon1.dns01 import challenge, update
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
 from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import Address, Batch, Location, Refused
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.conftest import endpoint
 from tests.lab import bind, knot, pdns, ports, process, proxy, zones
 from tests.lab.errors import MissingProgram

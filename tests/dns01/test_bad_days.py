@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from certbot_tcs_lyon1.dns01 import nameservers
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
 from certbot_tcs_lyon1.dns01.queries import Servers, Timing
 from certbot_tcs_lyon1.dns01.records import Address
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.alone import alone
 from tests.dns01.conftest import WWW, ZONE, Desk, dns_section, endpoint
 from tests.lab import bind, ports, proxy, zones

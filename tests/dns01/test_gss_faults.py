@@ -15,8 +15,9 @@ import pytest
 from certbot_tcs_lyon1.department import keyfiles
 from certbot_tcs_lyon1.department.settings import DnsServer, Keytab
 from certbot_tcs_lyon1.dns01 import libgssapi
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
 from certbot_tcs_lyon1.dns01.records import Address
+from certbot_tcs_lyon1.errors import DnsError
 from tests.department.keytabs import AES256, RC4, SECRET, keytab
 from tests.dns01 import gss_once
 from tests.dns01.alone import alone

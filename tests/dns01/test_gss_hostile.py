@@ -11,7 +11,8 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.conftest import WWW
 from tests.dns01.realm import DeskWith, Realm, behind, only_with_gss
 from tests.lab import proxy

@@ -12,8 +12,9 @@ import pytest
 
 from certbot_tcs_lyon1.department.settings import TsigKey
 from certbot_tcs_lyon1.dns01 import journal
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
 from certbot_tcs_lyon1.dns01.journal import Entry, JournalError
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import bind, ports, zones
 

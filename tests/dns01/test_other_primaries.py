@@ -12,7 +12,8 @@ import pytest
 
 from certbot_tcs_lyon1.department.settings import DnsServer, TsigKey
 from certbot_tcs_lyon1.dns01 import nameservers
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.alone import alone
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import bind, knot, ports, process, proxy, zones

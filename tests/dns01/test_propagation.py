@@ -11,10 +11,11 @@ import pytest
 
 from certbot_tcs_lyon1.department.settings import Endpoint
 from certbot_tcs_lyon1.dns01 import nameservers, propagation
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
 from certbot_tcs_lyon1.dns01.propagation import State
 from certbot_tcs_lyon1.dns01.queries import Servers
 from certbot_tcs_lyon1.dns01.records import Address, Location, TxtRecord
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import bind, namespace, ports, zones
 from tests.lab import lab as lab_module

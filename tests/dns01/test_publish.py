@@ -8,7 +8,8 @@ import pytest
 from certbot_tcs_lyon1.department import keyfiles
 from certbot_tcs_lyon1.department.settings import Endpoint, TsigKey
 from certbot_tcs_lyon1.dns01 import challenge
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.conftest import WWW, ZONE, dns_section
 from tests.lab import bind, ports, zones
 from tests.lab import lab as lab_module

@@ -11,8 +11,9 @@ import pytest
 
 from certbot_tcs_lyon1.department.settings import Endpoint, TsigKey
 from certbot_tcs_lyon1.dns01 import queries
-from certbot_tcs_lyon1.dns01.challenge import DnsError, txt_record
+from certbot_tcs_lyon1.dns01.challenge import txt_record
 from certbot_tcs_lyon1.dns01.queries import Servers
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.conftest import WWW, ZONE, dns_section, endpoint
 from tests.lab import proxy
 

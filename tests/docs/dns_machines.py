@@ -33,7 +33,8 @@ import dns.update
 
 from certbot_tcs_lyon1.department import reader
 from certbot_tcs_lyon1.dns01 import challenge, transport, update
-from certbot_tcs_lyon1.dns01.records import Address, Location
+from certbot_tcs_lyon1.dns01.records import Address, Batch, Location
+from certbot_tcs_lyon1.errors import DnsError
 from tests.docs import dns_page as page
 from tests.lab import bind, knot, pdns, process
 from tests.lab.errors import MissingProgram
@@ -231,9 +232,7 @@ def hand_over(machine: Machine, path: str) -> None:
 
 
 @contextlib.contextmanager
-def issued(
-    network: Network, *names: str, seconds: Optional[int] = None
-) -> Iterator[list[challenge.Batch]]:
+def issued(network: Network, *names: str, seconds: Optional[int] = None) -> Iterator[list[Batch]]:
     """One run of the DNS wing: publish a record at each name and confirm it, withdraw at the end.
 
     It works with the department config as it is on certbot's machine now.
@@ -247,7 +246,7 @@ def issued(
         batches = challenge.publish(batches, journal, servers)
         challenge.confirm(batches, servers)
         yield batches
-    except challenge.DnsError:
+    except DnsError:
         Path(journal).unlink(missing_ok=True)  # what nobody signed keeps the entry there
         raise
     assert challenge.withdraw(settings, journal, servers) == []
@@ -276,7 +275,7 @@ def refused(network: Network, name: str, seconds: Optional[int] = None) -> str:
     try:
         with issued(network, name, seconds=seconds):
             return ""
-    except challenge.DnsError as error:
+    except DnsError as error:
         return str(error)
 
 
@@ -292,8 +291,8 @@ def _size_of_update(number: int) -> int:
     there = Location(dns.name.from_text("univ-lyon1.fr"), Address(NS_MAJ, 53, NS_MAJ))
     names = [LABO, *(LABO.replace("www", f"www{other}") for other in range(1, number))]
     records = tuple(challenge.txt_record(name, VALUE) for name in names)
-    with mock.patch.object(transport, "by_tcp", keep), contextlib.suppress(challenge.DnsError):
-        update.add_records(challenge.Batch(there, section, records, 0.0), challenge.Servers())
+    with mock.patch.object(transport, "by_tcp", keep), contextlib.suppress(DnsError):
+        update.add_records(Batch(there, section, records, 0.0), challenge.Servers())
     return len(wires[0])
 
 

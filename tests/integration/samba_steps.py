@@ -18,7 +18,8 @@ import pytest
 
 from certbot_tcs_lyon1.department import keyfiles
 from certbot_tcs_lyon1.department.settings import Keytab
-from certbot_tcs_lyon1.dns01.records import Address, DnsError
+from certbot_tcs_lyon1.dns01.records import Address
+from certbot_tcs_lyon1.errors import DnsError
 from tests.department.keytabs import AES256, RC4, keytab
 from tests.dns01 import gss_once
 from tests.docs import dns_page
