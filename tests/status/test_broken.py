@@ -194,6 +194,11 @@ def _with_other_key(machine: Broken) -> None:
     subprocess.run(make, check=True, capture_output=True)
 
 
+def _without_middle(machine: Broken) -> None:
+    lines = machine.archive("cert").read_text().splitlines(keepends=True)
+    machine.archive("cert").write_text("".join([*lines[:3], *lines[-2:]]))
+
+
 def _half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -249,6 +254,7 @@ DAMAGE = {
     "live gone": (lambda m: shutil.rmtree(m.live("cert").parent), 2, "No such file"),
     "archive gone": (lambda m: shutil.rmtree(m.archive("cert").parent), 2, "No such file"),
     "half a certificate": (lambda m: _half(m.archive("cert")), 2, "cert.pem: it is damaged"),
+    "a certificate's middle gone": (_without_middle, 2, "cert.pem: it is damaged"),
     "half a chain": (lambda m: _half(m.archive("chain")), 2, "not cert.pem and chain.pem"),
     "half a fullchain": (lambda m: _half(m.archive("fullchain")), 2, "not cert.pem and chain.pem"),
     "half a key": (lambda m: _half(m.archive("privkey")), 2, "cannot be used together"),
@@ -258,6 +264,11 @@ DAMAGE = {
     "an empty conf": (_with_conf(lambda _: b""), 2, "it is damaged"),
     "half a conf": (_with_conf(lambda text: text[: len(text) // 3]), 2, "it is damaged"),
     "a conf of words": (_with_conf(lambda _: b"renewalparams = x\n"), 2, "it is damaged"),
+    "a conf without the chain": (
+        _with_conf(lambda text: re.sub(rb"(?m)^chain = .*\n", b"", text)),
+        2,
+        "it does not say where chain is",
+    ),
     "a conf that refers to nothing": (
         _with_conf(lambda text: text.replace(b"server = ", b"server = %(x)s")),
         2,

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,29 @@ def test_a_name_draws_nothing_on_the_terminal(machine, capsys):
     assert "\x1b[31m" not in capsys.readouterr().out
 
 
+def test_a_first_run_is_waited_for_two_days(machine, check):
+    shutil.rmtree(machine.logs_dir)
+    code, output = check()
+    assert code == 1
+    assert "`certbot renew` has not run yet, by its logs" in output
+    machine.issue(left=99)
+    assert check()[0] == 0
+
+
+def test_the_last_run_is_told_of_all_logs_and_the_last_failure_of_each_lineage(machine, check):
+    log = machine.logs_dir / "letsencrypt.log"
+    begun = []
+    for number, days in ((10, 0.03), (2, 0.02), (1, 0.01)):
+        machine.log(f"Failed to renew certificate {NAME} with error: of {days}", days)
+        begun.append(log.read_text()[:19])
+        log.rename(log.with_name(f"letsencrypt.log.{number}"))
+    machine.log(verb="certificates")
+    facts = json.loads(check("--json")[1])
+    assert facts["lineages"][0]["failure"]["cause"] == "of 0.01"
+    last = time.strptime(begun[-1], "%Y-%m-%d %H:%M:%S")
+    assert facts["last_renew"] == time.mktime(last)
+
+
 def test_a_failure_of_a_lineage_with_a_blank_in_its_name_is_seen():
     for line in (
         "Failed to renew certificate my cert with error: boom",
@@ -178,13 +202,17 @@ def test_a_renewal_that_failed_is_told_with_its_cause_until_one_succeeds(machine
 
 
 def test_a_timer_that_is_off_or_silent_or_missing_is_a_warning(machine, check, monkeypatch):
-    for found in (
-        timer.Timer("certbot.timer", enabled=False, active=True),
-        timer.Timer("certbot.timer", enabled=True, active=False),
-        timer.Timer("", enabled=False, active=False),
+    for found, words in (
+        (timer.Timer("certbot.timer", enabled=False, active=True), "certbot.timer is disabled"),
+        (timer.Timer("certbot.timer", enabled=True, active=False), "certbot.timer is stopped"),
+        (timer.Timer("certbot.timer", False, False, masked=True), "run: systemctl unmask certbot"),
+        (timer.Timer("", enabled=False, active=False), "nothing starts `certbot renew`"),
+        (timer.Timer("x.timer", True, True, failed="x.service"), "see: journalctl -u x.service"),
     ):
         monkeypatch.setattr(timer, "find", lambda found=found: found)
-        assert check()[0] == 1
+        code, output = check()
+        assert code == 1
+        assert words in output
     on = timer.Timer("/etc/cron.d/certbot", enabled=True, active=True)
     monkeypatch.setattr(timer, "find", lambda: on)
     machine.log(days=3)
@@ -200,6 +228,22 @@ def test_client_auth_that_the_version_before_had_is_a_warning(machine, check):
     code, output = check()
     assert code == 1
     assert "clientAuth" in output
+
+
+def test_a_version_before_that_cannot_be_read_hides_nothing_of_the_live_one(machine, check):
+    machine.issue(client_auth=False)
+    (machine.config_dir / "archive" / NAME / "cert1.pem").write_bytes(b"spoilt")
+    assert check()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "days"), [("30 days", 30), ("1 week", 7), ("36 hours", 1.5), ("2months", 60)]
+)
+def test_when_a_lineage_is_renewed_is_what_its_renewal_conf_says(machine, check, setting, days):
+    conf = machine.config_dir / "renewal" / f"{NAME}.conf"
+    conf.write_text(f"renew_before_expiry = {setting}\n{conf.read_text()}")
+    (lineage,) = json.loads(check("--json")[1])["lineages"]
+    assert lineage["ends"] - lineage["renews"] == days * 86400
 
 
 def test_what_is_deployed_and_not_live_is_a_warning(machine, check):

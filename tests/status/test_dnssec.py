@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import time
@@ -20,12 +21,20 @@ ZONES = {
     "lost.good.test": (),
     "late.good.test": ("-P", "-s", "20260101000000", "-e", "20260201000000"),
     "plain.good.test": None,
+    "sha1.good.test": (),
+    "bare.good.test": ("-O", "full"),
     "good.test": (),
+    "stripped.test": ("-O", "full"),
     "ended.test": ("-P", "-s", "20260101000000", "-e", "20260201000000"),
     "soon.test": ("-s", "now-1728000", "-e", "now+86400"),
     "online.test": ("-s", "now-86400", "-e", "now+86400"),
     "wrong.test": (),
     "unsigned.test": None,
+}
+#: The lines that stay of zones some or all of whose signatures have been lost.
+WITHOUT_SIGNATURES = {
+    "bare.good.test": r"\sRRSIG\s(DNSKEY|SOA|NS)\s|^(?!.*\sRRSIG\s)",
+    "stripped.test": r"^(?!.*\sRRSIG\s)",
 }
 TOPS = [zone for zone in ZONES if zone.count(".") == 1]
 
@@ -38,6 +47,8 @@ def _sign(folder, zone, options, children):
         "_acme-challenge.alias IN CNAME _acme-challenge.www.child.good.test.\n"
         "_acme-challenge.astray IN CNAME _acme-challenge.www.lost.good.test.\n"
         "_acme-challenge.loop IN CNAME _acme-challenge.loop\n"
+        + "".join(f"_acme-challenge.hop{n} IN CNAME _acme-challenge.hop{n + 1}\n" for n in range(9))
+        + '_acme-challenge.hop9 IN TXT "x"\n'
         "below IN DNAME child.good.test.\n"
         + "".join(
             f"{child}. IN NS ns.{child}.\nns.{child}. IN A 127.0.0.1\n"
@@ -53,6 +64,16 @@ def _sign(folder, zone, options, children):
         subprocess.run([*make, *kind, zone], cwd=folder, check=True, capture_output=True)
     sign = [process.need("dnssec-signzone", "bind9-utils"), "-q", "-S", *options, "-o", zone, zone]
     subprocess.run(sign, cwd=folder, check=True, capture_output=True)
+    if zone in WITHOUT_SIGNATURES:
+        signed = folder / f"{zone}.signed"
+        kept = re.compile(WITHOUT_SIGNATURES[zone])
+        signed.write_text(
+            "".join(filter(kept.search, signed.read_text().splitlines(keepends=True)))
+        )
+    if zone == "sha1.good.test":
+        (key,) = (path for path in folder.glob(f"K{zone}.*.key") if " 257 " in path.read_text())
+        words = [process.need("dnssec-dsfromkey", "bind9-utils"), "-1", str(key)]
+        return re.search(r"DS .*", subprocess.check_output(words, text=True))[0]
     return re.search(r"DS .*", (folder / f"dsset-{zone}.").read_text())[0]
 
 
@@ -106,6 +127,8 @@ def _use(monkeypatch, resolvers, validates):
         ("www.below.good", True, "holds"),
         ("no-such-name.good", True, "holds"),
         ("www.online", True, "holds"),
+        ("www.sha1.good", True, "holds"),
+        ("www.bare.good", False, "is not signed, though bare.good.test. is|keys or DS do not fit"),
         ("www.plain.good", True, "is not signed"),
         ("www.ended", False, "is broken (signatures have ended: |is broken (no signature of"),
         ("www.late.good", False, "is broken (signatures have ended: |is broken (no signature of"),
@@ -138,6 +161,28 @@ def test_what_has_no_trust_anchor_and_no_ad_can_not_be_told(resolvers, monkeypat
     )
     found = dnssec.check("www.good.test", "CAA")
     assert (found.right, "does not give the keys of ." in found.text) == (None, True)
+
+
+def test_a_resolver_that_leaves_signatures_out_tells_nothing(resolvers, monkeypatch):
+    _use(monkeypatch, resolvers, False)
+    found = dnssec.check("www.stripped.test", "CAA")
+    assert (found.right, "leaves signatures out" in found.text) == (None, True)
+
+
+def test_more_aliases_than_resolvers_follow_tell_nothing(resolvers, monkeypatch):
+    _use(monkeypatch, resolvers, False)
+    found = dnssec.check("_acme-challenge.hop0.good.test", "TXT")
+    assert (found.right, "alias of an alias" in found.text) == (None, True)
+    assert dnssec.check("_acme-challenge.hop4.good.test", "TXT").right is True
+
+
+def test_a_machine_without_a_resolver_tells_nothing(monkeypatch, tmp_path):
+    (tmp_path / "resolv.conf").touch()
+    no_resolver = functools.partial(dns.resolver.Resolver, str(tmp_path / "resolv.conf"))
+    monkeypatch.setattr(dns.resolver, "default_resolver", None)
+    monkeypatch.setattr(dns.resolver, "Resolver", no_resolver)
+    found = dnssec.check("www.good.test", "CAA")
+    assert (found.right, "no resolver is named" in found.text) == (None, True)
 
 
 def test_a_loop_of_aliases_is_left(resolvers, monkeypatch):

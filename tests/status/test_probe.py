@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import dns.resolver
 import pytest
@@ -52,6 +54,31 @@ def test_no_record_is_put_where_that_is_not_wanted(lab, probe, tmp_path):
     assert code == 0
     assert "no record was put" in output
     assert "every name server" not in output
+
+
+def test_what_could_be_better_in_the_file_is_shown_and_nothing_is_wrong(lab, probe):
+    key = {
+        "key_file": None,
+        "key_name": "x",
+        "key_algorithm": "hmac-sha1",
+        "key_secret": "c2VjcmV0",
+    }
+    code, output = probe(lab.department_config(dns=key))
+    assert code == 0
+    assert "– it could be better\n" in output
+    assert "hmac-sha1 is weak" in output
+
+
+def test_where_the_terminal_has_no_such_signs_words_take_their_place(
+    lab, probe, monkeypatch, tmp_path
+):
+    for config, word in ((lab.department_config(), "ok "), ("[nonsense]", "FAILED ")):
+        with io.TextIOWrapper(io.BytesIO(), encoding="ascii") as terminal:
+            with monkeypatch.context() as patched:
+                patched.setattr(sys, "stdout", terminal)
+                probe(config)
+            terminal.seek(0)
+            assert terminal.read().startswith(f"{word}{tmp_path}/tcs-lyon1.ini can be used")
 
 
 def test_without_names_the_file_alone_is_read(lab, probe):
@@ -167,6 +194,34 @@ def test_a_resolver_that_fails_is_told_for_a_ca_refuses_then(lab, probe, monkeyp
     assert code == 1
     assert "✗ www.elsewhere.test: its CAA records can be looked up" in output
     assert "✗ _acme-challenge.www.elsewhere.test: its TXT cannot be resolved (SERVFAIL" in output
+
+
+def test_a_resolver_that_does_not_answer_says_nothing_about_a_ca(lab, probe, monkeypatch):
+    silent = dns.resolver.Resolver(configure=False)
+    silent.nameservers, silent.port = ["127.0.0.1"], 1
+    monkeypatch.setattr(dns.resolver, "default_resolver", silent)
+    config = lab.department_config(dns=None, department={"domains": None})
+    code, output = probe(config, "www.elsewhere.test")
+    assert code == 0
+    assert "– www.elsewhere.test: its CAA records cannot be looked up from here (" in output
+
+
+def test_a_ca_that_does_not_say_its_name_in_caa_records_is_not_judged_by_them(lab, probe):
+    lab.edit("labo.univ-lyon1.test", add=[("labo.univ-lyon1.test.", 60, "CAA", '0 issue "x.test"')])
+    try:
+        code, output = probe(lab.department_config(), NAME, "--no-dns-update")
+    finally:
+        lab.edit("labo.univ-lyon1.test", delete=[("labo.univ-lyon1.test.", "CAA")])
+    assert code == 0
+    assert "permit this CA? It does not say by what name\n    there is: 0 issue" in output
+
+
+def test_an_account_that_is_damaged_is_in_no_record_to_ask_for(lab, ca, probe, tmp_path):
+    _account(lab, lab.pebble, tmp_path)
+    (path,) = tmp_path.rglob("regr.json")
+    for damaged in ("", "{}", "[]"):
+        path.write_text(damaged)
+        assert "accounturi" not in probe(lab.department_config(), NAME, "--no-dns-update")[1]
 
 
 def test_a_name_is_taken_as_certbot_takes_it(lab, probe):

@@ -251,6 +251,57 @@ def test_the_words_of_a_service_do_not_move_the_cursor():
     assert answer.fault.endswith("but says: 500 \\x1b[2J\ufffd no")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "answer", "words"),
+    [
+        ("postgres", b"N", "it refuses TLS"),
+        (
+            "ldap",
+            b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00",
+            "it refuses StartTLS",
+        ),
+        ("smtp", b"220-one\r\n220 two\r\n500 no\r\n", "but says: 500 no"),
+        ("imap", b"* OK one\r\n* CAPABILITY IMAP4\r\na BAD no\r\n", "but says: a BAD no"),
+        ("imap", b"* BYE full\r\n", "but says: * BYE full"),
+    ],
+)
+def test_a_service_that_refuses_tls_is_told_with_its_words(protocol, answer, words):
+    def say(connection) -> None:
+        connection.sendall(answer)
+        _nothing(connection)
+
+    with _server(say) as port:
+        (found,) = _ask(Service("127.0.0.1", port, protocol))
+    assert words in found.fault
+
+
+def _with_no_time_in_it(pem: Path) -> bytes:
+    """A certificate (PEM) whose end is none, which OpenSSL loads all the same."""
+    der = bytearray(ssl.PEM_cert_to_DER_cert(pem.read_text()))
+    end = certificate.parse_der(bytes(der)).not_after
+    at = der.index(time.strftime("%y%m%d%H%M%SZ", time.gmtime(end)).encode())
+    der[at : at + 12] = b"999999999999"
+    return ssl.DER_cert_to_PEM_cert(bytes(der)).encode()
+
+
+def test_a_service_whose_certificate_cannot_be_read_is_told(version, machine, tmp_path, capsys):
+    odd = tmp_path / "odd.pem"
+    odd.write_bytes(_with_no_time_in_it(version / "cert1.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(odd, version / "privkey1.pem")
+
+    def say(connection) -> None:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(1)
+
+    with _server(say) as port:
+        machine.configure(
+            f"[install web]\ncertificate = {NAME}\nfullchain = /x/y\nserves = 127.0.0.1:{port}\n"
+        )
+        assert command.main(machine.arguments("check")) == 2
+    assert "the live version (one that cannot be read)" in capsys.readouterr().out
+
+
 def test_a_service_that_wants_a_certificate_of_its_client_is_seen_all_the_same(version):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(version / "fullchain1.pem", version / "privkey1.pem")
