@@ -122,30 +122,27 @@ class Installer:
 
         :param plugin: the name of this plugin
         """
-        config = self._config
+        config, settings = self._config, self._settings
         first = next((str(name) for name in config.domains or ()), "")
         name = config.certname or without_wildcard(first)
-        sections = [f"[install {t.name}]" for t in self._settings.targets if t.certificate == name]
+        sections = [f"[install {t.name}]" for t in settings.targets if t.certificate == name]
+        renew = f"certbot renew --force-renewal --cert-name {name} --installer {plugin}"
         if sections:
             self._process.report.info(
                 f"{', '.join(sections)}: not deployed, because {name} is ordered without "
-                f"--installer {plugin}. To have it deployed now and at each renewal: "
-                f"certbot renew --force-renewal --cert-name {name} --installer {plugin}"
+                f"--installer {plugin}. To have it deployed now and at each renewal: {renew}"
             )
-        elif plugin == config.authenticator and config.verb in ("certonly", "run", "renew"):
-            self._report_not_watched(name, plugin)
-
-    def _report_not_watched(self, name: str, plugin: str) -> None:
-        """Report that a lineage has another installer, so it gets no `generic_updates`."""
-        config = self._config
-        if compat.is_test_run(config) or not self._settings.revocation_check:
-            return
-        other = f" (in the place of {config.installer})" if config.installer else ""
-        self._process.report.info(
-            f"{name}: a revocation by the CA will not be noticed, because it is ordered without "
-            f"--installer {plugin}. To have it watched{other}: "
-            f"certbot renew --force-renewal --cert-name {name} --installer {plugin}"
-        )
+        elif (
+            plugin == config.authenticator
+            and config.verb in ("certonly", "run", "renew")
+            and settings.revocation_check
+            and not compat.is_test_run(config)
+        ):  # without this installer, certbot calls no `generic_updates`
+            other = f" (in the place of {config.installer})" if config.installer else ""
+            self._process.report.info(
+                f"{name}: a revocation by the CA will not be noticed, because it is ordered "
+                f"without --installer {plugin}. To have it watched{other}: {renew}"
+            )
 
     def _folder(self, name: str) -> str:
         return os.path.join(self._config.live_dir, name)

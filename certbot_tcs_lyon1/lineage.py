@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -25,9 +26,7 @@ class Lineage:
     chain: bytes
     fullchain: bytes
     privkey: bytes = field(repr=False)
-    cert_path: str
-    fullchain_path: str
-    privkey_path: str
+    paths: Mapping[str, str]
 
 
 def read(folder: str) -> Lineage:
@@ -77,15 +76,16 @@ def check_pair(lineage: Lineage) -> None:
 
     :raises InstallError: they don't
     """
-    for path in (lineage.cert_path, lineage.fullchain_path):
+    key = lineage.paths["privkey"]
+    for path in (lineage.paths["cert"], lineage.paths["fullchain"]):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
             # Without a password, OpenSSL would ask on the terminal for that of an encrypted key.
-            context.load_cert_chain(path, lineage.privkey_path, password="")
+            context.load_cert_chain(path, key, password="")
         except (ssl.SSLError, ValueError) as error:
             reason = getattr(error, "reason", None) or "it is encrypted or damaged"
             raise InstallError(
-                f"{path} and its key {lineage.privkey_path} cannot be used together ({reason})",
+                f"{path} and its key {key} cannot be used together ({reason})",
                 f"get another: certbot renew --force-renewal --cert-name {lineage.name}",
             ) from None
 
@@ -96,7 +96,7 @@ def certificates(pem: bytes) -> list[bytes]:
     return [part + end for part in pem.split(end)[:-1]]
 
 
-def _read(name: str, number: int, paths: dict[str, str]) -> Lineage:
+def _read(name: str, number: int, paths: Mapping[str, str]) -> Lineage:
     content = {}
     for kind, path in paths.items():
         try:
@@ -106,11 +106,4 @@ def _read(name: str, number: int, paths: dict[str, str]) -> Lineage:
             raise InstallError(
                 f"cannot be read: {error.strerror}", "see: certbot certificates", where=path
             ) from None
-    return Lineage(
-        name=name,
-        version=number,
-        cert_path=paths["cert"],
-        fullchain_path=paths["fullchain"],
-        privkey_path=paths["privkey"],
-        **content,
-    )
+    return Lineage(name, number, **content, paths=paths)

@@ -9,19 +9,12 @@ from typing import Optional, Union
 
 from certbot_tcs_lyon1.errors import ConfigError
 
-#: The HMAC algorithms of dnspython, each with the name of its constant in `dns.tsig`.
-ALGORITHMS = {
-    "hmac-md5": "HMAC_MD5",
-    "hmac-md5.sig-alg.reg.int": "HMAC_MD5",
-    "hmac-sha1": "HMAC_SHA1",
-    "hmac-sha224": "HMAC_SHA224",
-    "hmac-sha256": "HMAC_SHA256",
-    "hmac-sha256-128": "HMAC_SHA256_128",
-    "hmac-sha384": "HMAC_SHA384",
-    "hmac-sha384-192": "HMAC_SHA384_192",
-    "hmac-sha512": "HMAC_SHA512",
-    "hmac-sha512-256": "HMAC_SHA512_256",
-}
+#: The HMAC algorithms of dnspython.
+ALGORITHMS = (
+    "hmac-md5",
+    "hmac-sha1",
+    *(f"hmac-sha{size}" for size in ("224", "256", "256-128", "384", "384-192", "512", "512-256")),
+)
 #: The algorithm of a TSIG key without `key_algorithm`.
 DEFAULT_ALGORITHM = "hmac-sha256"
 
@@ -66,7 +59,7 @@ class TsigKey:
     """A TSIG key (RFC 8945).
 
     :ivar name: without the final dot
-    :ivar algorithm: a key of `ALGORITHMS`
+    :ivar algorithm: one of `ALGORITHMS`
     :ivar secret: base64
     """
 

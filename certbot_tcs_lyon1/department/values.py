@@ -40,6 +40,9 @@ _ADDRESS = ("is an IP address, which the DNS can't validate", "write a DNS name"
 #: Bytes: RFC 8555 leaves the length open; HMAC-SHA256 needs 32 (RFC 7518 §3.2).
 _HMAC_BYTES = 32
 _LABEL = re.compile(r"_?[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_SERVICE = re.compile(
+    r"(?P<place>(?:\[[^]]+\]|[^:\s]+):[0-9]{1,5})(?:\s+starttls=(?P<protocol>\S*))?"
+)
 #: A word that only a shell understands; `\;` alone is a word for `find`.
 _SHELL = re.compile(r"[|&]+|[0-9&]*>.*|<|\S+;")
 
@@ -278,14 +281,13 @@ def services(text: str) -> tuple[Service, ...]:
     """Return a list of services: `HOST:PORT`, each with or without `starttls=PROTOCOL`."""
     found = []
     for item in text.split(","):
-        place, *more = item.split()[:3] or [""]
-        match = re.fullmatch(r"(\[[^]]+\]|[^:]+):[0-9]{1,5}", place)
-        if not match or len(more) > 1 or not all(word.startswith("starttls=") for word in more):
+        match = _SERVICE.fullmatch(item.strip())
+        if match is None:
             cause = "is not HOST:PORT or HOST:PORT starttls=PROTOCOL"
             raise Fault(cause, "write one, or several separated by commas")
-        protocol = more[0][len("starttls=") :] if more else None
+        protocol = match["protocol"]
         if protocol is not None and protocol not in STARTTLS:
             raise Fault(f"starttls is one of {', '.join(STARTTLS)}", "correct it")
-        there = endpoint(place)
+        there = endpoint(match["place"])
         found.append(Service(there.host, there.port, protocol))
     return tuple(dict.fromkeys(found))

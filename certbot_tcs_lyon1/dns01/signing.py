@@ -10,7 +10,6 @@ import dns.tsig
 import dns.version
 
 from certbot_tcs_lyon1.department.settings import (
-    ALGORITHMS,
     DEFAULT_ALGORITHM,
     Keytab,
     SigningKey,
@@ -84,7 +83,7 @@ def to_dnspython(key: TsigKey) -> dns.tsig.Key:
 
     :raises Refused: this dnspython does not support the key's algorithm
     """
-    algorithm = getattr(dns.tsig, ALGORITHMS[key.algorithm], None)
+    algorithm = getattr(dns.tsig, key.algorithm.replace("-", "_").upper(), None)
     if algorithm is None:  # dnspython 2.0 lacks the truncated ones
         raise Refused(
             f"the installed dnspython {dns.version.version} does not know {key.algorithm}",

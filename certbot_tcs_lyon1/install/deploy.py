@@ -205,13 +205,12 @@ def _find_differing(
         rights = files.rights(target, kind)
         source = written.source_digest(lineage, password) if kind == "pkcs12" else None
         found = files.read(place)
-        if found is not None and found.rights == rights:
-            if source is not None:
-                same = written.is_unchanged(machine.work_dir, place.path, found.data, source)
-            else:
-                same = found.data == formats.pem(kind, lineage)
-            if same:
-                continue
+        if (
+            found is not None
+            and found.rights == rights
+            and written.is_live(machine.work_dir, place.path, found.data, kind, lineage, source)
+        ):
+            continue
         data = formats.render(kind, lineage, password)
         temporary = disk.temporary_name(place.name)
         old = undo.Replaced(place.path, rights.uid, undo.digest(data), temporary, found)

@@ -10,7 +10,6 @@ from certbot_tcs_lyon1.lineage import Lineage, certificates
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
     from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12PrivateKeyTypes
-    from cryptography.x509 import Certificate
 
 #: Rounds of key derivation: few, since the password is stored on the same machine.
 _ROUNDS = 20000
@@ -37,12 +36,20 @@ def pem(kind: str, lineage: Lineage) -> bytes:
 
 
 def _pkcs12(lineage: Lineage, password: bytes) -> bytes:
-    from cryptography.hazmat.primitives.serialization import pkcs12
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
-    key, certificate, chain = _parts(lineage)
-    alias = lineage.name.encode()
+    try:
+        key = cast("PKCS12PrivateKeyTypes", load_pem_private_key(lineage.privkey, None))
+        certificate = x509.load_pem_x509_certificate(lineage.cert)
+        chain = [x509.load_pem_x509_certificate(pem) for pem in certificates(lineage.chain)]
+    except (ValueError, TypeError):
+        raise InstallError(
+            f"version {lineage.version} of {lineage.name} cannot be read",
+            "see: certbot certificates",
+        ) from None
     return pkcs12.serialize_key_and_certificates(
-        alias, key, certificate, chain, _encryption(password)
+        lineage.name.encode(), key, certificate, chain, _encryption(password)
     )
 
 
@@ -63,26 +70,3 @@ def _encryption(password: bytes) -> KeySerializationEncryption:
         .hmac_hash(hashes.SHA1())
         .build(password)
     )
-
-
-def _parts(lineage: Lineage) -> tuple[PKCS12PrivateKeyTypes, Certificate, list[Certificate]]:
-    """Return key, certificate and chain as cryptography's objects.
-
-    :raises InstallError: they can't be read
-    """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
-
-    try:
-        return (
-            cast(
-                "PKCS12PrivateKeyTypes", serialization.load_pem_private_key(lineage.privkey, None)
-            ),
-            x509.load_pem_x509_certificate(lineage.cert),
-            [x509.load_pem_x509_certificate(pem) for pem in certificates(lineage.chain)],
-        )
-    except (ValueError, TypeError):
-        raise InstallError(
-            f"version {lineage.version} of {lineage.name} cannot be read",
-            "see: certbot certificates",
-        ) from None

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from typing import Optional
 
 from certbot_tcs_lyon1 import disk
-from certbot_tcs_lyon1.install import files
+from certbot_tcs_lyon1.install import files, formats
 from certbot_tcs_lyon1.install.undo import digest
 from certbot_tcs_lyon1.lineage import Lineage
 
@@ -20,13 +21,18 @@ from certbot_tcs_lyon1.lineage import Lineage
 RECORD_NAME = "tcs-lyon1-pkcs12.json"
 
 
-def is_unchanged(work_dir: str, path: str, data: bytes, source: str) -> bool:
-    """Return whether the file at `path` is the one that was written there.
+def is_live(
+    work_dir: str, path: str, data: bytes, kind: str, lineage: Lineage, source: Optional[str]
+) -> bool:
+    """Return whether the file at `path` is what a deployment of the lineage writes there.
 
     :param data: the content of the file
-    :param source: the digest of what it should be made of, from `source_digest`
+    :param kind: one of `settings.WRITTEN`
+    :param source: of a PKCS#12, the digest of what it should be made of, from `source_digest`
     """
-    return _read(work_dir).get(path) == [digest(data), source]
+    if source is not None:
+        return _read(work_dir).get(path) == [digest(data), source]
+    return data == formats.pem(kind, lineage)
 
 
 def record(work_dir: str, path: str, data: bytes, source: str) -> None:

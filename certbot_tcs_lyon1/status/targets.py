@@ -53,20 +53,19 @@ def _difference(answer: served.Served, live: Lineage) -> str:
 
 def _fault(live: Lineage, target: Target, kind: str, path: str, folders: Folders) -> str:
     """Return how a file differs from what `certbot renew` would deploy; "" if it does not."""
-    from certbot_tcs_lyon1.install import files, formats, written
+    from certbot_tcs_lyon1.install import files, written
 
     try:
         version = lineages.read(os.path.join(folders.config_dir, "live", live.name))
         rights = files.rights(target, kind)
-        with files.opened(path, rights.uid, ()) as place:
+        with files.opened(path, rights.uid) as place:
             found = files.read(place)
         if found is None:
             return "is not there"
-        if kind == "pkcs12":  # not opened, see `written`
+        source = None
+        if kind == "pkcs12":
             source = written.source_digest(version, files.password(target))
-            is_live = written.is_unchanged(folders.work_dir, place.path, found.data, source)
-        else:
-            is_live = found.data == formats.pem(kind, version)
+        is_live = written.is_live(folders.work_dir, place.path, found.data, kind, version, source)
     except InstallError as error:
         return f"cannot be looked at: {'; '.join(filter(None, (error.cause, error.remedy)))}"
     if not is_live:
