@@ -31,11 +31,8 @@ ZONES = {
     "wrong.test": (),
     "unsigned.test": None,
 }
-#: The lines that stay of zones some or all of whose signatures have been lost.
-WITHOUT_SIGNATURES = {
-    "bare.good.test": r"\sRRSIG\s(DNSKEY|SOA|NS)\s|^(?!.*\sRRSIG\s)",
-    "stripped.test": r"^(?!.*\sRRSIG\s)",
-}
+#: Zones whose signatures have been lost.
+WITHOUT_SIGNATURES = ("bare.good.test", "stripped.test")
 TOPS = [zone for zone in ZONES if zone.count(".") == 1]
 
 
@@ -66,10 +63,8 @@ def _sign(folder, zone, options, children):
     subprocess.run(sign, cwd=folder, check=True, capture_output=True)
     if zone in WITHOUT_SIGNATURES:
         signed = folder / f"{zone}.signed"
-        kept = re.compile(WITHOUT_SIGNATURES[zone])
-        signed.write_text(
-            "".join(filter(kept.search, signed.read_text().splitlines(keepends=True)))
-        )
+        lines = signed.read_text().splitlines(keepends=True)
+        signed.write_text("".join(line for line in lines if " IN RRSIG\t" not in line))
     if zone == "sha1.good.test":
         (key,) = (path for path in folder.glob(f"K{zone}.*.key") if " 257 " in path.read_text())
         words = [process.need("dnssec-dsfromkey", "bind9-utils"), "-1", str(key)]
@@ -128,7 +123,7 @@ def _use(monkeypatch, resolvers, validates):
         ("no-such-name.good", True, "holds"),
         ("www.online", True, "holds"),
         ("www.sha1.good", True, "holds"),
-        ("www.bare.good", False, "is not signed, though bare.good.test. is|keys or DS do not fit"),
+        ("www.bare.good", False, "keys or DS do not fit|is not signed, though bare.good.test. is"),
         ("www.plain.good", True, "is not signed"),
         ("www.ended", False, "is broken (signatures have ended: |is broken (no signature of"),
         ("www.late.good", False, "is broken (signatures have ended: |is broken (no signature of"),
