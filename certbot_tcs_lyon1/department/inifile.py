@@ -67,6 +67,7 @@ class Section:
     """A section, and the place of its faults and warnings.
 
     :ivar header: what is between the brackets: `kind` and `name`; "" for the whole file
+    :ivar name: `sections` makes A-labels of a domain
     :ivar texts: the values of the keys (in lower case); one of several lines has line feeds
     :ivar numbers: the line of each key; of the header, ""
     """

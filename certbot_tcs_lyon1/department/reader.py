@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Optional, TypeVar
 
 from certbot_tcs_lyon1 import disk, lyon1
-from certbot_tcs_lyon1.department import inifile, keyfiles, keys, rights, sections, values
+from certbot_tcs_lyon1.department import inifile, keyfiles, keys, rights, sections
 from certbot_tcs_lyon1.department.faults import Fault, shown
 from certbot_tcs_lyon1.department.inifile import Section, Source
 from certbot_tcs_lyon1.department.keys import KEYS
@@ -142,7 +142,6 @@ def _settings(source: Source) -> Settings:
     servers = [_dns_server(section) for section in found["dns"]]
     targets = [_target(section) for section in found["install"]]
     sections.check_domains(found["department"], departments)
-    sections.check_bases(found["dns"], servers)
     sections.check_paths(found["install"], targets)
     return Settings(
         source.path,
@@ -227,12 +226,7 @@ def _read_named_file(
 def _dns_server(section: Section) -> DnsServer:
     own = _valid_values(section)
     merged = {**keys.defaults("dns"), **own}
-    base = ""
-    try:
-        base = values.dns_name(section.name) if section.name else ""
-    except Fault as fault:
-        section.fault("", fault.cause, f"{fault.remedy}; write [dns] or [dns DOMAIN]")
-    zone = merged["zone"]
+    base, zone = section.name, merged["zone"]
     if base and zone and not (is_under(base, zone) or is_under(zone, base)):
         cause = f"the zone {shown(zone)} has no name in common with {section.title}"
         section.fault("zone", cause, "correct one of them")

@@ -10,32 +10,36 @@ from collections.abc import Collection, Iterable
 from certbot_tcs_lyon1.department.faults import KINDS, NOT_SHOWN, Fault, shown, shown_header
 from certbot_tcs_lyon1.department.inifile import Section, Source
 from certbot_tcs_lyon1.department.keys import EVERY_KEY, KEYS
-from certbot_tcs_lyon1.department.settings import Department, DnsServer, Target
+from certbot_tcs_lyon1.department.settings import Department, Target
+from certbot_tcs_lyon1.department.values import dns_name
 
 
 def by_kind(source: Source, parsed: Iterable[Section]) -> dict[str, list[Section]]:
     """Return the sections by kind; faults of their headers are noted."""
     found: dict[str, list[Section]] = {kind: [] for kind in KINDS}
-    meant, taken = set(), set()
+    meant: set[str] = set()
+    taken: dict[tuple[str, str], Section] = {}
     for section in parsed:
-        kind, name = section.kind, section.name
+        kind = section.kind
         near = [kind] if kind in KINDS else _near(source, kind.lower(), KINDS)
         meant.update(near)
         if kind not in KINDS:
             remedy = f"there are {', '.join(KINDS.values())}"
             if near:
-                remedy = f"did you mean [{shown_header(f'{near[0]} {name}'.rstrip())}]?"
+                remedy = f"did you mean [{shown_header(f'{near[0]} {section.name}'.rstrip())}]?"
             section.fault("", "is unknown", remedy)
             continue
         try:
-            check_name(kind, name)
+            section.name = check_name(kind, section.name)
         except Fault as fault:
             section.note("", fault)
+            section.name = ""
         else:
-            if (kind, name) in taken:
-                section.fault("", "is in this file already", "keep one")
+            first = taken.setdefault((kind, section.name), section)
+            if first is not section:
+                place = f"{first.title}, line {first.number('')}"
+                section.fault("", f"is the same as {place}", "keep one")
                 continue
-        taken.add((kind, name))
         found[kind].append(section)
     if "department" not in meant:
         remedy = "write a section [department NAME] with its Key ID and HMAC Key, from the portal"
@@ -43,22 +47,28 @@ def by_kind(source: Source, parsed: Iterable[Section]) -> dict[str, list[Section
     return found
 
 
-def check_name(kind: str, name: str) -> None:
-    """Check the name in a header, but for that of `[dns NAME]`: a domain, which the reader checks.
+def check_name(kind: str, name: str) -> str:
+    """Return the name in a header; that of `[dns NAME]` as A-labels.
 
     :raises Fault: what is wrong with it
     """
-    if kind == "tcs" and name:
-        raise Fault("takes no name", "write [tcs]")
-    if kind in ("tcs", "dns"):
-        return
-    if not name:
+    if kind == "tcs":
+        if name:
+            raise Fault("takes no name", "write [tcs]")
+    elif kind == "dns":
+        try:
+            return dns_name(name) if name else ""
+        except Fault as fault:
+            remedy = f"{fault.remedy}; write [dns] or [dns DOMAIN]"
+            raise Fault(fault.cause, remedy) from None
+    elif not name:
         raise Fault("has no name", f"write {KINDS[kind]}")
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+    elif not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         cause = "the name may have letters, digits, dots, hyphens and underscores"
         raise Fault(cause, "change it")
-    if name in ("None", "True", "False"):  # certbot converts these texts when it renews
+    elif name in ("None", "True", "False"):  # certbot converts these texts when it renews
         raise Fault("certbot cannot store this name", "take another")
+    return name
 
 
 def note_unknown_key(section: Section, key: str, known: Collection[str]) -> None:
@@ -93,16 +103,6 @@ def check_domains(sections: list[Section], found: list[Department]) -> None:
                 place = f"{owner.title}, line {owner.number('domains')}"
                 cause = f"{domain} is another department's as well: {place}"
                 section.fault("domains", cause, "keep one")
-
-
-def check_bases(sections: list[Section], found: list[DnsServer]) -> None:
-    """Note each `[dns NAME]` whose name is that of a section before, in another spelling."""
-    owners: dict[str, Section] = {}
-    for section, server in zip(sections, found):
-        owner = owners.setdefault(server.base, section)
-        if server.base and owner is not section:
-            place = f"{owner.title}, line {owner.number('')}"
-            section.fault("", f"is the same as {place}", "keep one")
 
 
 def _normalized(path: str) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Optional
 
@@ -246,7 +246,12 @@ def _replace(target: Target, wrong: Sequence[_File], machine: Machine) -> list[s
     if failed is not None:
         key, how = failed
         undo.restore(machine.records, target.name, held)
-        outcome = _outcome(key, attempts[key]())
+        again = attempts[key]()
+        outcome = (
+            f"With them the {key} succeeds."
+            if again is None
+            else f"With them the {key} fails as well, so this certificate is not the cause: {again}"
+        )
         raise InstallError(f"{key} = {how}\nAll files are again as they were. {outcome}")
     undo.commit(machine.records, target.name)
     return lines
@@ -264,7 +269,7 @@ def _put_all(wrong: Sequence[_File]) -> list[str]:
         trusted = (0, os.geteuid(), file.rights.uid)
         kept = old.kept if old is not None and old.rights.uid in trusted else ()
         temporary = file.replaced.temporary
-        with _as_install_error(file):
+        with files.writing(file.place.path):
             if disk.write_aside(file.place, temporary, file.data, file.rights, kept):
                 lines.append(
                     f"{foreign(file.place.path)}: the default ACL of its folder is not applied to "
@@ -272,26 +277,12 @@ def _put_all(wrong: Sequence[_File]) -> list[str]:
                     "(setfacl), which is kept."
                 )
     for file in wrong:
-        with _as_install_error(file):
+        with files.writing(file.place.path):
             disk.put(file.place, file.replaced.temporary)
     for file in wrong:
-        with _as_install_error(file):
+        with files.writing(file.place.path):
             disk.sync(file.place)
     return lines
-
-
-@contextlib.contextmanager
-def _as_install_error(file: _File) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise files.cannot_write(file.place.path, error) from None
-
-
-def _outcome(what: str, again: Optional[str]) -> str:
-    if again is None:
-        return f"With them the {what} succeeds."
-    return f"With them the {what} fails as well, so this certificate is not the cause: {again}"
 
 
 def _environment(target: Target, base: Mapping[str, str]) -> dict[str, str]:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _CORRECT = "correct the rights or the path, or run certbot as root"
 
-#: The remedies for errors that are not about rights.
+#: The remedies for errors that are not about rights and path alone.
 _REMEDIES = {
+    errno.EPERM: f"{_CORRECT}; or take off its attribute (lsattr, chattr -i)",
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
     errno.EBUSY: "a file is mounted there; mount its folder instead",
@@ -161,9 +162,16 @@ def read(place: folders.Place) -> Optional[disk.Found]:
         ) from None
 
 
-def cannot_write(path: str, error: OSError) -> InstallError:
-    """Return the InstallError for a failed write."""
-    remedy = _REMEDIES.get(error.errno or 0, _CORRECT)
-    if error.errno == errno.EPERM:
-        remedy = f"{_CORRECT}; or take off its attribute (lsattr, chattr -i)"
-    return InstallError(f"cannot be written: {error.strerror}", remedy, where=foreign(path))
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Turn an OSError into the InstallError that `path` cannot be written.
+
+    :raises InstallError: it cannot
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, _CORRECT)
+        raise InstallError(
+            f"cannot be written: {error.strerror}", remedy, where=foreign(path)
+        ) from None

@@ -63,12 +63,14 @@ def begin(folder: str, target: str, replaced: Sequence[Replaced]) -> None:
     :raises InstallError: it failed; no file has changed
     """
     items = [asdict(item) for item in replaced]
+    data = json.dumps(items, indent=1, default=bytes.hex).encode()
     try:
-        os.makedirs(folder, 0o700, exist_ok=True)
-        disk.write(_record(folder, target), json.dumps(items, indent=1, default=bytes.hex).encode())
-    except OSError as error:
+        with files.writing(folder):
+            os.makedirs(folder, 0o700, exist_ok=True)
+            disk.write(_record(folder, target), data)
+    except InstallError:
         _remove_if_empty(folder)
-        raise files.cannot_write(folder, error) from None
+        raise
 
 
 def commit(folder: str, target: str) -> None:
@@ -76,10 +78,8 @@ def commit(folder: str, target: str) -> None:
 
     :raises InstallError: it failed
     """
-    try:
+    with files.writing(folder):
         os.unlink(_record(folder, target))
-    except OSError as error:
-        raise files.cannot_write(folder, error) from None
     _remove_if_empty(folder)
 
 
@@ -141,11 +141,10 @@ def restore(folder: str, target: str, held: Sequence[Place] = ()) -> None:
     faults: list[InstallError] = []
     for item in _read(folder, target):
         try:
-            _put_back(item, held)
+            with files.writing(item.path):
+                _put_back(item, held)
         except InstallError as error:
             faults.append(error)
-        except OSError as error:
-            faults.append(files.cannot_write(item.path, error))
     if faults:
         raise InstallError(
             f"a deployment that failed could not be undone; the old files are in {folder}",

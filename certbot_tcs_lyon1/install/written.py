@@ -45,10 +45,8 @@ def record(work_dir: str, path: str, data: bytes, source: str) -> None:
     known = {known: hashes for known, hashes in _read(work_dir).items() if os.path.lexists(known)}
     known[path] = [digest(data), source]
     kept = os.path.join(work_dir, RECORD_NAME)
-    try:
+    with files.writing(kept):
         disk.write(kept, json.dumps(known, indent=1).encode())
-    except OSError as error:
-        raise files.cannot_write(kept, error) from None
 
 
 def source_digest(lineage: Lineage, password: bytes) -> str:

@@ -33,7 +33,7 @@ BAD_FORM = [
     (f"{DEPARTMENT}eab_kid = {HMAC}\n", f"line 4, {D} eab_kid: is here again, after line 2"),
     (f"{DEPARTMENT}{TSIG}\n{TSIG}\n", f"line 5, {D}: is here again, after line 4; keep one"),
     (f"{DEPARTMENT}{DEPARTMENT}", f"line 4, {D}: is here again, after line 1; keep one"),
-    (f"{DEPARTMENT}[department  labo]\n", "line 4, [department  labo]: is in this file"),
+    (f"{DEPARTMENT}[department  labo]\n", f"line 4, [department  labo]: is the same as {D}, li"),
     (DEPARTMENT.encode() + b"# \xe9t\xe9\n", "line 4: the line is not UTF-8; save the file as"),
     (f"{DEPARTMENT}# a\0b\n", "line 4: the line has a NUL byte; save the file as UTF-8 text"),
     (f"[departement labo]\n{DNS}", "line 1, [departement labo]: is unknown; did you mean [departm"),
