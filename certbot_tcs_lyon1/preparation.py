@@ -55,7 +55,8 @@ def prepare(
         is missing or faulty, or no order can be made; certbot prints its text as it is
     :raises certbot.errors.PluginError: the user did not name it, see `_answer_menu`
     """
-    if config.verb == "plugins" or not _is_asked_for(config, name):
+    named = name in (config.authenticator, config.installer, config.configurator)
+    if config.verb == "plugins" or not named:
         _answer_menu(config, name, process)
         return None
     given = getattr(config, CONFIG_DEST)
@@ -77,11 +78,6 @@ def prepare(
     except errors.Error as error:
         raise certbot_errors.ConfigurationError(str(error)) from None
     return Prepared(authenticator, _installer(config, name, settings, process))
-
-
-def _is_asked_for(config: NamespaceConfig, name: str) -> bool:
-    """Return whether the user named the plugin: as authenticator, installer or both."""
-    return name in (config.authenticator, config.installer, config.configurator)
 
 
 def config_path(config: NamespaceConfig) -> str:

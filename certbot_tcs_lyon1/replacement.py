@@ -72,8 +72,7 @@ def replace_if_needed(
 def _watch(config: NamespaceConfig, process: Process) -> Watch:
     from certbot_tcs_lyon1.watch.reasons import Watch
 
-    if process.watch is None:
-        process.watch = Watch(config.work_dir, process.report)
+    process.watch = process.watch or Watch(config.work_dir, process.report)
     return process.watch
 
 

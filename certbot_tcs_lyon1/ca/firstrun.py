@@ -103,7 +103,7 @@ class _Dialogue:
         path = self._ask(
             "TSIG key file, or keytab", lambda answer: self._usable_accounts(text, answer)
         )
-        line, accounts = _key_line(path), self._usable_accounts(text, path)
+        line, accounts = self._usable_accounts(text, path)
         if not accounts:
             return line
         self._report.info(f"  It holds keys of several accounts: {', '.join(accounts)}")
@@ -113,24 +113,24 @@ class _Dialogue:
         )
         return f"{line}principal = {chosen}\n"
 
-    def _usable_accounts(self, text: str, path: str) -> list[str]:
-        """Return the accounts of a keytab that can sign, if it holds several; else [].
+    def _usable_accounts(self, text: str, path: str) -> tuple[str, list[str]]:
+        """Return the line for a key file, and a keytab's accounts that can sign, if it has several.
 
         :raises ConfigError: the reader refuses the file with this path
         """
-        text += _key_line(path)
+        line, accounts = _key(path)
         usable, faults = [], []
-        for account in _principals(path):
+        for account in accounts:
             try:
-                self._read(f"{text}principal = {account}\n")
+                self._read(f"{text}{line}principal = {account}\n")
                 usable.append(account)
             except ConfigError as fault:
                 faults.append(fault)
         if faults and not usable:
             raise faults[0]
         if not usable:
-            self._read(text)
-        return usable
+            self._read(text + line)
+        return line, usable
 
     def _read(self, text: str) -> None:
         """Check that the reader accepts the file.
@@ -196,24 +196,19 @@ def _check_of(kind: str, key: str) -> _Check:
     return check
 
 
-def _key_line(path: str) -> str:
-    """Return the line of the file for a TSIG key file, or for a keytab (its first byte is 5).
+def _key(path: str) -> tuple[str, list[str]]:
+    """Return the line of the file for a TSIG key file, or for a keytab, and its principals.
+
+    The principals are [] for a TSIG key file, and for a keytab that has only one.
 
     :raises Fault: the path can't be a value in the file, or is not a file's
     """
     _check_of("dns", "key_file")(path)
     if not os.path.isfile(path):
         raise Fault("is no file", "the DNS administrator sends it")
-    key = "key_file"
-    with contextlib.suppress(OSError), open(path, "rb") as file:  # the reader says why
-        key = "keytab" if file.read(1) == b"\5" else "key_file"
-    return f"{key} = {path}\n"
-
-
-def _principals(path: str) -> list[str]:
-    """Return the principals of a keytab; [] if it is no keytab, or has only one."""
-    try:
-        found = keyfiles.principals(disk.read(path)[0])
-    except (OSError, ConfigError, DiskError):  # the reader says why
-        return []
-    return found if len(found) > 1 else []
+    data, principals = b"", []
+    with contextlib.suppress(OSError, ConfigError, DiskError):  # the reader says why
+        data = disk.read(path)[0]
+        principals = keyfiles.principals(data)
+    key = "keytab" if data.startswith(b"\5") else "key_file"
+    return f"{key} = {path}\n", principals if len(principals) > 1 else []
