@@ -50,12 +50,16 @@ def choose(settings: Settings, wanted: Optional[str], names: Sequence[str]) -> D
     :param names: the names to be ordered; [] if certbot asks for them later
     :raises OrderError: there is none; its parts say for each name who may order it
     """
-    if wanted is not None:
-        chosen = _by_name(settings, wanted)
-    elif len(settings.departments) == 1:
-        chosen = settings.departments[0]
-    else:
+    known = {department.name: department for department in settings.departments}
+    if wanted is None and len(known) > 1:
         return _by_domains(settings, names)
+    chosen = next(iter(known.values())) if wanted is None else known.get(wanted)
+    if chosen is None:
+        raise OrderError(
+            f"there is no [department {wanted}] in it (there is: {', '.join(known)})",
+            "Put it back, or name another with --tcs-lyon1-department",
+            where=settings.path,
+        )
     if chosen.domains and not all(covers(chosen, name) for name in names):
         raise _not_covered(settings, names, chosen)
     return chosen
@@ -70,17 +74,6 @@ def covers(department: Department, name: str) -> bool:
     return any(is_under(base, domain) for domain in department.domains)
 
 
-def _by_name(settings: Settings, wanted: str) -> Department:
-    for department in settings.departments:
-        if department.name == wanted:
-            return department
-    raise OrderError(
-        f"there is no [department {wanted}] in it (there is: {_all(settings)})",
-        "Put it back, or name another with --tcs-lyon1-department",
-        where=settings.path,
-    )
-
-
 def _by_domains(settings: Settings, names: Sequence[str]) -> Department:
     fitting = [
         department
@@ -91,8 +84,9 @@ def _by_domains(settings: Settings, names: Sequence[str]) -> Department:
         return fitting[0]
     if names and not fitting and any(department.domains for department in settings.departments):
         raise _not_covered(settings, names, None)
+    every = ", ".join(department.name for department in settings.departments)
     raise OrderError(
-        f"{settings.path} has several departments ({_all(settings)})",
+        f"{settings.path} has several departments ({every})",
         "Say which one orders this certificate: --tcs-lyon1-department NAME",
     )
 
@@ -121,7 +115,3 @@ def _who_may(settings: Settings, name: str) -> OrderError:
         f" ask the RAO ({lyon1.CONTACT}), and add it to `domains`",
         where=name,
     )
-
-
-def _all(settings: Settings) -> str:
-    return ", ".join(department.name for department in settings.departments)
