@@ -151,26 +151,19 @@ def register_account(config: NamespaceConfig) -> str:
 
 
 def _agree(config: NamespaceConfig, url: str) -> None:
-    question = (
-        f"Please read the Terms of Service at: {url}\n"
-        "You must agree in order to register with the ACME server. Do you agree?"
-    )
-    if not config.tos and not ask_yes_no(question, "--agree-tos"):
-        raise errors.Error("Registration cannot proceed without accepting Terms of Service.")
-
-
-def ask_yes_no(question: str, option: str) -> bool:
-    """Return the user's answer at the terminal.
-
-    :param option: the option that gives the answer without a terminal
-    :raises certbot.errors.MissingCommandlineFlag: there is no terminal
-    """
+    if config.tos:
+        return
     ask: Any = getattr(display_util, "yesno", None)  # certbot 1.15 and later
     if ask is None:
         import zope.component
 
         ask = zope.component.getUtility(getattr(interfaces, "IDisplay")).yesno  # noqa: B009
-    return bool(ask(question, cli_flag=option, force_interactive=True))
+    question = (
+        f"Please read the Terms of Service at: {url}\n"
+        "You must agree in order to register with the ACME server. Do you agree?"
+    )
+    if not ask(question, cli_flag="--agree-tos", force_interactive=True):
+        raise errors.Error("Registration cannot proceed without accepting Terms of Service.")
 
 
 def lineage_parameters(config: NamespaceConfig, certname: Optional[str] = None) -> dict[str, str]:

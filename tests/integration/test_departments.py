@@ -225,7 +225,7 @@ def test_an_account_whose_key_cannot_be_recorded_orders_nothing(once):
     account = world.account_of(ONE)
     [folder] = (world.client.config_dir / "accounts").rglob(account)
     (folder / "tcs-lyon1.json").mkdir()
-    ca.behave = front.refuse("newAccount", front.USED_UP)
+    ca.behave = front.refuse("newAccount", problems.USED_UP)
     world.configure(LABO)
     done = world.issue(ONE, "--cert-name", ONE, "--force-renewal")
     assert done.returncode == 1

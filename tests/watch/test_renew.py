@@ -16,6 +16,7 @@ from certbot_tcs_lyon1.report import Report
 from certbot_tcs_lyon1.watch.reasons import Watch, Watched
 from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME, RECORD_NAME
 from tests.install.conftest import Service, make_service
+from tests.integration import problems
 from tests.lab import front
 from tests.lab.certbot import Certbot
 from tests.lab.lab import Lab
@@ -245,7 +246,7 @@ def test_an_order_that_the_ca_refuses_for_one_name_keeps_no_other_from_being_rep
     lab, shop, ca, web
 ):
     revoke(shop, ca, web)
-    with front.running(lab.pebble, front.refuse("newOrder", front.REJECTED)) as refusing:
+    with front.running(lab.pebble, front.refuse("newOrder", problems.REJECTED)) as refusing:
         shop.client.copy_lineage(NAME, "two")
         shop.client.configure(lab.department_config(tcs={"server": refusing.directory_url}))
         failed = shop.client.run("renew", env={"REQUESTS_CA_BUNDLE": str(refusing.ca_bundle)})
