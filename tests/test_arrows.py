@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import certbot_tcs_lyon1
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "certbot_tcs_lyon1"
+FOLDER = Path(certbot_tcs_lyon1.__file__).parent
 
 #: Rooms that import nothing of the house but each other.
 LEAVES = (
@@ -59,8 +62,8 @@ MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 45
 def modules() -> list[str]:
     """Every module of the package, as `ca.order`; the package itself is ""."""
     return [
-        ".".join(path.relative_to(ROOT / PACKAGE).with_suffix("").parts).replace("__init__", "")
-        for path in sorted((ROOT / PACKAGE).rglob("*.py"))
+        ".".join(path.relative_to(FOLDER).with_suffix("").parts).replace("__init__", "")
+        for path in sorted((FOLDER).rglob("*.py"))
     ]
 
 
@@ -69,7 +72,7 @@ def rooms() -> set[str]:
 
 
 def source(module: str) -> Path:
-    path = ROOT / PACKAGE / module.rstrip(".").replace(".", "/")
+    path = FOLDER / module.rstrip(".").replace(".", "/")
     return path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
 
 

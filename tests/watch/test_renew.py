@@ -256,8 +256,7 @@ def test_an_order_that_the_ca_refuses_for_one_name_keeps_no_other_from_being_rep
 
 def test_a_failure_leaves_all_as_it_was_fails_and_is_tried_again(lab, shop, ca, web):
     revoke(shop, ca, web)
-    too_many = front.Problem("rateLimited", "Too many requests", 429)
-    with front.running(lab.pebble, front.refuse("newOrder", too_many)) as refusing:
+    with front.running(lab.pebble, front.refuse("newOrder", problems.RATE_LIMITED)) as refusing:
         shop.client.copy_lineage(NAME, "two")
         bundle = {"REQUESTS_CA_BUNDLE": str(refusing.ca_bundle)}
         shop.client.configure(
