@@ -7,7 +7,6 @@ was seen on a real KDC; those of Active Directory on Samba's.
 
 from __future__ import annotations
 
-import dns.exception
 import dns.tsig
 
 from certbot_tcs_lyon1.department.settings import Keytab
@@ -114,18 +113,16 @@ def _of_number(error: GssError, account: str, keytab: Keytab) -> Refused:
     return Refused(cause, remedy)
 
 
-def of_tkey_reply(error: dns.exception.DNSException, host: str) -> Refused:
+def of_tkey_reply(error: Exception, host: str) -> Refused:
     """Return the error for a TKEY reply that can't be parsed or verified.
 
     :param host: the server's name for Kerberos
     """
-    if isinstance(error, (dns.tsig.BadTime, dns.tsig.PeerBadTime)):
+    if isinstance(error, dns.tsig.BadTime):
         return Refused(
             "the clocks of this machine and of the name server differ by more than 300 s",
             "set the one that is wrong (timedatectl)",
         )
-    if isinstance(error, dns.tsig.PeerError):
-        return of_tkey_code("BADKEY", host)
     return of_tkey_code(type(error).__name__, host)
 
 

@@ -18,6 +18,7 @@ import dns.tsig
 from certbot_tcs_lyon1.department.settings import DnsServer, Keytab
 from certbot_tcs_lyon1.dns01.names import text
 from certbot_tcs_lyon1.dns01.records import Address, BadKey, Batch, NotServed, Refused
+from certbot_tcs_lyon1.errors import DnsError
 
 
 def update_of(batch: Batch) -> str:
@@ -176,15 +177,17 @@ def of_tsig_error(error: dns.tsig.PeerError, wire: bytes, batch: Batch) -> Refus
     return _refused(rows, type(error).__name__, batch, kind, wire=wire)
 
 
-def of_update_reply(reply: dns.message.Message, batch: Batch) -> Refused:
+def of_update_reply(reply: dns.message.Message, batch: Batch) -> DnsError:
     """Return the error for a reply to an UPDATE that is not a signed NOERROR.
 
-    It is `claimed` if the reply is not signed, since anybody may have sent it.
+    It is `claimed` if the reply is not signed, since anybody may have sent it. For NOERROR it is no
+    Refused: the UPDATE may have been applied, or be applied later.
     """
     code = dns.rcode.to_text(reply.rcode())
     if reply.had_tsig:
         return _refused("signed", code, batch, claimed=False)
-    return _refused("unsigned", code, batch)
+    error = _refused("unsigned", code, batch)
+    return DnsError(error.cause, error.remedy) if code == "NOERROR" else error
 
 
 def of_claim(code: str, batch: Batch) -> Refused:
@@ -234,11 +237,13 @@ def _refused(
 def _clocks(wire: bytes) -> str:
     """Return a sentence with the difference between this machine's clock and the server's.
 
-    The server's time is the Other Data of the TSIG record, 48 bits at the end of the reply (RFC
-    8945 §5.2.3).
+    The server's time is the Other Data of the TSIG record, 48 bits at the end of the reply, after
+    their length (RFC 8945 §5.2.3).
 
     :param wire: a reply with BADTIME in wire format
     """
+    if wire[-8:-6] != b"\0\6":
+        return "The clocks of this machine and of the server differ too much"
     ahead = round(time.time()) - int.from_bytes(wire[-6:], "big")
     side = "ahead of" if ahead > 0 else "behind"
     return f"The clock of this machine is {abs(ahead)} s {side} the server's"

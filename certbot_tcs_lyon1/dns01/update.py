@@ -34,13 +34,12 @@ def add_records(batch: Batch, servers: Servers) -> Batch:
     return _send_to_first(message, batch, servers, servers.timing.update)[0]
 
 
-def delete_records(batch: Batch, servers: Servers) -> Batch:
+def delete_records(batch: Batch, servers: Servers) -> None:
     """Delete exactly these records in one signed UPDATE (RFC 2136 §2.5.4).
 
     It is no error if a record does not exist. An unsigned NOERROR does not count as success, since
     the deletion is not verified by a query.
 
-    :returns: the batch with the server that has accepted the UPDATE
     :raises DnsError: as `add_records`
     """
     message = dns.update.UpdateMessage(batch.zone)
@@ -49,7 +48,6 @@ def delete_records(batch: Batch, servers: Servers) -> Batch:
     taken, signed = _send_to_first(message, batch, servers, servers.timing.unknown)
     if not signed:
         raise meaning.of_claim("NOERROR", taken)
-    return taken
 
 
 def has_cname(batch: Batch, servers: Servers) -> bool:
@@ -88,11 +86,14 @@ def _send_to_first(
         except Refused as error:  # a server before that gave no answer may have applied it
             error.claimed = error.claimed or bool(problems)
             raise
+    replied = all(error.replied for error in problems)
     check = f"Check `server` in [{batch.section.section}]"
-    if not all(error.replied for error in problems):
+    if not replied:
         check = "Check that the firewall lets this machine reach it by TCP"
     raise NoAnswer(
-        ". ".join(error.cause for error in problems), f"{check}, or ask the DNS administrator"
+        ". ".join(error.cause for error in problems),
+        f"{check}, or ask the DNS administrator",
+        replied=replied,
     )
 
 

@@ -231,6 +231,16 @@ def test_a_key_without_the_right_is_told_what_to_ask_for(served, desk_with):
     assert f'update-owner-name: ["{WWW}."]' in message
 
 
+@pytest.mark.parametrize("served", ["bind"], indirect=True)
+def test_a_key_that_may_write_none_of_several_names_is_told_once_with_all_of_them(
+    served, desk_with
+):
+    names = (WWW, DENIED)
+    told = desk_with(served.section(STRANGER)).refused(*(txt_record(n, "value") for n in names))
+    assert told.count("REFUSED. The key may not write a name") == 1
+    assert all(f"grant stranger name {name}. TXT;" in told for name in names)
+
+
 # In PowerDNS a key has rights for whole zones.
 @pytest.mark.parametrize("served", ["bind", "knot"], indirect=True)
 def test_of_a_refused_batch_the_names_without_a_right_are_told(served, desk_with):

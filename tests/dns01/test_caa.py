@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
+import dns.flags
+import dns.message
 import dns.resolver
+import dns.rrset
 import pytest
 
 from certbot_tcs_lyon1.department.settings import Endpoint, Settings
 from certbot_tcs_lyon1.dns01 import caa, queries
 from tests.dns01.conftest import ZONE, dns_section, endpoint
+from tests.lab import proxy
 from tests.lab.lab import Lab
 
 PARENT = "univ-lyon1.test"
@@ -24,6 +29,7 @@ UPPER = [
     ("pool", 60, "CNAME", "loop"),
     ("far", 60, "CNAME", "somewhere.elsewhere.test."),
     ("away", 60, "NS", "ns1.elsewhere.test."),
+    ("moved", 60, "DNAME", f"{ZONE}."),
 ]
 LOWER = [("held", 60, "CAA", '0 issue "harica.gr"'), ("www2.deep", 60, "A", "127.0.0.1")]
 
@@ -118,3 +124,24 @@ def test_where_the_update_server_is_silent_the_systems_resolver_is_asked(lab):
 
 def test_without_any_resolver_there_is_nothing_and_no_error(no_resolver):
     assert caa.find(f"www.{ZONE}", Settings("x", (), (), (), ()), queries.Servers()) is None
+
+
+def test_a_name_under_a_dname_has_the_records_of_its_target(settings):
+    found = caa.find(f"held.moved.{PARENT}", settings, queries.Servers())
+    assert found == HELD
+
+
+def test_a_server_that_invents_aliases_without_end_is_given_up(lab):
+    def invent(query: proxy.Query, ask: Any) -> bytes:
+        reply = dns.message.make_response(query.message)
+        reply.flags |= dns.flags.AA
+        name = query.message.question[0].name
+        target = f"next{query.count}.elsewhere.test."
+        reply.answer.append(dns.rrset.from_text(name, 60, "IN", "CNAME", target))
+        return reply.to_wire()
+
+    with proxy.running(lab.primary.endpoint, invent) as between:
+        section = dns_section(lab, servers=(endpoint(between.endpoint),))
+        settings = Settings("/etc/letsencrypt/tcs-lyon1.ini", (), (section,), (), ())
+        assert caa.find("www.test", settings, queries.Servers()) is None
+        assert between.count("QUERY") <= 2 * caa._MOST_HOPS

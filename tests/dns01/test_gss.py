@@ -7,8 +7,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from certbot_tcs_lyon1.department import keyfiles
+from certbot_tcs_lyon1.dns01 import challenge
 from certbot_tcs_lyon1.dns01.challenge import txt_record
+from certbot_tcs_lyon1.errors import DnsError
 from tests.dns01.conftest import WWW, ZONE, endpoint
 from tests.dns01.realm import (
     RECORDS,
@@ -60,6 +64,25 @@ def test_a_server_that_is_restarted_is_negotiated_with_once_more(
         assert len([line for line in again.query_log() if " TKEY " in line]) == 1
         assert desk.withdraw_here() == []
         assert again.txt(WWW) == []
+
+
+def test_a_name_that_is_refused_after_a_restart_is_told_and_leaves_nothing_in_the_journal(
+    realm: Realm, desk_with: DeskWith, tmp_path: Path
+) -> None:
+    def started(port: int = 0) -> contextlib.AbstractContextManager[bind.Bind]:
+        return kerberos.bind_with_gss(
+            tmp_path / "bind", realm.kdc, [RECORDS], "localhost", port=port
+        )
+
+    with started() as server:
+        desk = desk_with(replace(realm, bind=server).section())
+        desk.put(txt_record(WWW, "one"))
+        assert desk.withdraw_here() == []
+        batches = desk.plan(txt_record(f"_acme-challenge.denied.{ZONE}", "two"))
+    with started(server.endpoint.port):
+        with pytest.raises(DnsError, match="grant"):
+            challenge.publish(batches, desk.journal_path, desk.servers)
+    assert desk.journal() == []
 
 
 def test_a_context_at_its_end_is_made_anew(realm: Realm, desk_with: DeskWith) -> None:

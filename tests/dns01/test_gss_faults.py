@@ -23,7 +23,7 @@ from tests.dns01 import gss_once
 from tests.dns01.alone import alone
 from tests.dns01.conftest import WWW, ZONE, endpoint
 from tests.dns01.realm import DeskWith, Realm, only_with_gss, told
-from tests.lab import kerberos, ports
+from tests.lab import kerberos, ports, proxy
 from tests.lab.lab import Lab
 
 OTHER = f"_acme-challenge.other.{ZONE}"
@@ -300,3 +300,24 @@ def test_a_machine_without_the_library_is_told_its_package(
     said = told(desk_with, realm.section())
     assert "libnone.so.9 cannot be loaded" in said
     assert "libgssapi-krb5-2" in said
+
+
+def test_a_server_given_by_address_that_shows_no_zone_is_told_to_be_named(
+    realm: Realm, desk_with: DeskWith
+) -> None:
+    with proxy.running(realm.bind.endpoint, proxy.refuse_with("REFUSED")) as between:
+        text = told(desk_with, realm.section(servers=(endpoint(between.endpoint),)))
+    assert "the server gives none (no SOA)" in text
+    assert "write its name, not its address" in text
+    assert text.startswith(f"127.0.0.1, Kerberos account {kerberos.ACCOUNT}")
+
+
+def test_what_kerberos_says_of_a_rare_fault_is_shown(
+    realm: Realm, desk_with: DeskWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only = " permitted_enctypes = nonsense\n default_tkt_enctypes = nonsense"
+    for variable, value in realm.kdc.krb5_conf("nonsense.conf", only).items():
+        monkeypatch.setenv(variable, value)
+    text = told(desk_with, realm.section())
+    assert "Kerberos says: " in text
+    assert "administrator of the directory" in text

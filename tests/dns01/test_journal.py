@@ -260,3 +260,38 @@ def test_a_work_folder_that_is_full_draws_one_warning_for_two_zones(lab, desk, t
         assert small.journal() == []
     finally:
         subprocess.run(["umount", str(work)], check=True)
+
+
+def test_of_an_entry_what_may_be_withdrawn_is_and_the_rest_is_told(lab, desk):
+    denied, allowed = "_acme-challenge.mail.univ-lyon1.test", "_acme-challenge.www.univ-lyon1.test"
+    here = lab.primary.endpoint
+    values = ((denied, "value"), (allowed, "value"))
+    entry = Entry("dns", "univ-lyon1.test", here.address, here.port, "ns1", values)
+    journal.add(desk.journal_path, entry)
+    lab.edit("univ-lyon1.test", add=[(f"{name}.", 60, "TXT", text) for name, text in values])
+    try:
+        [warning] = desk.withdraw()
+        assert "REFUSED" in warning
+        assert lab.primary.txt(allowed) == []
+        assert lab.primary.txt(denied) == ["value"]
+        assert desk.journal() == [entry]
+    finally:
+        lab.edit("univ-lyon1.test", delete=[(f"{denied}.", "TXT")])
+    assert desk.withdraw() == []
+
+
+def test_a_journal_that_is_too_large_to_be_one_is_set_aside_unread(desk):
+    with open(desk.journal_path, "wb") as file:
+        file.truncate(journal._MOST_BYTES + 1)
+    [warning] = desk.withdraw()
+    assert "is damaged" in warning
+    assert not os.path.exists(desk.journal_path)
+
+
+def test_a_damaged_journal_that_cannot_be_set_aside_is_told_with_what_to_do(desk):
+    with open(desk.journal_path, "w", encoding="utf-8") as file:
+        file.write("{")
+    os.mkdir(f"{desk.journal_path}.damaged")
+    [warning] = desk.withdraw()
+    assert f"{desk.journal_path} cannot be renamed" in warning
+    assert "Remove it; records may be left in the DNS" in warning

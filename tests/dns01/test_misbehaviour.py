@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import dns.name
 import pytest
 
 from certbot_tcs_lyon1.dns01 import nameservers, propagation, queries
@@ -53,6 +54,22 @@ def test_a_noerror_that_is_not_signed_counts_for_nothing_and_is_withdrawn(
     between.behave = proxy.only(proxy.unsigned, opcode=UPDATE)
     assert "not signed" in fails(desk, txt_record(WWW, "value"))
     assert lab.primary.txt(WWW) == ["value"]  # the server did it, and only its word was lost
+    between.behave = proxy.passed
+    assert desk.withdraw() == []
+    assert lab.primary.txt(WWW) == []
+
+
+def test_an_update_with_an_unsigned_noerror_is_withdrawn_also_where_it_is_applied_later(
+    lab, between, desk_behind
+):
+    """As by a secondary that forwards it, or where the path holds it back."""
+    desk = desk_behind()
+    between.behave = proxy.only(proxy.refuse_with("NOERROR"), opcode=UPDATE)
+    assert "not signed" in fails(desk, txt_record(WWW, "value"))
+    assert len(desk.journal()) == 1
+    lab.edit(ZONE, add=[(f"{WWW}.", 60, "TXT", "value")])
+    [warning] = desk.withdraw()
+    assert "not signed" in warning
     between.behave = proxy.passed
     assert desk.withdraw() == []
     assert lab.primary.txt(WWW) == []
@@ -260,3 +277,97 @@ def test_of_many_names_the_one_that_is_not_there_is_told(lab, desk):
     finally:
         lab.edit(ZONE, delete=[(f"{missing}.", "TXT")])
     assert (found.state, found.answer) == (State.STALE, f"other records at {missing}")
+
+
+def test_a_server_that_falls_silent_after_the_update_is_named(lab, between, desk_behind):
+    desk = desk_behind()
+    batches = desk.publish(txt_record(WWW, "value"))
+    between.behave = proxy.silent
+    with pytest.raises(DnsError, match=r"does not show the records \(no answer in time\)"):
+        desk.confirm(batches)
+
+
+def test_an_alias_that_came_between_the_update_and_its_reading_is_told(lab, desk):
+    batches = desk.publish(txt_record(WWW, "value"))
+    lab.edit(ZONE, delete=[(f"{WWW}.", "TXT")])
+    lab.edit(ZONE, add=[(f"{WWW}.", 60, "CNAME", "elsewhere")])
+    try:
+        with pytest.raises(DnsError, match=rf"{WWW} is an alias \(CNAME\) for elsewhere.{ZONE}"):
+            desk.confirm(batches)
+    finally:
+        lab.edit(ZONE, delete=[(f"{WWW}.", "CNAME")])
+
+
+def test_a_lame_server_that_is_silent_to_other_questions_is_no_resolver(lab, between, desk_with):
+    between.behave = lambda query, ask: (
+        proxy.refuse_with("REFUSED")(query, ask) if query.name == WWW else proxy.SILENCE
+    )
+    check = (endpoint(lab.primary.endpoint), endpoint(between.endpoint))
+    told: list[str] = []
+    desk_with(dns_section(lab, check_servers=check)).put(txt_record(WWW, "value"), warn=told.append)
+    [warning] = told
+    assert "which is lame: REFUSED" in warning
+    assert "resolver" not in warning
+
+
+def test_only_the_stale_ones_of_several_name_servers_are_asked_for_a_view(lab, between, desk_with):
+    """The update server is not polled again, so the other one that has the records is a proxy."""
+
+    def without(query: proxy.Query, ask: Any) -> Any:
+        return proxy.refuse_with("NXDOMAIN")(query, ask) if query.name == WWW else ask()
+
+    def authoritative(query: proxy.Query, ask: Any) -> Any:
+        reply = bytearray(without(query, ask))
+        reply[2] |= 4  # AA
+        return bytes(reply)
+
+    with proxy.running(lab.primary.endpoint) as shows:
+        between.behave = authoritative
+        check = (endpoint(shows.endpoint), endpoint(between.endpoint))
+        desk = desk_with(dns_section(lab, check_servers=check, propagation_seconds=1))
+        with pytest.raises(DnsError, match="not every name server has the records") as caught:
+            desk.put(txt_record(WWW, "value"))
+    said = str(caught.value)
+    assert f"127.0.0.1:{shows.endpoint.port}: has it" in said
+    assert f"127.0.0.1:{between.endpoint.port}: stale" in said
+    assert "views" not in said
+
+
+def test_a_server_that_fails_at_the_withdrawal_keeps_the_entry_and_is_asked_for_the_next(
+    lab, between, desk_behind
+):
+    desk = desk_behind()
+    desk.publish(txt_record(WWW, "one"))
+    desk.publish(txt_record(WWW, "two"))
+    between.behave = proxy.only(proxy.refuse_with("SERVFAIL"), opcode=UPDATE)
+    before = between.count(UPDATE)
+    assert len(desk.withdraw_here()) == 2
+    assert between.count(UPDATE) == before + 2  # it has answered: no reason to pass over it
+    assert len(desk.journal()) == 2
+    between.behave = proxy.passed
+    assert desk.withdraw() == []
+
+
+def test_a_server_that_finds_a_fault_in_every_query_is_told(between, desk_behind):
+    between.behave = proxy.refuse_with("FORMERR")
+    assert "it answers FORMERR" in desk_behind().refused(txt_record(WWW, "value"))
+
+
+def test_a_server_without_tcp_is_asked_by_udp_once_more_after_losses(lab, between, servers):
+    between.behave = lambda query, ask: (
+        proxy.Cut() if query.transport == "tcp" or query.count <= 2 else ask()
+    )
+    here = Address("127.0.0.1", between.endpoint.port, "ns1")
+    assert servers.ask(here, dns.name.from_text(ZONE), "SOA").answer
+    assert (between.count("QUERY", "udp"), between.count("QUERY", "tcp")) == (3, 1)
+
+
+def test_an_answer_without_authority_shows_no_zone_and_no_delegation(between, desk_behind):
+    def cached(query: proxy.Query, ask: Any) -> Any:
+        reply = bytearray(proxy.unsigned(query, ask))
+        reply[2] &= ~4  # no AA, as of a resolver
+        return bytes(reply)
+
+    between.behave = cached
+    told = desk_behind().refused(txt_record(WWW, "value"))
+    assert f"does not serve a zone for {WWW}" in told

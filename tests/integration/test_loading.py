@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration import twin
 from tests.integration.commands import CERTONLY, NAME
+from tests.integration.kerberos_steps import JOURNAL
 from tests.lab import lab as lab_module
 from tests.lab.certbot import Certbot
 from tests.lab.require import require_lab
@@ -164,9 +165,13 @@ def test_a_challenge_without_a_dnspython_that_works_says_what_to_install(
 ):
     configure(lab.department_config())
     certbot = without_dnspython(tmp_path, state)
+    client.run("--version")  # makes the folders
+    (client.folder / JOURNAL).write_text("[]")  # of a run that was killed
     refused = dataclasses.replace(client, executable=certbot).run(*CERTONLY)
     assert refused.returncode == 1
     assert "python3-dnspython" in refused.output
+    assert "could not be withdrawn: Answering a challenge in the DNS needs" in refused.output
+    assert (client.folder / JOURNAL).exists()
     assert client.lineages() == []
 
 
