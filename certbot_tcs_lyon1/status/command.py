@@ -103,22 +103,18 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the command, and return its exit code."""
     options = parser().parse_args(arguments)
     try:
-        return _run(options)
+        folders = _folders(options)
+        if options.verb != "test":
+            return _report(options, folders)
+        from certbot_tcs_lyon1.status import probe
+
+        return probe.run(options.names, folders, with_record=not options.no_dns_update)
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
     except Exception:  # Python's own exit code, 1, would mean WARNING
         traceback.print_exc()
         return 1 if options.verb == "test" else 3
-
-
-def _run(options: argparse.Namespace) -> int:
-    folders = _folders(options)
-    if options.verb == "test":
-        from certbot_tcs_lyon1.status import probe
-
-        return probe.run(options.names, folders, with_record=not options.no_dns_update)
-    return _report(options, folders)
 
 
 def _report(options: argparse.Namespace, folders: Folders) -> int:

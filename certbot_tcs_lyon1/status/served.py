@@ -9,20 +9,19 @@ import contextlib
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
 from certbot_tcs_lyon1.department.settings import Service
+from certbot_tcs_lyon1.dns01.parallel import together
 from certbot_tcs_lyon1.report import foreign
+from certbot_tcs_lyon1.waiting import TimeIsOver, at_most
 
 #: Seconds for one service, and for all of them together.
 SECONDS, ALL_SECONDS = 5.0, 30.0
 
-#: The most services that are connected to at the same time.
-_AT_ONCE = 32
 _MOST_BYTES = 16384
 
 #: The answers that are expected, each with the request that follows, until TLS starts.
@@ -53,22 +52,12 @@ class Served:
 def fetch(services: Sequence[Service]) -> dict[Service, Served]:
     """Connect to all services in parallel; no answer in time is a fault."""
     found: dict[Service, Served] = {}
-    waiting = list(dict.fromkeys(services))
-    deadline = time.monotonic() + ALL_SECONDS
 
-    def work() -> None:
-        with contextlib.suppress(IndexError):
-            while True:
-                service = waiting.pop()
-                found[service] = _served(service)
+    def ask(service: Service) -> None:
+        found[service] = _served(service)
 
-    threads = [
-        threading.Thread(target=work, daemon=True) for _ in range(min(_AT_ONCE, len(waiting)))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    with contextlib.suppress(TimeIsOver):
+        at_most(ALL_SECONDS, lambda: together(ask, list(dict.fromkeys(services))))
     late = f"no answer within {ALL_SECONDS:g} s of all services together"
     return {service: found.get(service, Served(fault=late)) for service in services}
 
