@@ -27,10 +27,10 @@ _LINE = re.compile(
     r"\s*(?:\s[;#].*)?$"
 )
 _CONFIG = "tcs-lyon1-config"
-#: Per cent of a lifetime.
-_WARNING, _CRITICAL = 25.0, 10.0
 #: That option in a renewal conf.
 _STORED = re.compile(r"tcs_lyon1_config = (.+)$")
+#: Per cent of a lifetime.
+_WARNING, _CRITICAL = 25.0, 10.0
 
 
 def parser() -> argparse.ArgumentParser:
