@@ -92,7 +92,7 @@ class Judgement:
 
 def judge(facts: Facts, limits: Limits) -> Judgement:
     """Judge everything that is known of the machine."""
-    found = list(_judge_machine(facts))
+    found = [Verdict(*judged) for judged in _judge_machine(facts)]
     for lineage in facts.lineages:
         judged = _judge_lineage(lineage, facts, limits)
         found += [Verdict(state, lineage.name, text) for state, text in judged]
@@ -100,31 +100,29 @@ def judge(facts: Facts, limits: Limits) -> Judgement:
     return Judgement(facts, limits, tuple(found))
 
 
-def _judge_machine(facts: Facts) -> Iterator[Verdict]:
+def _judge_machine(facts: Facts) -> Iterator[tuple[State, str, str]]:
     if facts.unreadable:
-        places = ", ".join(facts.unreadable)
-        yield Verdict(
-            State.UNKNOWN,
-            "[rights]",
-            f"{places} cannot be read as this user; run it by sudo, and write into "
-            "/etc/sudoers.d/tcs-lyon1, with the user of the monitoring, and after `check` what "
-            f"options it gives, without a `*`: nagios ALL=(root) NOPASSWD: {SUDO_COMMAND}",
+        text = (
+            f"{', '.join(facts.unreadable)} cannot be read as this user; run it by sudo, and write "
+            "into /etc/sudoers.d/tcs-lyon1, with the user of the monitoring, and after `check` "
+            f"what options it gives, without a `*`: nagios ALL=(root) NOPASSWD: {SUDO_COMMAND}"
         )
+        yield State.UNKNOWN, "[rights]", text
     if facts.config_fault:
         state = State.WARNING if facts.keys_missing else State.CRITICAL
-        yield Verdict(state, "[config]", facts.config_fault)
+        yield state, "[config]", facts.config_fault
     if not facts.lineages and not facts.unreadable:
         text = f"no certificate in {facts.folders.config_dir}; order one, or see --config-dir"
-        yield Verdict(State.UNKNOWN, "[certbot]", text)
+        yield State.UNKNOWN, "[certbot]", text
         return
     for folder in facts.full:
         text = f"certbot can write nothing to {folder}; see: df -h {folder}; df -i {folder}; mount"
-        yield Verdict(State.WARNING, "[disk]", text)
+        yield State.WARNING, "[disk]", text
     for target in facts.without_lineage if not facts.unreadable else ():
         text = f"{target}: certbot has no such certificate; correct the name, or order it"
-        yield Verdict(State.WARNING, "[install]", text)
+        yield State.WARNING, "[install]", text
     for text in _judge_timer(facts):
-        yield Verdict(State.WARNING, "[timer]", text)
+        yield State.WARNING, "[timer]", text
 
 
 def _judge_timer(facts: Facts) -> Iterator[str]:
@@ -138,13 +136,11 @@ def _judge_timer(facts: Facts) -> Iterator[str]:
         yield f"{timer.name} is {'stopped' if timer.enabled else 'disabled'}; run: {start}"
     if timer.failed:
         yield f"{timer.failed} has failed when it ran last; see: journalctl -u {timer.failed}"
-    last = facts.last_run
-    oldest = min(
-        (lineage.issued for lineage in facts.lineages if not lineage.fault), default=facts.now
-    )
-    readable = facts.folders.logs_dir not in facts.unreadable
-    if readable and facts.now - (last or oldest) > _SILENCE:
-        when = f"since {_date(last)}" if last else "yet, by its logs"
+    if facts.folders.logs_dir in facts.unreadable:
+        return
+    oldest = min((one.issued for one in facts.lineages if not one.fault), default=facts.now)
+    if facts.now - (facts.last_run or oldest) > _SILENCE:
+        when = f"since {_date(facts.last_run)}" if facts.last_run else "yet, by its logs"
         yield f"`certbot renew` has not run {when}; see: journalctl -u certbot"
 
 
