@@ -9,9 +9,9 @@ import contextlib
 import re
 import socket
 import ssl
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import RawIOBase
 from typing import Optional
 
 from certbot_tcs_lyon1.department.settings import Service
@@ -64,8 +64,8 @@ def fetch(services: Sequence[Service]) -> dict[Service, Served]:
 
 def _served(service: Service) -> Served:
     try:
-        return Served(_get(service, time.monotonic() + SECONDS))
-    except socket.timeout:
+        return Served(at_most(SECONDS, lambda: _get(service)))
+    except (TimeIsOver, socket.timeout):
         fault = f"no answer within {SECONDS:g} s"
     except ssl.SSLError as error:
         fault = f"no TLS: {error.reason or error}"
@@ -75,92 +75,71 @@ def _served(service: Service) -> Served:
     return Served(fault=fault)
 
 
-def _get(service: Service, deadline: float) -> Optional[bytes]:
+def _get(service: Service) -> Optional[bytes]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with _connected(service, deadline) as connection:
-        if service.starttls:
-            _Dialogue(connection, deadline).start_tls(service.starttls)
-        connection.settimeout(_left(deadline))
+    with _connected(service) as connection:
+        connection.settimeout(SECONDS)
+        with connection.makefile("rb", buffering=0) as file:  # nothing is read beyond a line
+            if service.starttls:
+                _start_tls(service.starttls, connection, file)
         with context.wrap_socket(connection, server_hostname=service.host) as secured:
             return secured.getpeercert(binary_form=True)
 
 
-def _connected(service: Service, deadline: float) -> socket.socket:
+def _connected(service: Service) -> socket.socket:
     """Return a connection to the first address that accepts one; each has its share of the time."""
     found = socket.getaddrinfo(service.host, service.port, type=socket.SOCK_STREAM)
     *others, last = ((str(address[0]), service.port) for *_, address in found)
-    for number, place in enumerate(others):
+    for place in others:
         with contextlib.suppress(OSError):
-            return socket.create_connection(place, _left(deadline) / (len(found) - number))
-    return socket.create_connection(last, _left(deadline))
+            return socket.create_connection(place, SECONDS / len(found))
+    return socket.create_connection(last, SECONDS)
 
 
-def _left(deadline: float) -> float:
-    """Return the seconds until the deadline.
+def _start_tls(protocol: str, connection: socket.socket, file: RawIOBase) -> None:
+    """Ask for TLS in a protocol of `settings.STARTTLS`.
 
-    :raises socket.timeout: it has passed
+    :raises ValueError: the service does not offer it
     """
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise socket.timeout
-    return left
-
-
-class _Dialogue:
-    """The dialogue before TLS; nothing is read beyond its end."""
-
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
-        self._connection = connection
-        self._deadline = deadline
-
-    def start_tls(self, protocol: str) -> None:
-        """Ask for TLS in a protocol of `settings.STARTTLS`.
-
-        :raises ValueError: the service does not offer it
-        """
-        if protocol == "ldap":
-            self._connection.sendall(_LDAP_REQUEST)
-            # message id, extendedResponse [APPLICATION 24], its resultCode: success is 0
-            if b"\x0a\x01\x00" not in self._ldap_message()[:16]:
-                raise ValueError("it refuses StartTLS")
-        elif protocol == "postgres":
-            self._connection.sendall(_POSTGRES_REQUEST)
-            if self._read(1) != b"S":
-                raise ValueError("it refuses TLS")
-        else:
-            goes_on = _GREETING_GOES_ON
-            for expected, request in _DIALOGUES[protocol]:
-                line = self._line()
-                while re.match(goes_on, line):
-                    line = self._line()
-                if not re.match(expected, line):
-                    raise ValueError(f"it does not offer TLS here, but says: {line}")
-                if request:
-                    self._connection.sendall(f"{request}\r\n".encode())
-                goes_on = _GOES_ON
-
-    def _read(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            self._connection.settimeout(_left(self._deadline))
-            more = self._connection.recv(count - len(data))
-            if not more:
-                raise ValueError("it closed the connection before TLS")
-            data += more
-        return data
-
-    def _line(self) -> str:
-        data = b""
-        while not data.endswith(b"\n"):
-            data += self._read(1)
-            if len(data) > _MOST_BYTES:
-                raise ValueError("its answer is too long")
-        return data.decode("utf-8", "replace").rstrip("\r\n")
-
-    def _ldap_message(self) -> bytes:
-        length = self._read(2)[1]
+    if protocol == "ldap":
+        connection.sendall(_LDAP_REQUEST)
+        length = _read(file, 2)[1]
         if length & 0x80:
-            length = int.from_bytes(self._read(length & 0x7F), "big")
-        return self._read(min(length, _MOST_BYTES))
+            length = int.from_bytes(_read(file, length & 0x7F), "big")
+        # message id, extendedResponse [APPLICATION 24], its resultCode: success is 0
+        if b"\x0a\x01\x00" not in _read(file, min(length, _MOST_BYTES))[:16]:
+            raise ValueError("it refuses StartTLS")
+    elif protocol == "postgres":
+        connection.sendall(_POSTGRES_REQUEST)
+        if _read(file, 1) != b"S":
+            raise ValueError("it refuses TLS")
+    else:
+        goes_on = _GREETING_GOES_ON
+        for expected, request in _DIALOGUES[protocol]:
+            line = _line(file)
+            while re.match(goes_on, line):
+                line = _line(file)
+            if not re.match(expected, line):
+                raise ValueError(f"it does not offer TLS here, but says: {line}")
+            if request:
+                connection.sendall(f"{request}\r\n".encode())
+            goes_on = _GOES_ON
+
+
+def _read(file: RawIOBase, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = file.read(count - len(data))
+        if not more:
+            raise ValueError("it closed the connection before TLS")
+        data += more
+    return data
+
+
+def _line(file: RawIOBase) -> str:
+    line = file.readline(_MOST_BYTES)
+    if not line.endswith(b"\n"):
+        raise ValueError("it closed the connection before TLS, or its answer is too long")
+    return line.decode("utf-8", "replace").rstrip("\r\n")
