@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import calendar
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -136,10 +135,11 @@ def _inner(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _time(kind: int, text: bytes) -> int:
     """Return a UTCTime or GeneralizedTime (RFC 5280 §4.1.2.5) in seconds since the epoch."""
-    digits = text.decode("ascii")
+    digits = text.decode("ascii").rstrip("Z")
     if kind == _UTC_TIME:
         digits = ("19" if digits[0] >= "5" else "20") + digits
-    return calendar.timegm(time.strptime(digits, "%Y%m%d%H%M%SZ"))
+    numbers = [int(digits[:4]), *(int(digits[at : at + 2]) for at in range(4, 14, 2))]
+    return calendar.timegm((*numbers, 0, 0, 0))  # strptime takes three times as long
 
 
 def _extensions(parts: list[tuple[int, bytes]]) -> Iterator[tuple[bytes, bytes]]:

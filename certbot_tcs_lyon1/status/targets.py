@@ -24,17 +24,19 @@ def check_targets(
     checked = []
     for lineage in found:
         mine = [one for one in targets if one.certificate == lineage.name and not lineage.fault]
-        deployed = [
-            DeployedFile(target.name, path, _fault(lineage, target, kind, path, folders))
-            for target in mine
-            for kind, path in target.paths.items()
-        ]
-        there = [
-            ServedTarget(target.name, str(service), _difference(answers[service], lineage))
-            for target in mine
-            for service in target.serves
-        ]
-        checked.append(replace(lineage, deployed=tuple(deployed), served=tuple(there)))
+        if mine:
+            deployed = tuple(
+                DeployedFile(target.name, path, _fault(lineage, target, kind, path, folders))
+                for target in mine
+                for kind, path in target.paths.items()
+            )
+            there = tuple(
+                ServedTarget(target.name, str(service), _difference(answers[service], lineage))
+                for target in mine
+                for service in target.serves
+            )
+            lineage = replace(lineage, deployed=deployed, served=there)
+        checked.append(lineage)
     return checked
 
 
