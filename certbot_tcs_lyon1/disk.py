@@ -180,10 +180,11 @@ def _check_ordinary(state: os.stat_result) -> None:
 
 
 def _kept(descriptor: int) -> tuple[tuple[str, bytes], ...]:
-    with contextlib.suppress(OSError):  # a file system without extended attributes
-        names = set(os.listxattr(descriptor))
-        return tuple((name, os.getxattr(descriptor, name)) for name in _KEPT if name in names)
-    return ()
+    kept = []
+    for name in _KEPT:
+        with contextlib.suppress(OSError):  # the file has none, or its file system
+            kept.append((name, os.getxattr(descriptor, name)))
+    return tuple(kept)
 
 
 def _mode(mode: int, acl: bytes) -> int:
@@ -262,9 +263,9 @@ def put(place: Place, temporary: str) -> None:
 
 def _take_off_acl(descriptor: int) -> bool:
     with contextlib.suppress(OSError):
-        if _ACL in os.listxattr(descriptor):
-            os.removexattr(descriptor, _ACL)
-            return True
+        os.getxattr(descriptor, _ACL)  # fails without one; its removal does not
+        os.removexattr(descriptor, _ACL)
+        return True
     return False
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 import re
 import select
@@ -156,11 +158,9 @@ def _read_until_end(
         if time.monotonic() >= deadline and process.poll() is None:
             is_late = True
             _kill(process)
-    for _ in range(_MOST_READS):
-        chunk = _read(output)
+    left = iter(functools.partial(_read, output), b"")
+    for chunk in itertools.islice(left, _MOST_READS):
         printed = (printed + chunk)[-_MOST_BYTES:]
-        if not chunk:
-            break
     return printed, is_late
 
 

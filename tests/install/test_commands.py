@@ -54,6 +54,18 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_it_up():
     assert time.monotonic() - began < 2
 
 
+def test_a_daemon_that_prints_on_and_on_does_not_hold_it_up():
+    began = time.monotonic()
+    assert run("sh", "-c", "yes & exit 0") == "it went well"
+    assert time.monotonic() - began < 5
+
+
+def test_a_reload_that_is_no_program_is_told_and_the_old_files_are_put_back(desk, service):
+    message = desk.refused(changed(service, reload=("no-such-command", "-x")))
+    assert "reload = no-such-command -x: cannot be run: No such file or directory" in message
+    assert service.names() == []
+
+
 def test_no_shell_reads_the_words(tmp_path):
     assert run("test", "$HOME;x", "=", "$HOME;x") == "it went well"
 
