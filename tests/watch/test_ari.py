@@ -80,6 +80,7 @@ def test_a_ca_that_fails_is_asked_again_after_six_hours(ca, tmp_path):
         ("Retry-After: soon", 6),
         ("X-Other: 1", 6),
     ],
+    ids=["date", "seconds", "at once", "long after", "no time", "none"],  # the same in each worker
 )
 def test_the_ca_says_when_it_is_asked_again_within_a_minute_and_a_day(ca, tmp_path, header, hours):
     leaf = ca.issue().certificate
