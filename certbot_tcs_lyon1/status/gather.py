@@ -74,16 +74,22 @@ def _settings(
     """
     faults: list[ConfigError] = []
     try:
+        os.stat(path)  # who can write the folders on the way does not matter if it is not there
         return reader.read(path), faults
+    except FileNotFoundError:
+        if is_needed:
+            cause = "it is not there, and lineages need it"
+            faults.append(ConfigError(cause, "put it back", where=path))
+    except PermissionError:
+        unreadable.append(path)
+    except OSError as error:
+        faults.append(ConfigError(str(error.strerror), where=path))
     except ConfigError as error:
         for part in error.parts or (error,):
             if part.errno == errno.EACCES:
                 unreadable.append(part.path)
-            elif part.errno != errno.ENOENT or part.key:
+            else:
                 faults.append(part)
-            elif is_needed:
-                cause = "it is not there, and lineages need it"
-                faults.append(ConfigError(cause, "put it back", where=path))
     return Settings(path, (), (), (), ()), faults
 
 

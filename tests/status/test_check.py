@@ -150,6 +150,28 @@ def test_a_config_that_is_wrong_is_critical_with_its_line(machine, check):
     assert "line 9" in output
 
 
+@pytest.mark.parametrize("plugin", ["tcs-lyon1", "webroot"])
+def test_a_folder_that_others_can_write_is_no_fault_of_a_config_that_is_not_there(
+    machine, check, plugin
+):
+    (machine.config_dir / "tcs-lyon1.ini").unlink()
+    machine.config_dir.chmod(0o775)
+    conf = machine.config_dir / "renewal" / f"{NAME}.conf"
+    conf.write_text(conf.read_text().replace("= tcs-lyon1\n", f"= {plugin}\n"))
+    code, output = check()
+    assert code == (2 if plugin == "tcs-lyon1" else 0)
+    assert "can write" not in output
+
+
+def test_a_config_whose_path_leads_nowhere_is_critical(machine, check):
+    config = machine.config_dir / "tcs-lyon1.ini"
+    config.unlink()
+    config.symlink_to(config.name)
+    code, output = check()
+    assert code == 2
+    assert f"{config}: Too many levels of symbolic links" in output
+
+
 def test_a_key_file_of_dns_that_is_gone_is_a_warning(machine, check):
     machine.configure("[dns]\nserver = 127.0.0.1\nkey_file = /nowhere/key\n")
     code, output = check()
