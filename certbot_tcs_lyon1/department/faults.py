@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
-from typing import Optional
+from collections.abc import Iterable
+from typing import Any, Optional
 
 from certbot_tcs_lyon1.errors import ConfigError
 
@@ -28,18 +28,13 @@ class Fault(ConfigError):
     """What is wrong with one value, or with a file that it names.
 
     :ivar line: of a key file, counted from 1; None if the fault is not in one line
+    :param place: `where` and `parts`, as of each `Error`
     """
 
     def __init__(
-        self,
-        cause: str = "",
-        remedy: str = "",
-        line: Optional[int] = None,
-        *,
-        where: str = "",
-        parts: Sequence[ConfigError] = (),
+        self, cause: str = "", remedy: str = "", line: Optional[int] = None, **place: Any
     ) -> None:
-        super().__init__(cause, remedy, where=where, parts=parts)
+        super().__init__(cause, remedy, **place)
         self.line = line
 
 

@@ -37,6 +37,8 @@ class Key:
     required: str = ""
 
 
+_NAME_UPDATE_SERVER = "name the update server; the DNS administrator knows it"
+
 _TCS = {
     "server": Key(values.https_url, default=lyon1.DEFAULT_SERVER),
     "email": Key(values.email),
@@ -56,9 +58,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "domains": Key(values.domain, is_list=True, may_be_empty=True, default=()),
     },
     "dns": {
-        "server": Key(
-            values.endpoint, is_list=True, default=(), required=values.NAME_UPDATE_SERVER
-        ),
+        "server": Key(values.endpoint, is_list=True, default=(), required=_NAME_UPDATE_SERVER),
         "key_file": Key(values.path),
         "key_name": Key(keyfiles.check_name, default=""),
         "key_algorithm": Key(keyfiles.check_algorithm, default=DEFAULT_ALGORITHM),

@@ -234,10 +234,7 @@ def _dns_server(section: Section) -> DnsServer:
         base=base,
         servers=merged["server"],
         key=_signing_key(section, own),
-        zone=zone,
-        ttl=merged["ttl"],
-        check_servers=merged["check_servers"],
-        propagation_seconds=merged["propagation_seconds"],
+        **{key: merged[key] for key in ("zone", "ttl", "check_servers", "propagation_seconds")},
         section=section.header,
         department_config=section.source.path,
     )

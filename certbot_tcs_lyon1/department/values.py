@@ -28,14 +28,11 @@ Check = Callable[[str], Any]
 #: The remedy for a value from the CA's portal.
 FROM_PORTAL = f"copy it from the portal ({lyon1.PORTAL_ACCOUNTS})"
 
-#: The remedies for a missing update server, and for a missing name of a lineage.
-NAME_UPDATE_SERVER = "name the update server; the DNS administrator knows it"
+#: The remedy for a missing name of a lineage.
 WRITE_CERTIFICATE = "write the certificate's name; see: certbot certificates"
 
 #: The placeholders of the documentation for values from the portal.
 _PLACEHOLDERS = ("KEY_ID", "HMAC_KEY", "NEW_KEY_ID", "NEW_HMAC_KEY")
-
-_ADDRESS = ("is an IP address, which the DNS can't validate", "write a DNS name")
 
 #: Bytes: RFC 8555 leaves the length open; HMAC-SHA256 needs 32 (RFC 7518 §3.2).
 _HMAC_BYTES = 32
@@ -77,12 +74,10 @@ def dns_name(text: str) -> str:
         raise Fault("is a wildcard", "write it without *., that covers the wildcard")
     name = _a_labels(text.removesuffix("."))
     labels = name.split(".")
-    if ":" in text and is_address(text):
-        raise Fault(*_ADDRESS)
+    if is_address(name):
+        raise Fault("is an IP address, which the DNS can't validate", "write a DNS name")
     if len(name) > 253 or not all(len(label) <= 63 and _LABEL.fullmatch(label) for label in labels):
         raise Fault("is not a DNS name (letters, digits and hyphens between dots)", "correct it")
-    if is_address(name):
-        raise Fault(*_ADDRESS)
     if labels[-1].isdigit():
         raise Fault("ends in a number, so it is an address or misspelt", "write a DNS name")
     return name

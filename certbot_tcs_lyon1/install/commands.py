@@ -46,18 +46,18 @@ _CODE_OPTIONS = {
 _LOOK_EVERY = 0.05
 
 
-def environment(base: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
+def environment(base: Mapping[str, str], variables: Mapping[str, Optional[str]]) -> dict[str, str]:
     """Return the environment of a command.
 
     It is `base` without certbot's options, with the folders of system programs in PATH, and with
-    `variables` as `TCS_LYON1_*`.
+    those of `variables` that have a value as `TCS_LYON1_*`.
     """
     path = base.get("PATH") or os.defpath
     missing = [folder for folder in _SYSTEM_FOLDERS if folder not in path.split(os.pathsep)]
     return {
         **{name: text for name, text in base.items() if not name.startswith(_CERTBOTS_OPTIONS)},
         "PATH": os.pathsep.join([path, *missing]),
-        **{f"TCS_LYON1_{name.upper()}": value for name, value in variables.items()},
+        **{f"TCS_LYON1_{name.upper()}": value for name, value in variables.items() if value},
     }
 
 

@@ -224,7 +224,13 @@ def _replace(target: Target, wrong: Sequence[_File], machine: Machine) -> list[s
     :returns: further lines for the user
     :raises InstallError: it failed, and the old files are restored
     """
-    environment = _environment(target, machine.environment)
+    variables = {
+        "target": target.name,
+        "certificate": target.certificate,
+        "pkcs12_password_file": target.pkcs12_password_file,
+        **target.paths,
+    }
+    environment = commands.environment(machine.environment, variables)
     attempts = {
         key: functools.partial(
             commands.run,
@@ -283,10 +289,3 @@ def _put_all(wrong: Sequence[_File]) -> list[str]:
         with files.writing(file.place.path):
             disk.sync(file.place)
     return lines
-
-
-def _environment(target: Target, base: Mapping[str, str]) -> dict[str, str]:
-    variables = {"target": target.name, "certificate": target.certificate, **target.paths}
-    if target.pkcs12_password_file is not None:
-        variables["pkcs12_password_file"] = target.pkcs12_password_file
-    return commands.environment(base, variables)
