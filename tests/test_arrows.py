@@ -50,8 +50,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
 }
 
 #: The rooms that know certbot. The others can be used, and tested, without it.
-CERTBOT_S = ("plugin", "preparation", "authenticator", "installer", "replacement", "ca", "compat")
-CERTBOT_S += ("status.config_dir",)  # its version
+WITH_CERTBOT = (
+    *("plugin", "preparation", "authenticator", "installer", "replacement", "ca", "compat"),
+    "status.config_dir",  # its version
+)
 
 #: Signs of what is Lyon 1's own.
 OWN = ("univ-lyon1", "university claude", "sectigo.com", "harica.gr", "settings, ")
@@ -63,7 +65,7 @@ def modules() -> list[str]:
     """Every module of the package, as `ca.order`; the package itself is ""."""
     return [
         ".".join(path.relative_to(FOLDER).with_suffix("").parts).replace("__init__", "")
-        for path in sorted((FOLDER).rglob("*.py"))
+        for path in sorted(FOLDER.rglob("*.py"))
     ]
 
 
@@ -91,10 +93,6 @@ def imports(module: str) -> Iterator[str]:
         waiting += ast.iter_child_nodes(node)
 
 
-def is_in(name: str, room: str) -> bool:
-    return f"{name}.".startswith(f"{PACKAGE}.{room}.")
-
-
 def is_of(module: str, rooms: Iterable[str]) -> bool:
     return any(f"{module}.".startswith(f"{room}.") for room in rooms)
 
@@ -105,9 +103,7 @@ def arrows_of(module: str) -> set[str]:
     onto = {room, *LEAVES, *ARROWS[room], *ARROWS.get(module, ())}
     if room not in LEAVES:
         onto.add("department.settings")
-        if not is_of(module, CERTBOT_S):
-            onto.remove("compat")
-    return onto
+    return onto if is_of(module, WITH_CERTBOT) else onto - {"compat"}
 
 
 @pytest.mark.parametrize("module", modules())
@@ -128,10 +124,10 @@ def test_every_room_is_on_the_plan():
     assert rooms() == {*ARROWS} - {"ca.firstrun"}
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if not is_of(m, CERTBOT_S)])
+@pytest.mark.parametrize("module", [m for m in modules() if not is_of(m, WITH_CERTBOT)])
 def test_a_module_can_be_used_without_certbot(module):
     found = [name for name in imports(module) if name.split(".")[0] in ("certbot", "acme")]
-    assert not found, f"{module}: certbot is for {', '.join(CERTBOT_S)}"
+    assert not found, f"{module}: certbot is for {', '.join(WITH_CERTBOT)}"
 
 
 #: Methods that change the object they are called on.
@@ -174,6 +170,16 @@ def test_what_a_process_learns_lives_in_an_object(module):
 
 def is_stored(name: ast.Name) -> bool:
     return isinstance(name.ctx, ast.Store)
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if not m.startswith("status")])
+def test_what_the_user_is_told_goes_through_the_report(module):
+    calls = [n for n in ast.walk(ast.parse(source(module).read_text("utf-8"))) if is_print(n)]
+    assert not calls, f"{module}: only the command prints; the plugin has report and its errors"
+
+
+def is_print(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "sys.stdout.write")
 
 
 def strings(node: ast.AST) -> Iterator[str]:
