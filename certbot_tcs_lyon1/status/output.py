@@ -46,7 +46,7 @@ def table(judgement: Judgement, width: int, colour: bool) -> str:
     head = f"{'CERTIFICATE':<{name_width}} NAMES {'ISSUED':<10} {'ENDS':<10}  DAYS {'RENEWS':<10}"
     lines = [head[:width]]
     for lineage in lineages:
-        mine = judgement.of(lineage)
+        verdicts = judgement.of(lineage)
         name = foreign(lineage.name)
         row = name if len(name) <= name_width else name[: name_width - 1] + "…"
         if not lineage.fault:
@@ -56,9 +56,9 @@ def table(judgement: Judgement, width: int, colour: bool) -> str:
                 f"{_date(lineage.renews)}"
             )
         row = row[:width]
-        lines.append(f"\033[{_COLOURS[worst(mine)]}m{row}\033[0m" if colour else row)
+        lines.append(f"\033[{_COLOURS[worst(verdicts)]}m{row}\033[0m" if colour else row)
         lines += _wrapped(_detail(lineage), width)
-        lines += [part for v in mine for part in _wrapped(f"{v.state.name}: {v.text}", width)]
+        lines += [part for v in verdicts for part in _wrapped(f"{v.state.name}: {v.text}", width)]
     return "\n".join([*lines, "", *_machine(judgement, width)])
 
 
@@ -76,7 +76,7 @@ def _detail(lineage: Lineage) -> str:
         parts.append(f"deployed to {target} ({'not ' if faults else ''}live)")
     if not lineage.deployed:
         parts.append("deployed nowhere")
-    parts += [f"served by {there.service}" for there in lineage.served if not there.fault]
+    parts += [f"served by {one.service}" for one in lineage.served if not one.fault]
     return foreign(", ".join(parts))
 
 
@@ -123,13 +123,13 @@ def nagios(judgement: Judgement) -> str:
     """Return the output for Nagios and Icinga: performance data, then a line for each verdict."""
     usable, verdicts = judgement.usable, judgement.verdicts
     soonest = min((judgement.days(lineage)[0] for lineage in usable), default=0)
-    said = f"{len(judgement.facts.lineages)} certificates, the first ends in {soonest:.0f} days"
+    summary = f"{len(judgement.facts.lineages)} certificates, the first ends in {soonest:.0f} days"
     if verdicts:
-        said = _one_line(f"{verdicts[0].about} {verdicts[0].text}")
-        said += f" (and {len(verdicts) - 1} more)" if verdicts[1:] else ""
+        summary = _one_line(f"{verdicts[0].about} {verdicts[0].text}")
+        summary += f" (and {len(verdicts) - 1} more)" if verdicts[1:] else ""
     data = " ".join(f"{_label(lineage.name)}={_values(judgement, lineage)}" for lineage in usable)
     lines = [
-        f"TCS {worst(verdicts).name} - {said}",
+        f"TCS {worst(verdicts).name} - {summary}",
         *(_one_line(f"{one.state.name}: {one.about} {one.text}") for one in verdicts),
     ]
     lines = [line.replace("|", "/") for line in lines]
@@ -158,15 +158,15 @@ def checkmk(judgement: Judgement) -> str:
     """Return the output for Checkmk: a line for each lineage, and one for the machine."""
     lines = []
     for lineage in judgement.facts.lineages:
-        mine = judgement.of(lineage)
+        verdicts = judgement.of(lineage)
         values = "-" if lineage.fault else f"days={_values(judgement, lineage)}"
-        said = "; ".join(_one_line(verdict.text) for verdict in mine)
-        said = said or f"ends on {_date(lineage.ends)}"
+        summary = "; ".join(_one_line(verdict.text) for verdict in verdicts)
+        summary = summary or f"ends on {_date(lineage.ends)}"
         service = _one_line(lineage.name).replace('"', "'")
-        lines.append(f'{int(worst(mine))} "TCS {service}" {values} {said}')
-    mine = judgement.of_machine()
-    said = "; ".join(_one_line(f"{verdict.about} {verdict.text}") for verdict in mine)
-    lines.append(f'{int(worst(mine))} "TCS certbot" - {said or "renewal runs"}')
+        lines.append(f'{int(worst(verdicts))} "TCS {service}" {values} {summary}')
+    verdicts = judgement.of_machine()
+    summary = "; ".join(_one_line(f"{verdict.about} {verdict.text}") for verdict in verdicts)
+    lines.append(f'{int(worst(verdicts))} "TCS certbot" - {summary or "renewal runs"}')
     return "\n".join(lines)
 
 

@@ -158,7 +158,7 @@ def _dns(name: str, settings: Settings, folders: Folders, with_record: bool) -> 
         return
     journal = os.path.join(folders.work_dir, JOURNAL_NAME)
     servers = challenge.Servers()
-    said: list[DnsError] = []
+    warnings: list[DnsError] = []
     what = f"{owner}: a zone that this key may change"
     try:
         record = challenge.txt_record(owner, secrets.token_urlsafe(32))
@@ -170,14 +170,14 @@ def _dns(name: str, settings: Settings, folders: Folders, with_record: bool) -> 
         batches = challenge.publish(batches, journal, servers)
         yield Step(True, what)
         what = f"{owner}: every name server shows the record"
-        challenge.confirm(batches, servers, warn=said.append)
-        everywhere = not any(isinstance(warning, challenge.Unconfirmed) for warning in said)
-        yield Step(everywhere, what, "\n".join(map(str, said)))
+        challenge.confirm(batches, servers, warn=warnings.append)
+        everywhere = not any(isinstance(warning, challenge.Unconfirmed) for warning in warnings)
+        yield Step(everywhere, what, "\n".join(map(str, warnings)))
     except (DnsError, OSError) as error:
         yield Step(False, what, str(error))
     finally:
-        there = os.path.lexists(journal)
-        left = challenge.withdraw(settings, journal, servers) if there else []
+        published = os.path.lexists(journal)
+        left = challenge.withdraw(settings, journal, servers) if published else []
     yield Step(not left, f"{owner}: nothing is left of it", "\n".join(map(str, left)))
 
 
@@ -208,11 +208,11 @@ def _caa(name: str, settings: Settings, identities: Sequence[str], account: Opti
         what = f"{name}: no CAA record stands in the way"
         return Step(True, what, f"one that lets no other CA and account in: {wanted}")
     what = f"{name}: the CAA records of {holder} permit this CA"
-    there = f"there is: {foreign(caa_records.records_text(found))}"
+    present = f"there is: {foreign(caa_records.records_text(found))}"
     if not identities:
-        return Step(None, f"{what}? It does not say by what name", there)
+        return Step(None, f"{what}? It does not say by what name", present)
     right = caa.permits(found, identities, account, wild)
-    return Step(right, what, f"{there}\nask for: {wanted}")
+    return Step(right, what, f"{present}\nask for: {wanted}")
 
 
 def _account_uri(department: Department, folders: Folders) -> Optional[str]:

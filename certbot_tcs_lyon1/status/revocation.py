@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Callable, Optional
 
+from certbot_tcs_lyon1.errors import WatchError
 from certbot_tcs_lyon1.status.facts import Folders, Lineage
 from certbot_tcs_lyon1.watch.record import CRL_FOLDER_NAME, Record
 
@@ -40,7 +41,6 @@ def _look(
     """Return the fields to fill in; {} if the lineage is not watched."""
     from cryptography import x509
 
-    from certbot_tcs_lyon1.errors import WatchError
     from certbot_tcs_lyon1.watch import crl
 
     chain = os.path.join(folders.config_dir, "live", lineage.name, "chain.pem")

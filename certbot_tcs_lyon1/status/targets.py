@@ -30,12 +30,12 @@ def check_targets(
                 for target in mine
                 for kind, path in target.paths.items()
             )
-            there = tuple(
+            services = tuple(
                 ServedTarget(target.name, str(service), _difference(answers[service], lineage))
                 for target in mine
                 for service in target.serves
             )
-            lineage = replace(lineage, deployed=deployed, served=there)
+            lineage = replace(lineage, deployed=deployed, served=services)
         checked.append(lineage)
     return checked
 

@@ -166,10 +166,10 @@ def _judge_lineage(lineage: Lineage, facts: Facts, limits: Limits) -> Iterator[t
             f"the folder accounts from a backup, or order it anew: certbot certonly {named} "
             "--configurator tcs-lyon1",
         )
-    for there in lineage.served:
-        if there.fault:
-            where = f"[install {there.target}]"
-            yield State.CRITICAL, f"{there.service} {there.fault}; start or reload it ({where})"
+    for served in lineage.served:
+        if served.fault:
+            where = f"[install {served.target}]"
+            yield State.CRITICAL, f"{served.service} {served.fault}; start or reload it ({where})"
     for file in lineage.deployed:
         if file.fault:
             text = f"[install {file.target}] {file.path} {file.fault}; run: certbot renew"
