@@ -7,7 +7,6 @@ and never shows the line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Optional
 
 from certbot_tcs_lyon1.department.faults import Fault, shown_header, text_of
@@ -154,25 +153,23 @@ def parse(source: Source) -> list[Section]:
     return list(sections.values())
 
 
-def _entries(lines: list[str]) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield the entries: line number, text without its comment, and the indented lines after it.
+def _entries(lines: list[str]) -> list[tuple[int, str, list[str]]]:
+    """Return the entries: line number, text without its comment, and the indented lines after it.
 
     An entry is a header, a key, or neither.
     """
-    entry: Optional[tuple[int, str, list[str]]] = None
+    entries: list[tuple[int, str, list[str]]] = []
     margin = 0
     for number, line in enumerate(lines, start=1):
         text = _COMMENT.split(line, maxsplit=1)[0].strip()
         indent = len(line) - len(line.lstrip())
-        goes_on = entry is not None and not _HEADER.match(entry[1])
+        goes_on = entries and not _HEADER.match(entries[-1][1])
         if not text or text.startswith("#"):
-            if entry and goes_on and not line.strip():
-                entry[2].append("")
-        elif entry and goes_on and indent > margin:
-            entry[2].append(text)
+            if goes_on and not line.strip():
+                entries[-1][2].append("")
+        elif goes_on and indent > margin:
+            entries[-1][2].append(text)
         else:
-            if entry:
-                yield entry
-            entry, margin = (number, text, []), indent
-    if entry:
-        yield entry
+            entries.append((number, text, []))
+            margin = indent
+    return entries

@@ -1,7 +1,7 @@
-"""The keys that the department config holds or names a file of: HMAC keys of ACME accounts, and the
-keys that sign updates: TSIG keys (RFC 8945) and Kerberos keytabs.
+"""The keys of the department config, inline or in files: HMAC keys, TSIG keys, keytabs.
 
-A key file has the format that BIND's ``tsig-keygen NAME`` prints and ``nsupdate -k`` reads::
+A TSIG key (RFC 8945) signs updates. Its file has the format that BIND's ``tsig-keygen NAME`` prints
+and ``nsupdate -k`` reads::
 
     key "labo" {
             algorithm hmac-sha256;

@@ -174,10 +174,8 @@ def _read(output: IO[bytes]) -> bytes:
 def _describe_exit(code: int) -> Optional[str]:
     if code >= 0:
         return f"exit code {code}" if code else None
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:  # a realtime signal
-        return f"was ended by signal {-code}"
+    name = next((one.name for one in signal.Signals if one == -code), f"signal {-code}")
+    return f"was ended by {name}"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
