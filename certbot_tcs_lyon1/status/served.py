@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import RawIOBase
+from io import BufferedReader
 from typing import Optional
 
 from certbot_tcs_lyon1.department.settings import Service
@@ -81,8 +81,8 @@ def _get(service: Service) -> Optional[bytes]:
     context.verify_mode = ssl.CERT_NONE
     with _connected(service) as connection:
         connection.settimeout(SECONDS)
-        with connection.makefile("rb", buffering=0) as file:  # nothing is read beyond a line
-            if service.starttls:
+        if service.starttls:
+            with connection.makefile("rb") as file:
                 _start_tls(service.starttls, connection, file)
         with context.wrap_socket(connection, server_hostname=service.host) as secured:
             return secured.getpeercert(binary_form=True)
@@ -98,7 +98,7 @@ def _connected(service: Service) -> socket.socket:
     return socket.create_connection(last, SECONDS)
 
 
-def _start_tls(protocol: str, connection: socket.socket, file: RawIOBase) -> None:
+def _start_tls(protocol: str, connection: socket.socket, file: BufferedReader) -> None:
     """Ask for TLS in a protocol of `settings.STARTTLS`.
 
     :raises ValueError: the service does not offer it
@@ -128,17 +128,14 @@ def _start_tls(protocol: str, connection: socket.socket, file: RawIOBase) -> Non
             goes_on = _GOES_ON
 
 
-def _read(file: RawIOBase, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        more = file.read(count - len(data))
-        if not more:
-            raise ValueError("it closed the connection before TLS")
-        data += more
+def _read(file: BufferedReader, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise ValueError("it closed the connection before TLS")
     return data
 
 
-def _line(file: RawIOBase) -> str:
+def _line(file: BufferedReader) -> str:
     line = file.readline(_MOST_BYTES)
     if not line.endswith(b"\n"):
         raise ValueError("it closed the connection before TLS, or its answer is too long")
