@@ -196,6 +196,36 @@ def test_a_resolver_among_check_servers_is_named_as_one(lab, here, tmp_path, des
     assert "check_servers" in warning
 
 
+def test_a_resolver_among_the_zones_name_servers_is_told_to_the_administrator(
+    lab, here, tmp_path, desk_with, monkeypatch
+):
+    """As where an NS record leads to a machine that is now but a cache."""
+    monkeypatch.setattr(nameservers, "PORT", here.port)
+    text = zones.zone_text("x.test", {"ns1": "127.0.0.1", "ns2": "127.0.0.2"})
+    stub = f"stub-zone:\n  name: x.test\n  stub-addr: 127.0.0.1@{here.port}\n"
+    told: list[str] = []
+    with (
+        bind.primary(tmp_path / "bind", here, [zones.Zone("x.test", text, X.policy)], [KEY]),
+        unbound(tmp_path, ports.Endpoint("127.0.0.2", here.port), more=stub),
+    ):
+        desk = desk_with(section(here))
+        desk.put(txt_record(NAME, "value"), warn=told.append)
+        assert desk.withdraw() == []
+    [warning] = told
+    assert "it is a resolver" in warning
+    assert "Tell the DNS administrator" in warning
+
+
+def test_where_no_zone_is_found_above_an_alias_that_a_wildcard_may_have_made_that_is_told(
+    here, tmp_path, desk_with
+):
+    """A root zone of one's own, with a wildcard for all that does not exist."""
+    root = zones.Zone(".", zones.zone_text("", {"ns1": "127.0.0.1"}, "* CNAME www\n"))
+    with bind.primary(tmp_path, here, [root], [KEY]):
+        told = desk_with(section(here)).refused(txt_record("_acme-challenge.nowhere", "value"))
+    assert "No zone of _acme-challenge.nowhere can be found at 127.0.0.1" in told
+
+
 def test_a_name_server_without_an_address_is_told_and_holds_nothing_up(lab, desk_with, monkeypatch):
     monkeypatch.setattr(nameservers, "PORT", lab.primary.endpoint.port)
     lab.edit(ZONE, add=[("@", 300, "NS", "ns9.invalid.")])
