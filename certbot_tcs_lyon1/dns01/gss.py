@@ -145,7 +145,7 @@ class Contexts:
     def _ticket(self, keytab: Keytab) -> libgssapi.Credentials:
         until, refusal = self._refused.get(keytab.name, (0.0, None))
         if refusal is not None and time.monotonic() < until:
-            raise kerberos.of_ticket(refusal, keytab)
+            raise kerberos.of_error(refusal, keytab.name, keytab)
         self._library = self._library or _load()
         try:
             with _in_memory(keytab.data) as path:
@@ -153,7 +153,7 @@ class Contexts:
                 return libgssapi.Credentials(self._library, keytab.name, path, cache)
         except libgssapi.GssError as error:
             self._refused[keytab.name] = time.monotonic() + _REFUSED_SECONDS, error
-            raise kerberos.of_ticket(error, keytab) from None
+            raise kerberos.of_error(error, keytab.name, keytab) from None
 
 
 def _load() -> libgssapi.Library:
@@ -220,11 +220,22 @@ def _establish(server: Address, context: libgssapi.Context, host: str, end: floa
     # which Samba 4.17 answers with BADSIG.
     name = dns.name.from_text(f"{secrets.token_hex(8)}.tcs-lyon1-sig.")
     key = dns.tsig.Key(name, cast(Any, _Signer(context)), dns.tsig.GSS_TSIG)
-    query = _tkey_query(name, context.step())
-    ring = _Keyring(key, context)
+    query, completed = _tkey_query(name, context.step()), False
+
+    def complete(reply: dns.message.Message, _: object = None) -> dns.tsig.Key:
+        """Complete the context with the token in the reply, which is signed with that context: so
+        it is dnspython's keyring.
+        """
+        nonlocal completed
+        record = _tkey_record(reply, name)
+        if not completed and record is not None and not record.error:
+            completed = True
+            context.step(record.key)
+        return key
+
     wire = transport.by_tcp(server, query, _CONNECT_SECONDS, _SECONDS, end)
     try:
-        reply = dns.message.from_wire(wire, keyring=ring, request_mac=b"")
+        reply = dns.message.from_wire(wire, keyring=complete, request_mac=b"")
     except libgssapi.GssError:
         raise
     except Exception as error:  # what a hostile packet raises depends on dnspython
@@ -233,33 +244,8 @@ def _establish(server: Address, context: libgssapi.Context, host: str, end: floa
     if reply.id != query.id or record is None or record.error or reply.rcode():
         code = reply.rcode() if record is None or not record.error else record.error
         raise kerberos.of_tkey_code(names.rcode(code), host)
-    ring.step(reply)  # unless it was signed, and dnspython has called the ring
+    complete(reply)  # unless it was signed
     return key
-
-
-class _Keyring:
-    """A keyring for dnspython that completes the context before the reply's signature is checked.
-
-    The TKEY reply is signed with the context that the token in the same reply completes.
-    """
-
-    def __init__(self, key: dns.tsig.Key, context: libgssapi.Context) -> None:
-        self._key, self._context = key, context
-        self._stepped = False
-
-    def step(self, reply: dns.message.Message) -> None:
-        """Complete the context with the token in the reply, the first time that it is called.
-
-        :raises GssError: the token is not valid
-        """
-        record = _tkey_record(reply, self._key.name)
-        if not self._stepped and record is not None and not record.error:
-            self._stepped = True
-            self._context.step(record.key)
-
-    def __call__(self, reply: dns.message.Message, name: dns.name.Name) -> dns.tsig.Key:
-        self.step(reply)
-        return self._key
 
 
 def _tkey_record(reply: dns.message.Message, name: dns.name.Name) -> Any:

@@ -77,11 +77,6 @@ def is_unknown_service(error: GssError) -> bool:
     return error.minor == _BASE + _SERVICE_UNKNOWN
 
 
-def of_ticket(error: GssError, keytab: Keytab) -> Refused:
-    """Return the error for an account that gets no ticket-granting ticket."""
-    return _of_number(error, keytab.name, keytab)
-
-
 def of_negotiation(error: GssError, host: str, keytab: Keytab) -> Refused:
     """Return the error for a context that can't be established: no ticket for the service
     `DNS/host`, or the server's token is not valid.
@@ -93,7 +88,7 @@ def of_negotiation(error: GssError, host: str, keytab: Keytab) -> Refused:
             "name the server in `server` by its own name: not by its address, an alias or the "
             "domain's name; a BIND needs that principal in its keytab",
         )
-    return _of_number(error, service, keytab)
+    return of_error(error, service, keytab)
 
 
 def of_no_name() -> Refused:
@@ -104,7 +99,11 @@ def of_no_name() -> Refused:
     )
 
 
-def _of_number(error: GssError, account: str, keytab: Keytab) -> Refused:
+def of_error(error: GssError, account: str, keytab: Keytab) -> Refused:
+    """Return the error for an account that gets no ticket, or a service whose ticket fails.
+
+    :param account: the account, or the service
+    """
     number = 156 if error.minor == _NO_ADDRESS else error.minor - _BASE
     if number not in ROWS:
         return Refused(f"Kerberos says: {foreign(error.text)}", f"ask {_ADMIN}")

@@ -114,6 +114,10 @@ class _Known:
     edns: bool = True
     silent_at: Optional[float] = None
 
+    def note_reply(self, seconds: float) -> None:
+        """Remember an answer to a query, and how long that took."""
+        self.answered, self.took, self.silent_at = True, seconds, None
+
 
 @dataclass(frozen=True)
 class Servers:
@@ -159,11 +163,6 @@ class Servers:
     def note_silence(self, server: Address) -> None:
         """Remember that a server gave no answer within its time-out."""
         self._known_of(server).silent_at = time.monotonic()
-
-    def note_reply(self, server: Address, seconds: float) -> None:
-        """Remember that a server has answered a query, and how long that took in seconds."""
-        known = self._known_of(server)
-        known.answered, known.took, known.silent_at = True, seconds, None
 
     def note_update(self, server: Address) -> None:
         """Remember that a server has answered an UPDATE; it may still answer no query."""
@@ -283,7 +282,7 @@ class Servers:
             found = transport.read(query, wire)
             if found is None:
                 raise dns.exception.FormError
-            self.note_reply(server, time.monotonic() - start)
+            known.note_reply(time.monotonic() - start)
             return found
         except (ConnectionError, EOFError, dns.exception.FormError):  # the server has no TCP
             reply = self._ask_by_udp(server, query, known, end)
@@ -305,6 +304,6 @@ class Servers:
                 known.losses += 1
                 continue
             known.losses = 0
-            self.note_reply(server, took)
+            known.note_reply(took)
             return None if reply.flags & dns.flags.TC else reply
         return None
