@@ -7,6 +7,7 @@ and between sections.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -218,8 +219,10 @@ def _read_named_file(
     except OSError as error:
         unusable = Fault(_reason(error), "correct the path or the file")
         unusable.errno = error.errno or 0
-    # A path that does not exist could be a secret in the wrong place.
-    section.note(key, unusable, foreign(path) if _stamp_of(path) else shown(path))
+    # A path that does not exist could be a secret in the wrong place; where a folder on it may not
+    # be entered, it is none.
+    exists = unusable.errno == errno.EACCES or _stamp_of(path)
+    section.note(key, unusable, foreign(path) if exists else shown(path))
     return None
 
 

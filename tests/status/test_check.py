@@ -524,11 +524,13 @@ def test_a_folder_of_certbots_that_another_user_may_not_read_is_named(
     assert "CRITICAL" not in output
 
 
+@pytest.mark.parametrize("name", ["dns.key", "private/tsigkeyfile"])
 @pytest.mark.parametrize(("more", "expected"), [("", 3), ("nonsense = 1\n", 2)])
 def test_a_key_file_that_another_user_may_not_read_hides_nothing_that_is_wrong(
-    machine, check_as_another, more, expected
+    machine, check_as_another, more, expected, name
 ):
-    key = write_private(machine.config_dir / "dns.key", "")
+    (machine.config_dir / "private").mkdir(0o700)
+    key = write_private(machine.config_dir / name, "")
     machine.configure(f"[dns]\nserver = 127.0.0.1\nkey_file = {key}\n{more}")
 
     def theirs(there: Machine) -> None:
@@ -538,7 +540,7 @@ def test_a_key_file_that_another_user_may_not_read_hides_nothing_that_is_wrong(
     code, output = check_as_another(theirs)
     assert code == expected
     assert ("is unknown; known are server" in output) is bool(more)
-    assert "[rights] /etc/dns.key cannot be read as this user" in output
+    assert f"[rights] /etc/{name} cannot be read as this user" in output
 
 
 def test_a_thousand_certificates_take_a_second_and_60_mib_at_most(machine):
