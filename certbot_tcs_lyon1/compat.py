@@ -166,19 +166,15 @@ def _agree(config: NamespaceConfig, url: str) -> None:
         raise errors.Error("Registration cannot proceed without accepting Terms of Service.")
 
 
-def lineage_parameters(config: NamespaceConfig, certname: Optional[str] = None) -> dict[str, str]:
-    """Return the stored options of a lineage, {} if there is no such lineage.
-
-    :param certname: its name; the default is `config.certname`
-    """
+def lineage_parameters(config: NamespaceConfig) -> dict[str, str]:
+    """Return the stored options of the lineage `--cert-name`, {} if there is no such lineage."""
     import configobj  # certbot's own
     from certbot._internal import storage
 
-    certname = certname or config.certname
-    if not certname:
+    if not config.certname:
         return {}
     try:
-        path = storage.renewal_file_for_certname(config, certname)
+        path = storage.renewal_file_for_certname(config, config.certname)
         stored = configobj.ConfigObj(path, encoding="utf-8", default_encoding="utf-8")
         return {name: str(value) for name, value in stored["renewalparams"].items()}
     except (errors.Error, configobj.ConfigObjError, OSError, KeyError):

@@ -40,18 +40,23 @@ def prepare_order(config: NamespaceConfig, settings: Settings, process: Process)
     _drop_other_challenges(config, process)
     decision = order.decide(config, settings)
     department = decision.department
-    if decision.kind is Kind.KEEP_OUT:
-        _warn_of_old_server(config, settings, process)
-    elif decision.kind is Kind.TEST_ELSEWHERE:
-        process.report.info(  # certbot refuses --staging with a server
-            f"--dry-run with --server: a real certificate is about to be ordered at "
-            f"{config.server}, and thrown away."
-        )
-    elif department is not None and decision.kind is Kind.TEST:
+    if department is None:
+        if decision.kind is Kind.KEEP_OUT and compat.is_set_in_cli_ini(config, "server"):
+            process.report.warning(
+                f"cli.ini has server = {config.server}, which is no department's of "
+                f"{settings.path}: nothing is taken from there. If a department has moved, take "
+                "that line out of cli.ini."
+            )
+        elif decision.kind is Kind.TEST_ELSEWHERE:  # certbot refuses --staging with a server
+            process.report.info(
+                f"--dry-run with --server: a real certificate is about to be ordered at "
+                f"{config.server}, and thrown away."
+            )
+    elif decision.kind is Kind.TEST:
         testrun.check(config, department, settings, process)
         _fill_registration(config, department)
         config.server = decision.server
-    elif department is not None:
+    else:
         prefill(config, decision, department, process)
         if config.verb != "reconfigure" and not _account_is_given(config):
             accounts.pin(config, department, process)
@@ -124,15 +129,6 @@ def _drop_other_challenges(config: NamespaceConfig, process: Process) -> None:
             f"is taken out of its renewal file, for {lyon1.PLUGIN} answers {_DNS01}."
         )
         setattr(config, "pref_challs", [])  # noqa: B010  # a property that can be set
-
-
-def _warn_of_old_server(config: NamespaceConfig, settings: Settings, process: Process) -> None:
-    if compat.is_set_in_cli_ini(config, "server"):
-        process.report.warning(
-            f"cli.ini has server = {config.server}, which is no department's of "
-            f"{settings.path}: nothing is taken from there. If a department has moved, take "
-            "that line out of cli.ini."
-        )
 
 
 def _account_is_given(config: NamespaceConfig) -> bool:

@@ -18,6 +18,18 @@ def certonly(client) -> list[str]:
     return [client.executable, *options, *client.folder_options()]
 
 
+def answers(lab) -> list[tuple[str, str]]:
+    """What the lab's CA wants to know."""
+    return [
+        ("ACME URL", lab.pebble.directory_url),
+        ("Key ID:", lab.eab_kid),
+        ("HMAC Key (not shown):", lab.eab_hmac_key),
+        ("E-mail address", "prenom.nom@univ-lyon1.fr"),
+        ("terms of service", "yes"),
+        ("A name for the department", ""),
+    ]
+
+
 def test_the_answers_are_checked_written_and_used(lab, client):
     code, screen = converse(
         certonly(client),
@@ -112,12 +124,7 @@ def test_a_keytab_with_no_key_that_can_sign_is_asked_for_again(lab, client, tmp_
     code, screen = converse(
         certonly(client),
         [
-            ("ACME URL", lab.pebble.directory_url),
-            ("Key ID:", lab.eab_kid),
-            ("HMAC Key (not shown):", lab.eab_hmac_key),
-            ("E-mail address", "prenom.nom@univ-lyon1.fr"),
-            ("terms of service", "yes"),
-            ("A name for the department", ""),
+            *answers(lab),
             ("Name or address", str(lab.primary.endpoint)),
             ("TSIG key file, or keytab:", str(old)),
             ("Not taken:", "\x04"),
@@ -135,12 +142,7 @@ def test_where_the_file_cannot_be_written_it_says_so_and_orders_nothing(lab, cli
     code, screen = converse(
         [*certonly(client), "--tcs-lyon1-config", str(path)],
         [
-            ("ACME URL", lab.pebble.directory_url),
-            ("Key ID:", lab.eab_kid),
-            ("HMAC Key (not shown):", lab.eab_hmac_key),
-            ("E-mail address", "prenom.nom@univ-lyon1.fr"),
-            ("terms of service", "yes"),
-            ("A name for the department", ""),
+            *answers(lab),
             ("Name or address", "none"),
         ],
         client.environment(),
