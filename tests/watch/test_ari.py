@@ -19,7 +19,8 @@ from certbot_tcs_lyon1.watch.fetch import Fetcher
 from certbot_tcs_lyon1.watch.record import Record
 from tests.watch import rude
 
-NOW = datetime.datetime.now(datetime.timezone.utc)
+#: A day ahead, so that no note is past while these tests run.
+NOW = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
 LATER = {"start": "2126-07-20T10:00:00Z", "end": "2126-07-21T10:00:00Z"}
 
 

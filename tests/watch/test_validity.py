@@ -14,15 +14,18 @@ from certbot_tcs_lyon1.watch.reasons import Watch, Watched
 from tests.watch import rude
 from tests.watch.authority import Authority
 
-NOW = datetime.datetime.now(datetime.timezone.utc)
 PRIVATE = x509.ObjectIdentifier("1.3.6.1.4.1.55555.1")
 ORIGIN = x509.ExtensionOID.ISSUING_DISTRIBUTION_POINT
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def reason(leaf, work_dir, chain: bytes):
     """Why the leaf is replaced, as one run of certbot sees it."""
     watch = Watch(str(work_dir), Report(lambda line: None))
-    return watch.reason(Watched("www", leaf.certificate, chain), NOW)
+    return watch.reason(Watched("www", leaf.certificate, chain), now())
 
 
 def entry(leaf):
@@ -32,7 +35,7 @@ def entry(leaf):
 
 
 def of_the_future(ca, leaf, folder):
-    return ca.crl({leaf.serial: "superseded"}, at=NOW + datetime.timedelta(days=1))
+    return ca.crl({leaf.serial: "superseded"}, at=now() + datetime.timedelta(days=1))
 
 
 def of_another_issuer(ca, leaf, folder):
