@@ -70,7 +70,7 @@ def read(path: str) -> list[Entry]:
 
 def _entry(item: Any) -> Entry:
     records = tuple((str(name), str(value)) for name, value in item["records"])
-    if not all(_VALUE.fullmatch(value) for _, value in records):
+    if not records or not all(_VALUE.fullmatch(value) for _, value in records):
         raise ValueError
     texts = {key: str(item[key]) for key in ("section", "zone", "ip", "label")}
     texts["department_config"] = str(item.get("department_config", ""))
