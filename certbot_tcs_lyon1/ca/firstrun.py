@@ -206,9 +206,9 @@ def _key(path: str) -> tuple[str, list[str]]:
     _check_of("dns", "key_file")(path)
     if not os.path.isfile(path):
         raise Fault("is no file", "the DNS administrator sends it")
-    data, principals = b"", []
+    key, principals = "key_file", []
     with contextlib.suppress(OSError, ConfigError, DiskError):  # the reader says why
-        data = disk.read(path)[0]
-        principals = keyfiles.principals(data)
-    key = "keytab" if data.startswith(b"\5") else "key_file"
+        with open(path, "rb") as file:
+            key = "keytab" if file.read(1) == b"\5" else "key_file"
+        principals = keyfiles.principals(disk.read(path)[0])
     return f"{key} = {path}\n", principals if len(principals) > 1 else []

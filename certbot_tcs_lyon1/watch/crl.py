@@ -133,10 +133,9 @@ class Crl:
         try:
             self._der = _without_pem(data)
             self._crl = x509.load_der_x509_crl(self._der)
-            self._serials = der.serials(self._der)
             self.this_update: datetime.datetime = _utc(self._crl, "last_update")
             self.next_update: Optional[datetime.datetime] = _utc(self._crl, "next_update")
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError) as error:
             raise WatchError(f"it is no CRL ({error})") from None
 
     def verify(self, candidates: Sequence[x509.Certificate], now: datetime.datetime) -> None:
@@ -198,6 +197,14 @@ class Crl:
         else:
             entry = self._crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
         return None if entry is None else _revocation(entry)
+
+    @functools.cached_property
+    def _serials(self) -> frozenset[bytes]:
+        """Of all entries; not read before `verify`, since a forged CRL may have 64 MiB of them."""
+        try:
+            return der.serials(self._der)
+        except (ValueError, IndexError):
+            raise WatchError("its entries can't be read") from None
 
     @property
     def is_partial(self) -> bool:

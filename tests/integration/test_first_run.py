@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 
 import pytest
@@ -121,13 +122,18 @@ def test_a_keytab_with_no_key_that_can_sign_is_asked_for_again(lab, client, tmp_
     old.touch(mode=0o600)
     accounts = ("svc-acme@AD.UNIV-LYON1.FR", "host/www@AD.UNIV-LYON1.FR")
     old.write_bytes(keytabs.keytab(*((account, keytabs.RC4) for account in accounts)))
+    folder = tmp_path / "of-everybody"
+    folder.mkdir()
+    folder.chmod(0o777)
+    open_to_all = shutil.copy2(old, folder)
     code, screen = converse(
         certonly(client),
         [
             *answers(lab),
             ("Name or address", str(lab.primary.endpoint)),
             ("TSIG key file, or keytab:", str(old)),
-            ("Not taken:", "\x04"),
+            ("Not taken:", str(open_to_all)),
+            ("[dns] keytab", "\x04"),
         ],
         client.environment(),
     )

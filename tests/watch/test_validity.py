@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from certbot_tcs_lyon1.report import Report
+from certbot_tcs_lyon1.watch import der
 from certbot_tcs_lyon1.watch.reasons import Watch, Watched
 from tests.watch import rude
 from tests.watch.authority import Authority
@@ -85,6 +86,16 @@ def test_why_a_crl_does_not_count_is_in_the_log(ca, web, tmp_path, caplog, made,
     web.put(made.__name__, made(ca, leaf, tmp_path))
     assert reason(leaf, tmp_path, ca.pem) is None
     assert words in caplog.text
+
+
+def test_the_entries_of_a_forged_crl_are_not_even_read(ca, web, tmp_path, monkeypatch):
+    leaf = ca.issue([f"{web.url}/forged.crl"])
+    builder = x509.CertificateRevocationListBuilder().add_revoked_certificate(entry(leaf).build())
+    web.put("forged.crl", ca.sign_crl(builder, ed25519.Ed25519PrivateKey.generate()))
+    read = []
+    monkeypatch.setattr(der, "serials", read.append)  # of 64 MiB that takes 7 s, and 400 MB
+    assert reason(leaf, tmp_path, ca.pem) is None
+    assert read == []
 
 
 @pytest.mark.parametrize(
