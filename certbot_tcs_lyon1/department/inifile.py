@@ -140,8 +140,8 @@ def parse(source: Source) -> list[Section]:
                 section.fault("", f"is here again, after line {first.number('')}", "keep one")
         elif section is None:
             source.whole.fault("", "is before the first [section]", "move it into one", number)
-            section = source.whole  # so that this is noted once
-        elif section is not source.whole and (not key or not sign):
+            section = Section(source, "", 0)  # so that this is noted once
+        elif section.header and (not key or not sign):
             cause = "neither a [section] alone on its line nor key = value"
             source.whole.fault("", cause, "correct it", number)
         elif sections.get(section.header) is section and key in section.texts:

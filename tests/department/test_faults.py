@@ -23,6 +23,7 @@ from tests.department.texts import (
 BAD_FORM = [
     ("", "no department; write a section [department NAME] with its Key ID and HMAC"),
     ("[tcs]\n", "no department;"),
+    ("a\n= b\n", "no department;"),
     (f"eab_hmac_key = {HMAC}\n{DEPARTMENT}", "line 1: is before the first [section]"),
     (f"{DEPARTMENT}{HMAC}\n", "line 4: neither a [section] alone on its line nor key = value"),
     (f"{DEPARTMENT}email: {TSIG}\n", f"line 4, {D} (not shown): is unknown; known are server"),
