@@ -134,6 +134,7 @@ def test_an_entry_of_an_indirect_crl_counts_for_its_own_issuer(ca, web, tmp_path
     )
     for serial, name in ((7, other), (leaf.serial, issuer if whose == "ours" else None)):
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(DAY)
+        entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags.superseded), critical=False)
         if name is not None:
             names = x509.CertificateIssuer([x509.DirectoryName(name)])
             entry = entry.add_extension(names, critical=True)
