@@ -180,11 +180,11 @@ def _check_ordinary(state: os.stat_result) -> None:
 
 
 def _kept(descriptor: int) -> tuple[tuple[str, bytes], ...]:
-    kept = []
-    for name in _KEPT:
-        with contextlib.suppress(OSError):  # the file has none, or its file system
-            kept.append((name, os.getxattr(descriptor, name)))
-    return tuple(kept)
+    with contextlib.suppress(OSError):  # a file system without extended attributes
+        # SELinux answers for a label that is not listed, and that can't be set.
+        names = set(os.listxattr(descriptor))
+        return tuple((name, os.getxattr(descriptor, name)) for name in _KEPT if name in names)
+    return ()
 
 
 def _mode(mode: int, acl: bytes) -> int:
@@ -263,9 +263,9 @@ def put(place: Place, temporary: str) -> None:
 
 def _take_off_acl(descriptor: int) -> bool:
     with contextlib.suppress(OSError):
-        os.getxattr(descriptor, _ACL)  # fails without one; its removal does not
-        os.removexattr(descriptor, _ACL)
-        return True
+        if _ACL in os.listxattr(descriptor):
+            os.removexattr(descriptor, _ACL)
+            return True
     return False
 
 

@@ -87,7 +87,7 @@ def _walk(path: str, owner: Optional[int], held: contextlib.ExitStack) -> Place:
             trail.pop()
         if name in ("", ".", ".."):
             continue
-        here, is_last = trail[-1], not any(pending)
+        here, is_last = trail[-1], not pending
         place = Place(here.fd, os.path.join(here.path, name))
         try:
             fd, state = look(name, here.fd)

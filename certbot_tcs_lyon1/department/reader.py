@@ -216,9 +216,9 @@ def _read_named_file(
         return None
     except DiskError as error:
         unusable = Fault(error.cause, rights.copy_command(section, path))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # UnicodeError: in a locale that is not UTF-8
         unusable = Fault(_reason(error), "correct the path or the file")
-        unusable.errno = error.errno or 0
+        unusable.errno = getattr(error, "errno", 0) or 0
     # A path that does not exist could be a secret in the wrong place; where a folder on it may not
     # be entered, it is none.
     exists = unusable.errno == errno.EACCES or _stamp_of(path)

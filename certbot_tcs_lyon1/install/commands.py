@@ -35,11 +35,12 @@ _MOST_READS = 1000
 #: The prefix of variables with certbot's options, one of them secret (EAB_HMAC_KEY).
 _CERTBOTS_OPTIONS = "CERTBOT_"
 
-#: Interpreters, each with its options that are followed by code or a module in place of a script.
-_CODE_OPTIONS = {
-    r"(ba|da|k|z)?sh": r"-[A-Za-z]*c[A-Za-z]*",
-    r"python[0-9.]*": r"-[bBdEhiIOPqRsSuvVx]*[cm].*",
-    r"perl|ruby": r"-[acflnpstTuUvwWX0-7]*[eE].*",
+#: Interpreters, each with its options after which no script comes (but code, a module or standard
+#: input), and those that have a value.
+_INTERPRETERS = {
+    r"(ba|da|k|z)?sh": (r"-[A-Za-z]*[cs][A-Za-z]*|-", r"[-+][A-Za-z]*[oO]|--rcfile|--init-file"),
+    r"python[0-9.]*": (r"-[bBdEhiIOPqRsSuvVx]*[cm].*|-", r"-[bBdEhiIOPqRsSuvVx]*[WX]"),
+    r"perl|ruby": (r"-[acCDflnpsStTuUvwWX0-7]*[eE].*|-", r"-[Ir]"),
 }
 
 #: Seconds between two checks whether the command has exited, while it prints nothing.
@@ -88,13 +89,17 @@ def _script(words: Sequence[str]) -> Sequence[str]:
     It may be missing: the owner of its folder can make it after the check.
     """
     name = os.path.basename(words[0])
-    for interpreter, code in _CODE_OPTIONS.items():
+    for interpreter, (without, valued) in _INTERPRETERS.items():
         if re.fullmatch(interpreter, name):
-            for word in words[1:]:
-                if re.fullmatch(code, word):
+            rest = iter(words[1:])
+            for word in rest:
+                if re.fullmatch(without, word):
                     break
-                if not word.startswith("-") and ("/" in word or os.path.lexists(f"/{word}")):
-                    return (word,)
+                if re.fullmatch(valued, word):
+                    next(rest, None)
+                elif not word.startswith(("-", "+")):
+                    # Without a slash, one that is not in / is looked up in PATH.
+                    return (word,) if "/" in word or os.path.lexists(f"/{word}") else ()
     return ()
 
 

@@ -187,7 +187,7 @@ def _read(folder: str, target: str) -> list[Replaced]:
     try:
         with open(path, "rb") as file:
             return [_from_json(item) for item in json.load(file)]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InstallError(
             "it is damaged, so a deployment that was killed cannot be undone",
             f"remove it, and run: certbot renew, which writes the files of [install {target}] anew",
@@ -198,6 +198,8 @@ def _read(folder: str, target: str) -> list[Replaced]:
 def _from_json(item: Any) -> Replaced:
     old = item["old"]
     if old is not None:
-        kept = tuple((name, bytes.fromhex(value)) for name, value in old["kept"])
-        old = Found(bytes.fromhex(old["data"]), Rights(**old["rights"]), kept)
-    return Replaced(**{**item, "old": old})
+        kept = tuple((str(name), bytes.fromhex(value)) for name, value in old["kept"])
+        rights = Rights(**{name: int(number) for name, number in old["rights"].items()})
+        old = Found(bytes.fromhex(old["data"]), rights, kept)
+    texts = {key: str(item[key]) for key in ("path", "new", "temporary")}
+    return Replaced(owner=int(item["owner"]), old=old, **texts)

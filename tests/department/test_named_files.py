@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,27 @@ def test_an_unreadable_config_is_told_with_the_reason(
         f"{config}: the department config cannot be read: {reason} name another file with "
         "--tcs-lyon1-config PATH"
     )
+
+
+_IN_ASCII = """
+import sys
+from certbot_tcs_lyon1.department import reader
+from certbot_tcs_lyon1.errors import ConfigError
+try:
+    reader.read(sys.argv[1])
+except ConfigError as error:
+    print(ascii(str(error)))
+"""
+
+
+def test_a_path_that_the_locale_cannot_write_is_told_by_its_line(config: Path) -> None:
+    write(config, f"{DEPARTMENT}[dns]\nserver = a.fr\nkey_file = /etc/clé.key\n")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", _IN_ASCII, str(config)]
+    done = subprocess.run(
+        command, env={**os.environ, **ascii_only}, capture_output=True, text=True, check=True
+    )
+    assert "line 6, [dns] key_file: /etc/cl" in done.stdout
 
 
 def test_a_file_that_belongs_to_somebody_else_is_refused(tmp_path, monkeypatch):

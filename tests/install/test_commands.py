@@ -107,6 +107,20 @@ def test_an_interpreter_without_a_script_is_run(desk, service, words):
     assert len(desk.deploy(changed(service, test=words))) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bash", "hook"),
+        ("bash", "-s"),
+        ("python3", "-W", "ignore::a/b", "-c", "0"),
+        ("perl", "-e0"),
+    ],
+)
+def test_an_argument_is_not_taken_for_an_interpreters_script(words):
+    found = commands.find_program("test", [*words, "/not/there"], dict(os.environ))
+    assert found is not None
+
+
 def test_a_command_that_closes_its_output_and_goes_on_is_waited_for(tmp_path):
     late = tmp_path / "late"
     assert run("sh", "-c", f"exec >&- 2>&-; sleep 0.3; touch {late}") == "it went well"

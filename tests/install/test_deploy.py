@@ -111,6 +111,30 @@ def test_a_file_with_a_name_as_long_as_the_disk_takes_is_written(desk, service):
     assert longest.read_bytes() == desk.shelf.read("privkey")
 
 
+def test_a_label_that_selinux_gives_and_the_disk_does_not_store_is_left_out(
+    desk, service, monkeypatch
+):
+    """As on NFS, or with the mount option context=: it is not listed, and can't be set."""
+    desk.deploy(service)
+    desk.shelf.issue()
+    monkeypatch.setattr(os, "listxattr", lambda descriptor: [])
+    monkeypatch.setattr(os, "getxattr", lambda descriptor, name: b"system_u:object_r:nfs_t:s0")
+    monkeypatch.delattr(os, "setxattr")
+    assert len(desk.deploy(service)) == 1
+    assert service.path("privkey").read_bytes() == desk.shelf.read("privkey")
+
+
+def test_a_disk_without_extended_attributes_is_written_to(desk, service, monkeypatch):
+    def refuse(descriptor):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "listxattr", refuse)
+    for _ in range(2):
+        assert len(desk.deploy(service)) == 1
+        assert service.path("privkey").read_bytes() == desk.shelf.read("privkey")
+        desk.shelf.issue()
+
+
 def test_commands_are_optional(desk, service):
     lines = desk.deploy(changed(service, test=None, reload=None))
     assert lines[0].endswith("privkey.pem.")
@@ -313,6 +337,12 @@ def test_a_symbolic_link_is_written_through_to_its_end(desk, service, tmp_path, 
     assert end.read_bytes() == desk.shelf.read("privkey")
     assert stat.S_IMODE(end.stat().st_mode) == 0o600
     assert f"{service.path('privkey')} leads to {end}" in caplog.text
+
+
+def test_a_link_to_a_folder_that_is_missing_is_no_name_of_a_file(desk, service):
+    service.path("privkey").symlink_to("new/")
+    assert "its folder cannot be used: No such file" in desk.refused(service)
+    assert service.names() == ["privkey.pem"]
 
 
 def test_links_that_lead_nowhere_are_told(desk, service):

@@ -110,7 +110,16 @@ def test_a_folder_that_is_gone_has_nothing_to_put_back(records, key):
     assert not os.path.exists(records)
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}x", "1", '[{"files": 1}]', "[" * 100000])
+#: Records of another form.
+BROKEN = (
+    '[{"path": "/x", "owner": [], "new": "", "temporary": "", "old": null}]',
+    '[{"path": "/x", "owner": 0, "new": "", "temporary": "", "old": {"data": "", "kept": 1}}]',
+    '[{"path": "/x", "owner": 0, "new": "", "temporary": "", '
+    '"old": {"data": "", "kept": [], "rights": []}}]',
+)
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}x", "1", '[{"files": 1}]', "[" * 100000, *BROKEN])
 def test_a_damaged_record_is_told_and_kept(records, key, text):
     undo.begin(records, "mail", one(key))
     path = Path(records, "mail.json")
