@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Optional
 
 from certbot import errors as certbot_errors
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from certbot_tcs_lyon1.process import Process
 
 logger = logging.getLogger(__name__)
+
+#: The most errors of one order about CAA records that are explained: each is looked up.
+_MOST_ADVICE = 3
 
 #: The journal of records that are published and not yet withdrawn, in certbot's work folder.
 JOURNAL_NAME = "tcs-lyon1-journal.json"
@@ -42,6 +45,7 @@ class Authenticator:
     :param settings: the department config
     :param work_dir: certbot's work folder, which holds the journal
     :param propagation_seconds: overrides that of the `[dns]` sections (seconds)
+    :param advise: returns the advice on an error of the CA; None if there is none
     """
 
     def __init__(
@@ -50,8 +54,10 @@ class Authenticator:
         process: Process,
         work_dir: str,
         propagation_seconds: Optional[int],
+        advise: Callable[[BaseException], Optional[str]],
     ) -> None:
         self._settings = settings
+        self._advise = advise
         self._process = process
         self._journal_path = os.path.join(work_dir, JOURNAL_NAME)
         self._propagation_seconds = propagation_seconds
@@ -136,11 +142,21 @@ class Authenticator:
 
     def hint(self, failed: Sequence[AnnotatedChallenge]) -> str:
         """Return what to check when the CA did not accept the records of these challenges."""
+        by_caa = [achall for achall in failed if achall.error and achall.error.code == "caa"]
+        advice = [self._advise(achall.error) for achall in by_caa[:_MOST_ADVICE]]
+        parts = list(dict.fromkeys(filter(None, advice)))
+        others = [achall for achall in failed if not parts or achall not in by_caa]
+        if others:
+            parts.append(self._hint_about_the_zone(others))
+        return "\n".join(parts)
+
+    def _hint_about_the_zone(self, failed: Sequence[AnnotatedChallenge]) -> str:
         names = sorted({compat.domain_of(achall) for achall in failed})
         followed = "".join(
-            f" The CNAME at {name} was followed, so the record is at {self._targets[name]}: CAs "
-            "differ in following it. Ask the RAO whether this one does."
-            for name in sorted(self._targets.keys() & set(map(_owner, failed)))
+            f" The CNAME at {name} was followed, so the record is at {target}: CAs differ in "
+            "following it. Ask the RAO whether this one does."
+            for name, target in sorted(self._targets.items())
+            if name.partition(".")[2] in names
         )
         return (
             "The TXT records were published, and every name server of the zone that answered here "

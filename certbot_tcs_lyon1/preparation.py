@@ -69,10 +69,12 @@ def prepare(
         for warning in settings.warnings:
             process.report.warning(str(warning))
         seconds = config.tcs_lyon1_propagation_seconds
-        authenticator = Authenticator(settings, process, config.work_dir, seconds)
+        advise = functools.partial(_advise, config, settings, process)
+        authenticator = Authenticator(settings, process, config.work_dir, seconds, advise)
         authenticator.check_library()
         if config.verb in prefill.ORDERING_VERBS:
-            _listen(config, settings, process, plugin)
+            process.listener = process.listener or Listener()
+            process.listener.listen(plugin, advise)
             prefill.prepare_order(config, settings, process)
             authenticator.withdraw()
     except errors.Error as error:
@@ -155,17 +157,16 @@ def _first_run(config: NamespaceConfig, process: Process) -> None:
         firstrun.write_department_config(config, path, process.report)
 
 
-def _listen(config: NamespaceConfig, settings: Settings, process: Process, plugin: object) -> None:
-    """Have the CA's errors explained."""
-    process.listener = process.listener or Listener()
-    process.listener.listen(plugin, functools.partial(_advise, config, settings, process))
-
-
 def _advise(
-    config: NamespaceConfig, settings: Settings, process: Process, error: BaseException, shown: str
+    config: NamespaceConfig,
+    settings: Settings,
+    process: Process,
+    error: BaseException,
+    shown: Optional[str] = None,
 ) -> Optional[str]:
-    """Return the advice on an error.
+    """Return the advice on an error of the CA; None if there is none.
 
+    :param shown: see `advice.advise`
     What it needs is imported for an error only: `certbot renew` has none on most nights.
     """
     from certbot_tcs_lyon1.ca import advice, directory

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from acme import client as acme_client
 from acme import messages
+from certbot.plugins import common
 
 from certbot_tcs_lyon1.ca import advice
 from tests.integration import problems
@@ -121,6 +122,31 @@ def test_the_caa_record_that_applies_is_shown_with_the_name_that_holds_it(lab, r
         )
     finally:
         lab.edit("labo.univ-lyon1.test", delete=[("@", "CAA")])
+
+
+def test_a_caa_record_that_the_ca_meets_at_the_validation_is_shown_as_well(lab, run, ca):
+    if "auth_hint" not in vars(common.Plugin):
+        pytest.skip("certbot before 1.16 asks no plugin what a failed validation means")
+    lab.edit("labo.univ-lyon1.test", add=[("@", 5, "CAA", '0 issue "letsencrypt.org"')])
+    try:
+        ca.behave = front.fail_validation(problems.CAA)
+        result = run(*CERTONLY)
+    finally:
+        lab.edit("labo.univ-lyon1.test", delete=[("@", "CAA")])
+    assert result.returncode == 1
+    assert 'labo.univ-lyon1.test has CAA 0 issue "letsencrypt.org"' in result.output
+    assert result.output.count("who runs the DNS zone of labo.univ-lyon1.test") == 1
+    assert "check_servers" not in result.output  # the name servers are not the cause
+
+
+def test_a_record_that_the_ca_did_not_find_leads_to_the_name_servers_that_it_sees(run, ca):
+    if "auth_hint" not in vars(common.Plugin):
+        pytest.skip("certbot before 1.16 asks no plugin what a failed validation means")
+    ca.behave = front.fail_validation(front.Problem("unauthorized", "No TXT record found"))
+    result = run(*CERTONLY)
+    assert result.returncode == 1
+    assert "check_servers" in result.output
+    assert "CAA" not in result.output
 
 
 @pytest.mark.skipif(
