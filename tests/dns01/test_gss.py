@@ -47,18 +47,20 @@ def test_a_hundred_names_take_one_context(realm: Realm, desk_with: DeskWith) -> 
     assert len([line for line in realm.bind.query_log() if "TKEY" in line]) == before + 1
 
 
+def started(
+    realm: Realm, folder: Path, port: int = 0
+) -> contextlib.AbstractContextManager[bind.Bind]:
+    """A BIND of the realm that a test may start again."""
+    return kerberos.bind_with_gss(folder / "bind", realm.kdc, [RECORDS], "localhost", port=port)
+
+
 def test_a_server_that_is_restarted_is_negotiated_with_once_more(
     realm: Realm, desk_with: DeskWith, tmp_path: Path
 ) -> None:
-    def started(port: int = 0) -> contextlib.AbstractContextManager[bind.Bind]:
-        return kerberos.bind_with_gss(
-            tmp_path / "bind", realm.kdc, [RECORDS], "localhost", port=port
-        )
-
-    with started() as server:
+    with started(realm, tmp_path) as server:
         desk = desk_with(replace(realm, bind=server).section())
         desk.put(txt_record(WWW, "one"))
-    with started(server.endpoint.port) as again:
+    with started(realm, tmp_path, server.endpoint.port) as again:
         desk.put(txt_record(WWW, "two"))
         assert again.txt(WWW) == ["two"]
         assert len([line for line in again.query_log() if " TKEY " in line]) == 1
@@ -69,17 +71,12 @@ def test_a_server_that_is_restarted_is_negotiated_with_once_more(
 def test_a_name_that_is_refused_after_a_restart_is_told_and_leaves_nothing_in_the_journal(
     realm: Realm, desk_with: DeskWith, tmp_path: Path
 ) -> None:
-    def started(port: int = 0) -> contextlib.AbstractContextManager[bind.Bind]:
-        return kerberos.bind_with_gss(
-            tmp_path / "bind", realm.kdc, [RECORDS], "localhost", port=port
-        )
-
-    with started() as server:
+    with started(realm, tmp_path) as server:
         desk = desk_with(replace(realm, bind=server).section())
         desk.put(txt_record(WWW, "one"))
         assert desk.withdraw_here() == []
         batches = desk.plan(txt_record(f"_acme-challenge.denied.{ZONE}", "two"))
-    with started(server.endpoint.port):
+    with started(realm, tmp_path, server.endpoint.port):
         with pytest.raises(DnsError, match="grant"):
             challenge.publish(batches, desk.journal_path, desk.servers)
     assert desk.journal() == []
