@@ -90,7 +90,8 @@ def test_the_first_run_takes_a_keytab_and_asks_which_of_its_accounts(
             ("Name or address", str(ground.server.endpoint)),
             ("TSIG key file, or keytab:", str(keytab)),
             ("The account that may write", "somebody@ELSEWHERE.TEST"),
-            ("holds no key of somebody@ELSEWHERE.TEST", ""),
+            ("holds no key of somebody@ELSEWHERE.TEST", None),
+            ("The account that may write", ""),
         ],
         {**client.environment(), **ground.environment},
     )

@@ -6,6 +6,7 @@ import select
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from typing import Optional
 
 from tests.lab import process
 from tests.lab.errors import LabError
@@ -13,13 +14,14 @@ from tests.lab.errors import LabError
 
 def converse(
     command: Sequence[str],
-    answers: Sequence[tuple[str, str]],
+    answers: Sequence[tuple[str, Optional[str]]],
     env: Mapping[str, str],
     seconds: float = 60,
 ) -> tuple[int, str]:
     """Run `command`; its exit code, and all that the terminal showed.
 
-    `answers` are pairs (what the screen must show first, what is typed then), in their order.
+    `answers` are pairs (what the screen must show first, what is typed then), in their order; None
+    types nothing. What is typed before its prompt is there may be lost.
     """
     ours, theirs = pty.openpty()
     popen = subprocess.Popen(
@@ -42,9 +44,12 @@ def converse(
                 shown += os.read(ours, 4096).decode("utf-8", "replace")
             except OSError:  # the other end is closed: the program has ended
                 return popen.wait(), shown
-            if waiting and waiting[0][0] in shown[since:]:
-                since = len(shown)
-                os.write(ours, waiting.pop(0)[1].encode(errors="surrogateescape") + b"\n")
+            while waiting and waiting[0][0] in shown[since:]:
+                text, typed = waiting.pop(0)
+                since = shown.index(text, since) + len(text)
+                if typed is not None:
+                    os.write(ours, typed.encode(errors="surrogateescape") + b"\n")
+                    break
     finally:
         popen.kill()
         popen.wait()
