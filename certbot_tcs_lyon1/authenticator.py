@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Optional
 
 from certbot import errors as certbot_errors
 
-from certbot_tcs_lyon1 import compat, errors
+from certbot_tcs_lyon1 import compat, dns01, errors
 
 if TYPE_CHECKING:
     from acme import challenges
@@ -31,12 +31,6 @@ _MOST_ADVICE = 3
 
 #: The journal of records that are published and not yet withdrawn, in certbot's work folder.
 JOURNAL_NAME = "tcs-lyon1-journal.json"
-
-_NEEDS_DNSPYTHON = "Answering a challenge in the DNS needs dnspython 2.0 or later"
-_GET_DNSPYTHON = (
-    "Install it: apt install python3-dnspython, dnf install python3-dns, or, in the environment of "
-    "this certbot, pip install dnspython."
-)
 
 
 class Authenticator:
@@ -69,7 +63,8 @@ class Authenticator:
     def check_library(self) -> None:
         """Warn if there is a `[dns]` section, and dnspython is not installed."""
         if self._settings.dns and importlib.util.find_spec("dns") is None:
-            self._process.report.warning(f"{_NEEDS_DNSPYTHON}, and there is none. {_GET_DNSPYTHON}")
+            error = dns01.without_dnspython("it is missing")
+            self._process.report.warning(str(error))
 
     def perform(self, achalls: Sequence[AnnotatedChallenge]) -> list[challenges.ChallengeResponse]:
         """Publish the records of all challenges, and wait until every name server has them.
@@ -128,15 +123,11 @@ class Authenticator:
         :raises certbot.errors.PluginError: dnspython is missing, too old or broken
         """
         try:
-            import dns.version
+            dns01.check_dnspython()
+        except errors.DnsError as error:
+            raise certbot_errors.PluginError(str(error)) from None
+        from certbot_tcs_lyon1.dns01 import challenge
 
-            if dns.version.MAJOR < 2:
-                raise ImportError(f"version {dns.version.version} is too old")
-            from certbot_tcs_lyon1.dns01 import challenge
-        except Exception as error:  # a broken installation may raise anything
-            raise certbot_errors.PluginError(
-                f"{_NEEDS_DNSPYTHON} ({error}). {_GET_DNSPYTHON}"
-            ) from None
         self._process.servers = self._process.servers or challenge.Servers()
         return self._process.servers
 

@@ -76,9 +76,8 @@ def _alias_chain(chain: Sequence[dns.name.Name]) -> str:
 
 
 def _section_to_write(name: dns.name.Name) -> str:
-    zone = (
-        name.parent() if len(name) > 3 else name
-    )  # a guess: the name is not in a top-level domain
+    # A guess, without asking a server: the parent, unless that is a top-level domain.
+    zone = name.parent() if len(name) > 3 else name
     return f"Write a section [dns {text(zone)}] with the update server of its zone"
 
 

@@ -13,6 +13,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Optional
 
+from certbot_tcs_lyon1 import dns01
+from certbot_tcs_lyon1.errors import DnsError
 from certbot_tcs_lyon1.status.facts import Folders
 
 #: certbot's defaults, the same in every version in service.
@@ -106,9 +108,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         folders = _folders(options)
         if options.verb != "test":
             return _report(options, folders)
+        dns01.check_dnspython()
         from certbot_tcs_lyon1.status import probe
 
         return probe.run(options.names, folders, with_record=not options.no_dns_update)
+    except DnsError as error:
+        print(error, file=sys.stderr)
+        return 1
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3

@@ -175,6 +175,22 @@ def test_a_challenge_without_a_dnspython_that_works_says_what_to_install(
     assert client.lineages() == []
 
 
+@pytest.mark.parametrize("state", BROKEN)
+def test_the_test_command_says_what_to_install_without_a_dnspython_that_works(tmp_path, state):
+    python = Path(without_dnspython(tmp_path, state)).with_name("python")
+    module = "certbot_tcs_lyon1.status.command"
+    done = subprocess.run(
+        [python, "-m", module, "test", f"--config-dir={tmp_path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "python3-dnspython" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(certbot.__version__.startswith("1."), reason="certbot 1 itself needs it")
 def test_zope_interface_may_be_absent(two_lineages, tmp_path):
     there = twin.make(tmp_path / "twin", {"zope", "zope.interface", "zope.event", "zope.component"})
