@@ -74,7 +74,6 @@ def _confirmed(placed: Sequence[Batch], servers: Servers) -> list[Batch]:
 
     :raises Refused: a signed answer says that a name is an alias
     """
-
     firsts = {one.location: one for one in reversed(placed) if not one.location.confirmed}
     again = together(lambda one: zones.confirmed(one, servers), list(firsts.values()))
     right = {first.location for first, found in zip(firsts.values(), again) if found is first}
