@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 from certbot_tcs_lyon1.errors import DnsError
 
 _NEEDED = "Answering a challenge in the DNS needs dnspython 2.0 or later"
@@ -28,6 +26,6 @@ def check_dnspython() -> None:
 
         if dns.version.MAJOR < 2:
             raise ImportError(f"version {dns.version.version} is too old")
-        importlib.import_module(f"{__name__}.challenge")
+        from certbot_tcs_lyon1.dns01 import challenge  # noqa: F401  # imports all of them
     except Exception as error:  # a broken installation may raise anything
         raise without_dnspython(error) from None
