@@ -91,9 +91,9 @@ class _Dialogue:
             "\nThe update server, a name server that takes dynamic updates (type none if the CA "
             "holds\nevery name as validated):"
         )
-        dns = self._ask("Name or address", _check_of("dns", "server"), "none")
-        if dns != "none":
-            text += f"\n[dns]\nserver = {dns}\n"
+        update_server = self._ask("Name or address", _check_of("dns", "server"), "none")
+        if update_server != "none":
+            text += f"\n[dns]\nserver = {update_server}\n"
             text += self._key_lines(text)
         self._read(text)
         return text
