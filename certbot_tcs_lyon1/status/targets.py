@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from certbot_tcs_lyon1 import disk
@@ -25,11 +25,7 @@ def check_targets(
     for lineage in found:
         mine = [one for one in targets if one.certificate == lineage.name and not lineage.fault]
         if mine:
-            deployed = tuple(
-                DeployedFile(target.name, path, _fault(lineage, target, kind, path, folders))
-                for target in mine
-                for kind, path in target.paths.items()
-            )
+            deployed = tuple(_deployed(lineage, mine, folders))
             services = tuple(
                 ServedTarget(target.name, str(service), _difference(answers[service], lineage))
                 for target in mine
@@ -53,12 +49,24 @@ def _difference(answer: served.Served, live: Lineage) -> str:
     return f"gives another certificate than the live version ({foreign(what)})"
 
 
-def _fault(live: Lineage, target: Target, kind: str, path: str, folders: Folders) -> str:
+def _deployed(live: Lineage, targets: Sequence[Target], folders: Folders) -> Iterator[DeployedFile]:
+    try:
+        version = lineages.read(os.path.join(folders.config_dir, "live", live.name))
+    except InstallError as error:  # the renewal conf names files elsewhere
+        version, unreadable = None, _describe_error(error)
+    for target in targets:
+        for kind, path in target.paths.items():
+            fault = unreadable if version is None else _fault(version, target, kind, path, folders)
+            yield DeployedFile(target.name, path, fault)
+
+
+def _fault(
+    version: lineages.Lineage, target: Target, kind: str, path: str, folders: Folders
+) -> str:
     """Return how a file differs from what `certbot renew` would deploy; "" if it does not."""
     from certbot_tcs_lyon1.install import files, written
 
     try:
-        version = lineages.read(os.path.join(folders.config_dir, "live", live.name))
         rights = files.rights(target, kind)
         with files.opened(path, rights.uid) as place:
             found = files.read(place)
@@ -69,12 +77,16 @@ def _fault(live: Lineage, target: Target, kind: str, path: str, folders: Folders
             source = written.source_digest(version, files.password(target))
         is_live = written.is_live(folders.work_dir, place.path, found.data, kind, version, source)
     except InstallError as error:
-        return f"cannot be looked at: {'; '.join(filter(None, (error.cause, error.remedy)))}"
+        return _describe_error(error)
     if not is_live:
         return "is not the live version"
     if found.rights != rights:
         return f"has {_describe(found.rights)}, and not {_describe(rights)}"
     return ""
+
+
+def _describe_error(error: InstallError) -> str:
+    return f"cannot be looked at: {'; '.join(filter(None, (error.cause, error.remedy)))}"
 
 
 def _describe(rights: disk.Rights) -> str:

@@ -284,6 +284,21 @@ def test_what_is_deployed_and_not_live_is_a_warning(machine, check):
     assert f"[install web] {path} is not the live version" in output
 
 
+def test_what_is_deployed_of_a_lineage_that_lies_elsewhere_cannot_be_looked_at(machine, check):
+    """Its renewal conf names files that are not in certbot's `live`, from where it is deployed."""
+    path = machine.folder / "tls" / "fullchain.pem"
+    path.parent.mkdir()
+    machine.configure(f"[install web]\ncertificate = {NAME}\nfullchain = {path}\n")
+    pem = machine.issue()
+    path.write_bytes(pem + pem)
+    live = machine.config_dir / "live"
+    (live / NAME).rename(machine.config_dir / "live" / "moved")
+    conf = machine.config_dir / "renewal" / f"{NAME}.conf"
+    conf.write_text(conf.read_text().replace(f"{live}/{NAME}/", f"{live}/moved/"))
+    output = check()[1]
+    assert f"[install web] {path} cannot be looked at" in output
+
+
 @pytest.mark.parametrize(
     "line",
     [
