@@ -32,11 +32,8 @@ LOWER = [("hop1", 60, "CNAME", "hop2"), ("hop2", 60, "CNAME", f"far.{ACME}.")]
 @pytest.fixture(scope="module", autouse=True)
 def _aliases(lab: Lab) -> Iterator[None]:
     """Aliases of all kinds, that lead to the zone for challenges, or elsewhere."""
-    for zone, records in ((PARENT, UPPER), (ZONE, LOWER)):
-        lab.edit(zone, add=records)
-    yield
-    for zone, records in ((PARENT, UPPER), (ZONE, LOWER)):
-        lab.edit(zone, delete=[(name, rdtype) for name, _, rdtype, _ in records])
+    with lab.holding(PARENT, *UPPER), lab.holding(ZONE, *LOWER):
+        yield
 
 
 def test_the_record_goes_to_the_end_of_an_alias(lab, desk):
@@ -112,12 +109,9 @@ def test_a_name_under_a_dname_goes_where_it_leads(lab, desk):
 
 def test_a_chain_that_never_ends_is_given_up(lab, desk):
     hops = [(f"long{n}", 60, "CNAME", f"long{n + 1}") for n in range(12)]
-    lab.edit(PARENT, add=hops)
-    try:
+    with lab.holding(PARENT, *hops):
         with pytest.raises(DnsError, match="the aliases never end"):
             desk.plan(txt_record(f"long0.{PARENT}", "value"))
-    finally:
-        lab.edit(PARENT, delete=[(name, "CNAME") for name, *_ in hops])
 
 
 def test_a_chain_that_ends_outside_all_that_is_served_names_the_section_to_write(desk):

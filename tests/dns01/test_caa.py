@@ -37,11 +37,8 @@ LOWER = [("held", 60, "CAA", '0 issue "harica.gr"'), ("www2.deep", 60, "A", "127
 @pytest.fixture(scope="module", autouse=True)
 def _records(lab: Lab) -> Iterator[None]:
     """CAA records at several heights, and an alias and a delegation."""
-    for zone, records in ((PARENT, UPPER), (ZONE, LOWER)):
-        lab.edit(zone, add=records)
-    yield
-    for zone, records in ((PARENT, UPPER), (ZONE, LOWER)):
-        lab.edit(zone, delete=[(name, rdtype) for name, _, rdtype, _ in records])
+    with lab.holding(PARENT, *UPPER), lab.holding(ZONE, *LOWER):
+        yield
 
 
 @pytest.fixture

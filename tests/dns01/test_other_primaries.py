@@ -228,14 +228,11 @@ def test_where_no_zone_is_found_above_an_alias_that_a_wildcard_may_have_made_tha
 
 def test_a_name_server_without_an_address_is_told_and_holds_nothing_up(lab, desk_with, monkeypatch):
     monkeypatch.setattr(nameservers, "PORT", lab.primary.endpoint.port)
-    lab.edit(ZONE, add=[("@", 300, "NS", "ns9.invalid.")])
     told: list[str] = []
-    try:
+    with lab.holding(ZONE, ("@", 300, "NS", "ns9.invalid.")):
         section = dns_section(lab, check_servers=())
         desk = desk_with(section)
         desk.put(txt_record(WWW, "value"), warn=told.append)
-    finally:
-        lab.edit(ZONE, delete=[("@", "NS", "ns9.invalid.")])
     [warning] = [line for line in told if "ns9.invalid" in line]
     assert "has no address here" in warning
     assert ZONE in warning

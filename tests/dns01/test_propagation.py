@@ -112,12 +112,9 @@ def test_the_addresses_of_the_name_servers_come_from_the_update_server(lab):
 
 
 def test_a_name_server_elsewhere_is_found_as_this_system_resolves_it(lab):
-    lab.edit("univ-lyon1.test", add=[("@", 300, "NS", "localhost.")])
-    try:
+    with lab.holding("univ-lyon1.test", ("@", 300, "NS", "localhost.")):
         zone = Location(dns.name.from_text("univ-lyon1.test"), address(lab.primary.endpoint))
         found = nameservers.addresses(zone, Servers())
-    finally:
-        lab.edit("univ-lyon1.test", delete=[("@", "NS", "localhost.")])
     assert Address("127.0.0.1", 53, "localhost") in found
 
 

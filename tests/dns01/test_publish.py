@@ -50,14 +50,11 @@ def test_names_of_two_zones_on_one_server_go_each_into_its_own(lab, desk):
 
 
 def test_only_the_records_that_were_added_are_withdrawn(lab, desk):
-    lab.edit(ZONE, add=[(f"{WWW}.", 60, "TXT", "somebody-else")])
-    try:
+    with lab.holding(ZONE, (f"{WWW}.", 60, "TXT", "somebody-else")):
         desk.publish(txt_record(WWW, "ours"))
         assert lab.primary.txt(WWW) == ["ours", "somebody-else"]
         desk.withdraw()
         assert lab.primary.txt(WWW) == ["somebody-else"]
-    finally:
-        lab.edit(ZONE, delete=[(f"{WWW}.", "TXT")])
 
 
 def test_a_check_server_without_an_address_is_told_with_its_section(lab, desk_with):
@@ -182,23 +179,17 @@ def test_a_zone_that_the_server_does_not_serve_is_told(desk):
 
 
 def test_a_name_below_a_delegation_to_others_names_the_section_to_write(lab, desk):
-    lab.edit(ZONE, add=[("sub", 60, "NS", "ns1.sub"), ("ns1.sub", 60, "A", "127.0.0.9")])
-    try:
+    with lab.holding(ZONE, ("sub", 60, "NS", "ns1.sub"), ("ns1.sub", 60, "A", "127.0.0.9")):
         message = desk.refused(txt_record(f"_acme-challenge.www.sub.{ZONE}", "value"))
-    finally:
-        lab.edit(ZONE, delete=[("sub",), ("ns1.sub",)])
     assert f"[dns sub.{ZONE}]" in message
     assert f"ns1.sub.{ZONE}" in message
 
 
 def test_an_alias_that_appears_meanwhile_is_refused_not_silently_dropped(lab, desk):
     batches = desk.plan(txt_record(f"_acme-challenge.alias.{ZONE}", "value"))
-    lab.edit(ZONE, add=[("_acme-challenge.alias", 60, "CNAME", "www")])
-    try:
+    with lab.holding(ZONE, ("_acme-challenge.alias", 60, "CNAME", "www")):
         with pytest.raises(DnsError, match="CNAME"):
             challenge.publish(batches, desk.journal_path, desk.servers)
-    finally:
-        lab.edit(ZONE, delete=[("_acme-challenge.alias", "CNAME")])
 
 
 def test_without_any_dns_section_the_missing_one_is_named(desk_with):

@@ -26,6 +26,11 @@ from tests.lab.lab import Lab
 
 START = "tcs-lyon1: "
 
+hints = pytest.mark.skipif(
+    "auth_hint" not in vars(common.Plugin),
+    reason="certbot before 1.16 asks no plugin what a failed validation means",
+)
+
 
 @pytest.fixture
 def ca(lab: Lab) -> Iterator[Front]:
@@ -111,8 +116,7 @@ def test_challenges_of_the_cas_own_lead_to_the_portal(run, ca):
 
 
 def test_the_caa_record_that_applies_is_shown_with_the_name_that_holds_it(lab, run, ca):
-    lab.edit("labo.univ-lyon1.test", add=[("@", 5, "CAA", '0 issue "letsencrypt.org"')])
-    try:
+    with lab.holding("labo.univ-lyon1.test", ("@", 5, "CAA", '0 issue "letsencrypt.org"')):
         ca.behave = front.refuse("finalize", problems.CAA)
         assert_advised(
             run(*CERTONLY),
@@ -120,28 +124,21 @@ def test_the_caa_record_that_applies_is_shown_with_the_name_that_holds_it(lab, r
             "who runs the DNS zone of labo.univ-lyon1.test",
             by_ca=problems.CAA.detail,
         )
-    finally:
-        lab.edit("labo.univ-lyon1.test", delete=[("@", "CAA")])
 
 
+@hints
 def test_a_caa_record_that_the_ca_meets_at_the_validation_is_shown_as_well(lab, run, ca):
-    if "auth_hint" not in vars(common.Plugin):
-        pytest.skip("certbot before 1.16 asks no plugin what a failed validation means")
-    lab.edit("labo.univ-lyon1.test", add=[("@", 5, "CAA", '0 issue "letsencrypt.org"')])
-    try:
+    with lab.holding("labo.univ-lyon1.test", ("@", 5, "CAA", '0 issue "letsencrypt.org"')):
         ca.behave = front.fail_validation(problems.CAA)
         result = run(*CERTONLY)
-    finally:
-        lab.edit("labo.univ-lyon1.test", delete=[("@", "CAA")])
     assert result.returncode == 1
     assert 'labo.univ-lyon1.test has CAA 0 issue "letsencrypt.org"' in result.output
     assert result.output.count("who runs the DNS zone of labo.univ-lyon1.test") == 1
     assert "check_servers" not in result.output  # the name servers are not the cause
 
 
+@hints
 def test_a_record_that_the_ca_did_not_find_leads_to_the_name_servers_that_it_sees(run, ca):
-    if "auth_hint" not in vars(common.Plugin):
-        pytest.skip("certbot before 1.16 asks no plugin what a failed validation means")
     ca.behave = front.fail_validation(front.Problem("unauthorized", "No TXT record found"))
     result = run(*CERTONLY)
     assert result.returncode == 1

@@ -68,6 +68,15 @@ class Lab:
         if code != "NOERROR" or not self.wait_for_secondary(zone):
             raise LabError(f"the edit of {zone} was answered {code}, or is not on the secondary")
 
+    @contextlib.contextmanager
+    def holding(self, zone: str, *records: server.Change) -> Iterator[None]:
+        """Have these records in a zone, with all rights, and delete exactly them at the end."""
+        self.edit(zone, add=records)
+        try:
+            yield
+        finally:
+            self.edit(zone, delete=[(name, rdtype, value) for name, _, rdtype, value in records])
+
     def wait_for_secondary(self, zone: str, seconds: float = 15) -> bool:
         """Wait until the secondary has the primary's serial; say whether it came to that."""
 

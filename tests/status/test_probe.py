@@ -173,11 +173,8 @@ def test_the_caa_records_and_the_one_to_ask_for_are_told(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca.ca_bundle))
     config = lab.department_config(tcs={"server": ca.directory_url})
     zone = holder.rstrip(".")
-    lab.edit(zone, add=[(holder, 60, "CAA", record.replace("ACCOUNT", account))])
-    try:
+    with lab.holding(zone, (holder, 60, "CAA", record.replace("ACCOUNT", account))):
         code, output = probe(config, NAME, "--no-dns-update")
-    finally:
-        lab.edit(zone, delete=[(holder, "CAA")])
     assert code == int(not permits)
     mark = "✓" if permits else "✗"
     wanted = f'{zone}. CAA 0 issue "{CA}; accounturi={account}; validationmethods=dns-01"'
@@ -207,11 +204,10 @@ def test_a_resolver_that_does_not_answer_says_nothing_about_a_ca(lab, probe, mon
 
 
 def test_a_ca_that_does_not_say_its_name_in_caa_records_is_not_judged_by_them(lab, probe):
-    lab.edit("labo.univ-lyon1.test", add=[("labo.univ-lyon1.test.", 60, "CAA", '0 issue "x.test"')])
-    try:
+    with lab.holding(
+        "labo.univ-lyon1.test", ("labo.univ-lyon1.test.", 60, "CAA", '0 issue "x.test"')
+    ):
         code, output = probe(lab.department_config(), NAME, "--no-dns-update")
-    finally:
-        lab.edit("labo.univ-lyon1.test", delete=[("labo.univ-lyon1.test.", "CAA")])
     assert code == 0
     assert "permit this CA? It does not say by what name\n    there is: 0 issue" in output
 
